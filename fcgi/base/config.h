@@ -1,0 +1,98 @@
+#ifndef BASE_CONFIG_H
+#define BASE_CONFIG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/log.h"
+#include "base/route.h"
+
+/*
+ * The configuration file (INI, /etc/wp-cron-fcgi.conf) as an immutable
+ * snapshot. Every option is one row of one table in config.c: section, name,
+ * type, range, default, reloadable, one line of help. An unknown key, a bad
+ * value or a duplicate is an error with file, line and the nearest valid name.
+ */
+
+/* A list of patterns; empty: no restriction. */
+struct config_list {
+	const char **items;
+	size_t n;
+};
+
+/* [daemon] */
+struct config_daemon {
+	const char *listen;	    /* "unix:PATH", "HOST:PORT", NULL: fd 0 */
+	uint32_t server_threads;    /* threads that answer requests */
+	uint32_t workers;	    /* worker threads, PHP and native together */
+	uint32_t php_children;	    /* at most so many of them in PHP */
+	uint32_t native_batch;	    /* jobs one native worker holds at most */
+	uint32_t php_batch;	    /* jobs one PHP request gets at most */
+	uint32_t shutdown_grace_ms; /* finish running work within this */
+	uint32_t look_interval_ms;  /* a site's database is asked this often */
+	uint32_t heartbeat_ms;	    /* node row is renewed this often */
+	uint32_t node_expiry_ms;    /* a silent node is dead after this */
+	uint32_t max_waiters;	    /* parked ?wait requests */
+	uint32_t request_timeout_ms;/* a client that is silent for so long is cut */
+	uint32_t host_concurrency;  /* webhook requests at once to one host */
+	uint32_t db_connections;    /* a database, at most */
+	enum log_level log_level;
+};
+
+/* [site NAME]; without a file there is one, named "default", from --root. */
+struct config_site {
+	const char *name;
+	const char *root;	    /* directory of wp-load.php */
+	const char *cron_token;	    /* bearer token of ?wait; NULL: off */
+	const char *php_fpm;	    /* "unix:PATH" or "HOST:PORT"; NULL: no PHP */
+	const char *worker_script;  /* as PHP sees it; NULL: the installed one */
+	/* Overrides of what wp-config.php does not say literally; NULL: from there. */
+	const char *db_name, *db_user, *db_password, *db_host, *db_charset;
+	const char *table_prefix;
+	const char *home;	    /* URL; NULL: the option */
+	struct config_list hooks, except;	   /* patterns of hooks to run / to leave */
+	struct config_list groups, except_groups;  /* group slugs, likewise */
+	bool cleanup;		    /* time-outs of foreign rows and retention */
+	bool php_cron;		    /* core's cron loop in the PHP worker */
+	bool series_after_crash;    /* false: "php", a crashed series ends */
+};
+
+/* [policy HOOK]: what the file set; merged over the built-in by config_policy(). */
+struct config {
+	const char *path; /* NULL: no file, defaults only */
+	struct config_daemon daemon;
+	struct config_site *sites;
+	size_t nsites;
+	struct route *routes; /* the file's first, then the built-in table */
+	size_t nroutes;
+	/* Opaque: policies, arena, reference count. */
+	struct config_private *private;
+};
+
+/*
+ * config_load - read `path` (NULL: defaults and one site) for the given root
+ * (NULL: sites come from the file). RC_REJECT: file, line and what to do.
+ * The snapshot starts with one reference.
+ */
+MUSTUSE enum rc config_load(const char *path, const char *root,
+    struct config **out, struct err *err);
+struct config *config_ref(struct config *c);
+void config_unref(struct config *c); /* frees with the last; NULL is fine */
+
+/* The first route that matches; never NULL (`*` = php ends the table). */
+const struct route *config_route(
+    const struct config *c, const char *site, struct slice hook);
+/*
+ * The policy of a hook on a site: [policy HOOK] of the file, over the
+ * defaults of the route's executor (webhook: idempotent, 5 retries; php: not,
+ * 0). Lent by the snapshot; the same pointer for the same settings.
+ */
+const struct policy *config_policy(const struct config *c, const char *site,
+    struct slice hook, const struct route *route);
+
+/* Print every option with its default and help, as the example file. */
+void config_print_example(int fd);
+
+#endif

@@ -1,0 +1,58 @@
+#ifndef BASE_ROUTE_H
+#define BASE_ROUTE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/slice.h"
+
+/* Where a hook's work is done. */
+enum executor_kind {
+	EXECUTOR_PHP,	  /* the site's PHP, through php-fpm */
+	EXECUTOR_WEBHOOK, /* an HTTP POST */
+	EXECUTOR_QUEUE,	  /* "run that queue": a kick, done at once */
+};
+#define EXECUTOR_NKINDS 3
+
+/* Workers are of one lane, so that PHP never holds up native work. */
+enum lane {
+	LANE_NATIVE,
+	LANE_PHP,
+};
+#define LANE_COUNT 2
+
+enum lane executor_lane(enum executor_kind kind);
+/* "php", "webhook", "queue" */
+const char *executor_name(enum executor_kind kind);
+
+/* "200/h": at most `count` starts in `per_s` seconds, over all nodes. */
+struct rate {
+	uint32_t count; /* 0: no limit */
+	uint32_t per_s;
+};
+
+/* What may be done with a hook's jobs. */
+struct policy {
+	uint32_t timeout_ms;	 /* one run of one job */
+	uint32_t retries;	 /* fresh tries after a failure */
+	uint32_t backoff_min_ms; /* before the first retry; doubles (x4) */
+	uint32_t backoff_max_ms; /* never longer */
+	struct rate rate;
+	uint32_t concurrency; /* running at once over all nodes; 0: any */
+	bool idempotent;      /* may run again when its owner died */
+	bool paused;	      /* nobody may run it */
+	bool outbound;	      /* held on a copy of the site */
+	bool series_after_crash; /* insert the next instance of a series whose
+				    running instance lost its owner */
+};
+
+/* One line of [route], with the policy that holds for it. Lives in a config snapshot. */
+struct route {
+	const char *pattern; /* hook, `*` matches any run */
+	const char *site;    /* NULL: every site */
+	enum executor_kind kind;
+	const char *target;  /* webhook: URL; queue: its name; php: NULL */
+	const char *secret;  /* webhook: signing secret ("whsec_..."), or NULL */
+};
+
+#endif

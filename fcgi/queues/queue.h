@@ -1,0 +1,69 @@
+#ifndef QUEUES_QUEUE_H
+#define QUEUES_QUEUE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/job.h"
+#include "sql/db.h"
+
+/* A row that could be claimed, as far as the window read shows it. */
+struct candidate {
+	uint64_t id;
+	struct slice hook;
+	uint64_t group_id;
+	unsigned priority;
+	int64_t due;
+};
+
+enum admit {
+	ADMIT_TAKE, /* route and policy are set */
+	ADMIT_FULL, /* may run, but there is no room for it now */
+	ADMIT_BAR,  /* nobody may run it now: paused, rate-limited, excepted */
+};
+/* Decides about one candidate; called by claim() on the claimer's thread. */
+typedef enum admit admit_fn(void *arg, const struct candidate *c,
+    const struct route **route, const struct policy **policy);
+
+struct claim_request {
+	size_t room[LANE_COUNT]; /* at most so many jobs a lane */
+	admit_fn *admit;
+	void *arg;
+};
+
+/* What claim() found: at most one claim a lane, and whether more is due. */
+struct claim_result {
+	struct claim *claims[LANE_COUNT]; /* NULL: none; the caller's */
+	struct job *jobs[LANE_COUNT];	  /* list by job.next, first due first */
+	size_t njobs[LANE_COUNT];
+	bool more; /* due rows were left behind that could run */
+};
+
+struct queue;
+
+/* One static table a queue. See ARCHITECTURE.md, "A job's life". */
+struct queue_ops {
+	const char *name;
+	/* The earliest time something that may run is due; RC_NONE: nothing. */
+	enum rc (*next_due)(
+	    struct queue *, struct db *, int64_t *when, struct err *);
+	/* Durable before it returns. RC_NONE: nothing could be claimed. */
+	enum rc (*claim)(struct queue *, struct db *,
+	    const struct claim_request *, struct claim_result *, struct err *);
+	/* Mark jobs running; sets job->started for those that are still ours. */
+	enum rc (*start)(struct queue *, struct db *, struct job *const *jobs,
+	    size_t n, struct err *);
+	/* One transaction for n outcomes; drops finished claims' rows. */
+	enum rc (*settle)(struct queue *, struct db *, struct outcome *, size_t n,
+	    struct err *);
+	/* Rows that are ours stay ours: refresh what PHP's cleaner looks at. */
+	enum rc (*heartbeat)(struct queue *, struct db *, const uint64_t *ids,
+	    size_t n, struct err *);
+	/* Take back what dead owners left behind. */
+	enum rc (*rescue)(
+	    struct queue *, struct db *, size_t *rescued, struct err *);
+};
+
+#endif

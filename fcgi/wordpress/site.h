@@ -1,0 +1,81 @@
+#ifndef WORDPRESS_SITE_H
+#define WORDPRESS_SITE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/stat.h>
+
+#include "base/config.h"
+#include "base/err.h"
+#include "formats/timezone.h"
+#include "sql/db.h"
+
+/*
+ * A site as its files describe it: wp-config.php, read and never executed,
+ * with the configuration file's overrides. Immutable once opened; shared by
+ * all threads.
+ */
+struct site {
+	const char *name;
+	const struct config_site *config;
+	char *root;	       /* resolved directory of wp-load.php */
+	dev_t root_dev;	       /* server compares DOCUMENT_ROOT by these */
+	ino_t root_ino;
+	char *config_path;     /* the wp-config.php that was read */
+	struct db_params db;   /* strings owned by the site */
+	char *prefix;	       /* $table_prefix, [A-Za-z0-9_]+ */
+	bool multisite;
+	/* Key material for HMACs: the concatenated salts of wp-config.php;
+	 * empty when they are not literal. Never logged. */
+	char *salts;
+	char *environment;     /* WP_ENVIRONMENT_TYPE; "production" by default */
+	bool disable_wp_cron, alternate_wp_cron;
+	struct site_private *private;
+};
+
+/*
+ * site_open - find and read wp-config.php by core's rule: root/wp-config.php,
+ * else its parent's, unless the parent has a wp-settings.php of its own
+ * (wp-load.php). RC_REJECT: no file, or a value that is needed is neither
+ * literal nor in the configuration; the words name it. Does not touch the
+ * database. Caller frees with site_free().
+ */
+MUSTUSE enum rc site_open(
+    const struct config_site *config, struct site **out, struct err *err);
+void site_free(struct site *s);
+
+/* What the options table says; read again when `site_facts_read` is called. */
+struct site_facts {
+	char home[256], siteurl[256]; /* URLs without the trailing slash */
+	char timezone_string[64];
+	double gmt_offset;
+	struct timezone *zone; /* NULL: only gmt_offset is set, or UTC */
+	bool object_cache;     /* wp-content/object-cache.php is there */
+	bool migration_complete; /* action_scheduler_migration_status */
+};
+MUSTUSE enum rc site_facts_read(const struct site *s, struct db *db,
+    const struct sql_scope *scope, struct site_facts *out, struct err *err);
+void site_facts_clear(struct site_facts *f);
+
+/*
+ * Site identity (architecture: "a copy is not the site"). SHA-256 HMAC over
+ * home, siteurl, database host and name, keyed by the salts; 64 hex digits.
+ */
+void site_identity(
+    const struct site *s, const struct site_facts *f, char out[65]);
+
+enum site_standing {
+	SITE_ORIGINAL, /* identity recorded here, environment production */
+	SITE_COPY,     /* recorded identity differs: hold what is outbound */
+	SITE_STAGING,  /* WP_ENVIRONMENT_TYPE is not production: likewise */
+	SITE_UNKNOWN,  /* nothing recorded yet */
+};
+/* Compare with the row in {base}wpcron_site; RC_NONE becomes SITE_UNKNOWN. */
+MUSTUSE enum rc site_standing_read(const struct site *s,
+    const struct site_facts *f, struct db *db, const struct sql_scope *scope,
+    enum site_standing *out, struct err *err);
+/* Record the identity (install, adopt). */
+MUSTUSE enum rc site_adopt(const struct site *s, const struct site_facts *f,
+    struct db *db, const struct sql_scope *scope, struct err *err);
+
+#endif
