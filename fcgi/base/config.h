@@ -8,6 +8,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "base/route.h"
+#include "base/slice.h"
 
 /*
  * The configuration file (INI, /etc/wp-cron-fcgi.conf) as an immutable
@@ -46,6 +47,8 @@ struct config_site {
 	const char *name;
 	const char *root;	    /* directory of wp-load.php */
 	const char *cron_token;	    /* bearer token of ?wait; NULL: off */
+	const char *config_file;    /* PHP file with the defines, read before
+				       wp-config.php; NULL: none */
 	const char *php_fpm;	    /* "unix:PATH" or "HOST:PORT"; NULL: no PHP */
 	const char *worker_script;  /* as PHP sees it; NULL: the installed one */
 	/* Overrides of what wp-config.php does not say literally; NULL: from there. */
@@ -59,7 +62,6 @@ struct config_site {
 	bool series_after_crash;    /* false: "php", a crashed series ends */
 };
 
-/* [policy HOOK]: what the file set; merged over the built-in by config_policy(). */
 struct config {
 	const char *path; /* NULL: no file, defaults only */
 	struct config_daemon daemon;
@@ -78,6 +80,9 @@ struct config {
  */
 MUSTUSE enum rc config_load(const char *path, const char *root,
     struct config **out, struct err *err);
+/* As config_load(), from text; `name` stands for the file in messages. */
+MUSTUSE enum rc config_parse(struct slice text, const char *name,
+    const char *root, struct config **out, struct err *err);
 struct config *config_ref(struct config *c);
 void config_unref(struct config *c); /* frees with the last; NULL is fine */
 
@@ -91,6 +96,13 @@ const struct route *config_route(
  */
 const struct policy *config_policy(const struct config *c, const char *site,
     struct slice hook, const struct route *route);
+
+/*
+ * The name of the first [daemon] option that differs and cannot change while
+ * the program runs; NULL: `fresh` may take the place of `running`.
+ */
+const char *config_needs_restart(
+    const struct config *running, const struct config *fresh);
 
 /* Print every option with its default and help, as the example file. */
 void config_print_example(int fd);

@@ -6,6 +6,9 @@
 
 #include "base/slice.h"
 
+static void err_text(struct err *err, const char *fmt, va_list ap)
+    PRINTF_LIKE(2, 0);
+
 static void
 err_text(struct err *err, const char *fmt, va_list ap)
 {

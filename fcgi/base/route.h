@@ -44,15 +44,15 @@ struct policy {
 	bool outbound;	      /* held on a copy of the site */
 	bool series_after_crash; /* insert the next instance of a series whose
 				    running instance lost its owner */
+	const char *secret;   /* webhook: signing secret ("whsec_..."), NULL: none */
 };
 
-/* One line of [route], with the policy that holds for it. Lives in a config snapshot. */
+/* One line of [route]. Lives in a config snapshot. */
 struct route {
 	const char *pattern; /* hook, `*` matches any run */
 	const char *site;    /* NULL: every site */
 	enum executor_kind kind;
 	const char *target;  /* webhook: URL; queue: its name; php: NULL */
-	const char *secret;  /* webhook: signing secret ("whsec_..."), or NULL */
 };
 
 #endif

@@ -26,7 +26,7 @@ xrealloc(void *p, size_t count, size_t size)
 {
 	if (size != 0 && count > SIZE_MAX / size)
 		return or_die(NULL);
-	return or_die(realloc(p, count * size ? count * size : 1));
+	return or_die(realloc(p, count && size ? count * size : 1));
 }
 
 char *
