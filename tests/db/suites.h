@@ -1,0 +1,1 @@
+/* One line a suite, sorted; expanded twice by main.c. */
