@@ -1,0 +1,218 @@
+#include "base/config_options.h"
+
+#include <stddef.h>
+
+#define SECOND INT64_C(1000)
+#define HOUR (3600 * SECOND)
+#define DAY (24 * HOUR)
+
+/* Field after field as struct option has them, the section by the macro. */
+#define ROW(sec, strct, key, kind, memb, lo, hi, def, ex, reload, text)       \
+	{                                                                      \
+		.section = (sec), .name = (key), .type = (kind),               \
+		.offset = offsetof(strct, memb), .min = (lo), .max = (hi),     \
+		.preset = (def), .sample = (ex), .reloadable = (reload),       \
+		.doc = (text)                                                  \
+	}
+#define D(key, kind, memb, lo, hi, def, ex, reload, text)                      \
+	ROW(OPTION_DAEMON, struct config_daemon, key, kind, memb, lo, hi, def, \
+	    ex, reload, text)
+#define S(key, kind, memb, def, ex, text)                                      \
+	ROW(OPTION_SITE, struct config_site, key, kind, memb, 0, 0, def, ex,   \
+	    true, text)
+#define P(key, kind, memb, lo, hi, ex, text)                                   \
+	ROW(OPTION_POLICY, struct policy_section, key, kind, values.memb, lo,  \
+	    hi, NULL, ex, true, text)
+
+static const struct option daemon_options[] = {
+	D("listen", OPTION_ADDRESS, listen, 0, 0, NULL,
+	    "unix:/run/wp-cron-fcgi/wp-cron-fcgi.sock", false,
+	    "unix:PATH or HOST:PORT; unset: the socket handed over as fd 0"),
+	D("server_threads", OPTION_COUNT, server_threads, 1, 64, "2", NULL,
+	    false, "threads that answer requests"),
+	D("workers", OPTION_COUNT, workers, 2, 256, "4", NULL, false,
+	    "worker threads, PHP and native work together"),
+	D("php_children", OPTION_COUNT, php_children, 1, 255, "2", NULL, false,
+	    "at most so many workers in PHP; fewer than workers"),
+	D("native_batch", OPTION_COUNT, native_batch, 1, 500, "100", NULL, true,
+	    "jobs that one native worker holds at most"),
+	D("php_batch", OPTION_COUNT, php_batch, 1, 500, "25", NULL, true,
+	    "jobs that one PHP request gets at most"),
+	D("shutdown_grace", OPTION_DURATION, shutdown_grace_ms, 0, HOUR, "20s",
+	    NULL, true, "running work may take so long to end at a stop"),
+	D("look_interval", OPTION_DURATION, look_interval_ms, 50, HOUR, "1s",
+	    NULL, true, "a site's database is asked for due work this often"),
+	D("heartbeat", OPTION_DURATION, heartbeat_ms, 50, HOUR, "10s", NULL,
+	    false,
+	    "a node says that it lives this often; half of node_expiry at most"),
+	D("node_expiry", OPTION_DURATION, node_expiry_ms, SECOND, DAY, "30s",
+	    NULL, false, "a node that was silent for so long is dead"),
+	D("max_waiters", OPTION_COUNT, max_waiters, 0, 10000, "64", NULL, true,
+	    "requests with ?wait= that may be parked at once"),
+	D("request_timeout", OPTION_DURATION, request_timeout_ms, 100, HOUR,
+	    "10s", NULL, true, "a client that is silent for so long is cut off"),
+	D("host_concurrency", OPTION_COUNT, host_concurrency, 1, 1000, "32",
+	    NULL, true, "webhook requests to one host at once"),
+	D("db_connections", OPTION_COUNT, db_connections, 2, 256, "6", NULL,
+	    false, "connections to one database at most"),
+	D("log_level", OPTION_LEVEL, log_level, 0, 0, "info", NULL, true,
+	    "err, warn, info or debug"),
+};
+
+static const struct option site_options[] = {
+	S("root", OPTION_PATH, root, NULL, "/var/www/html",
+	    "directory of wp-load.php"),
+	S("config_file", OPTION_PATH, config_file, NULL,
+	    "/etc/wordpress/config-example.org.php",
+	    "PHP file with the defines, where wp-config.php picks it at run time"),
+	S("cron_token", OPTION_TEXT, cron_token, NULL, "a-long-random-word",
+	    "bearer token of wp-cron.php?wait=N; unset: waiting is off"),
+	S("php_fpm", OPTION_ADDRESS, php_fpm, NULL, "unix:/run/php/php-fpm.sock",
+	    "unix:PATH or HOST:PORT of the site's PHP; unset: no PHP"),
+	S("worker_script", OPTION_PATH, worker_script, NULL,
+	    "/var/www/html/wp-content/wp-cron-fcgi-worker.php",
+	    "worker.php as PHP sees it; unset: the installed one"),
+	S("db_name", OPTION_TEXT, db_name, NULL, "wordpress",
+	    "instead of DB_NAME; set what wp-config.php does not say literally"),
+	S("db_user", OPTION_TEXT, db_user, NULL, "wordpress",
+	    "instead of DB_USER"),
+	S("db_password", OPTION_TEXT, db_password, NULL, "\"a ; b\"",
+	    "instead of DB_PASSWORD; quoted where it has a blank and a ;"),
+	S("db_host", OPTION_TEXT, db_host, NULL, "localhost",
+	    "instead of DB_HOST, in all its forms"),
+	S("db_charset", OPTION_TEXT, db_charset, NULL, "utf8mb4",
+	    "instead of DB_CHARSET"),
+	S("table_prefix", OPTION_PREFIX, table_prefix, NULL, "wp_",
+	    "instead of $table_prefix"),
+	S("home", OPTION_URL, home, NULL, "https://example.org",
+	    "URL of the site; unset: WP_HOME or the option home"),
+	S("hooks", OPTION_LIST, hooks, NULL, "my_plugin_*, wc_*",
+	    "run only these hooks, * as wildcard; unset: all"),
+	S("except", OPTION_LIST, except, NULL, "my_plugin_slow",
+	    "leave these hooks alone"),
+	S("groups", OPTION_LIST, groups, NULL, "my-plugin",
+	    "run only actions of these groups; unset: all"),
+	S("except_groups", OPTION_LIST, except_groups, NULL, "other-plugin",
+	    "leave actions of these groups alone"),
+	S("cleanup", OPTION_BOOL, cleanup, "yes", NULL,
+	    "time-outs of actions others left running, and retention"),
+	S("php_cron", OPTION_BOOL, php_cron, "yes", NULL,
+	    "run WordPress' own cron events, in PHP"),
+	S("series_after_crash", OPTION_SERIES, series_after_crash, "insert",
+	    NULL,
+	    "insert: a series whose run crashed goes on; php: it ends there"),
+};
+
+static const struct option policy_options[] = {
+	P("timeout", OPTION_DURATION, timeout_ms, 100, DAY, "60s",
+	    "one run of one job; PHP 300s, webhook 30s"),
+	P("retries", OPTION_COUNT, retries, 0, 100, "5",
+	    "fresh tries after a failure; PHP 0, webhook 5"),
+	P("backoff", OPTION_BACKOFF, backoff_min_ms, 100, 7 * DAY, "30s..2h",
+	    "before the first retry and at most; 30s..2h"),
+	P("rate", OPTION_RATE, rate, 0, 0, "200/h",
+	    "starts over all nodes: N/s, N/min, N/h or N/d; unset: no limit"),
+	P("concurrency", OPTION_COUNT, concurrency, 0, 10000, "1",
+	    "running at once over all nodes; 0: no limit"),
+	P("idempotent", OPTION_BOOL, idempotent, 0, 0, "yes",
+	    "a job may run again when its run was lost; PHP no, webhook yes"),
+	P("paused", OPTION_BOOL, paused, 0, 0, "no", "leave its jobs waiting"),
+	P("outbound", OPTION_BOOL, outbound, 0, 0, "yes",
+	    "held on a copy of the site; PHP no, webhook yes"),
+	P("series_after_crash", OPTION_SERIES, series_after_crash, 0, 0, "php",
+	    "insert or php; unset: as the site has it"),
+	ROW(OPTION_POLICY, struct policy_section, "site", OPTION_TEXT, site, 0,
+	    0, NULL, "example", true, "only on this site; unset: on every one"),
+	P("secret", OPTION_TEXT, secret, 0, 0,
+	    "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=",
+	    "webhook: key of the request's signature"),
+};
+
+_Static_assert(offsetof(struct policy, backoff_max_ms) ==
+	offsetof(struct policy, backoff_min_ms) + sizeof(uint32_t),
+    "OPTION_BACKOFF writes both");
+_Static_assert(NELEMS(policy_options) <= 32, "policy_section.set is 32 bits");
+
+static const struct {
+	const char *name;
+	const struct option *rows;
+	size_t n;
+} sections[OPTION_NSECTIONS] = {
+	[OPTION_DAEMON] = { "daemon", daemon_options, NELEMS(daemon_options) },
+	[OPTION_SITE] = { "site", site_options, NELEMS(site_options) },
+	[OPTION_POLICY] = { "policy", policy_options, NELEMS(policy_options) },
+};
+
+const struct option *
+config_options(enum option_section section, size_t *n)
+{
+	*n = sections[section].n;
+	return sections[section].rows;
+}
+
+const char *
+config_section_name(enum option_section section)
+{
+	return sections[section].name;
+}
+
+enum rc
+config_options_preset(enum option_section section, void *base, struct arena *a,
+    struct err *err)
+{
+	enum rc rc = RC_OK;
+
+	for (size_t i = 0; i < sections[section].n && rc == RC_OK; i++) {
+		const struct option *o = &sections[section].rows[i];
+
+		if (o->preset)
+			rc = config_option_set(
+			    o, base, slice_str(o->preset), a, err);
+	}
+	return rc;
+}
+
+static void
+example_section(struct buf *out, enum option_section section)
+{
+	for (size_t i = 0; i < sections[section].n; i++) {
+		const struct option *o = &sections[section].rows[i];
+
+		buf_printf(out, "; %s%s\n;%s = %s\n", o->doc,
+		    o->reloadable ? "" : " (needs a restart)", o->name,
+		    o->preset ? o->preset : o->sample);
+	}
+}
+
+void
+config_example(struct buf *out)
+{
+	buf_put_str(out,
+	    "; wp-cron-fcgi.conf - every option, with its default or a sample.\n"
+	    "; A ; after a blank begins a comment; a value in \"...\" may have"
+	    " one inside.\n"
+	    "; Durations: 500ms, 30s, 1m, 2h, 1d. `systemctl reload` reads this"
+	    " file again.\n\n"
+	    "[daemon]\n");
+	example_section(out, OPTION_DAEMON);
+	buf_put_str(out,
+	    "\n; One section a site. The name is for logs and commands.\n"
+	    "[site example]\n");
+	example_section(out, OPTION_SITE);
+	buf_put_str(out,
+	    "\n; Where a hook's jobs are done: hook = executor. The first line"
+	    " that matches\n"
+	    "; holds, * stands for any run of characters. What no line matches"
+	    " goes to PHP.\n"
+	    "; `site = NAME` in a [route] section limits its lines to that"
+	    " site.\n"
+	    "[route]\n"
+	    ";my_plugin_notify = webhook https://example.com/hook\n"
+	    ";action_scheduler_run_queue = queue:actions\n"
+	    ";* = php\n"
+	    "\n; How a hook's jobs may be run; the first section whose name"
+	    " matches holds.\n"
+	    "; `site = NAME` limits it to that site.\n"
+	    ";[policy my_plugin_notify]\n");
+	example_section(out, OPTION_POLICY);
+}
