@@ -1,0 +1,42 @@
+#ifndef BASE_CEILINGS_H
+#define BASE_CEILINGS_H
+
+/*
+ * How much of what others send we are willing to hold, with the reason beside
+ * each number. A ceiling is where a read ends in RC_REJECT, never a target.
+ */
+
+/* The `cron` option with 20,000 events is 6 MB; a row past max_allowed_packet's
+ * usual 16 MB cannot have been written. */
+#define CEILING_SERIALIZED_BYTES ((size_t)16 << 20)
+/* Members of all arrays and objects together: 20,000 events are 200,000. */
+#define CEILING_SERIALIZED_ELEMENTS ((size_t)1000000)
+/* One level is one stack frame below 300 bytes; json_decode() stops at 512 too,
+ * so nothing that came through JSON is deeper. */
+#define CEILING_SERIALIZED_DEPTH 512
+
+/* The longest schedule PHP writes (six-part cron) is 800 bytes and its parts
+ * are as long as a person types. */
+#define CEILING_SCHEDULE_BYTES ((size_t)16 << 10)
+/* Members in it are about 25; other plugins' schedules are read to the end
+ * only to tell "unknown" from "broken". */
+#define CEILING_SCHEDULE_ELEMENTS ((size_t)1000)
+#define CEILING_SCHEDULE_DEPTH 32
+
+/* All 60 minutes written out are 170 bytes. */
+#define CEILING_CRON_BYTES ((size_t)4096)
+/* One list item: "WEDNESDAY-FRIDAY/2" is generous. */
+#define CEILING_CRON_ITEM_BYTES 64
+
+/* Column extended_args is varchar(8000) characters, up to 4 bytes each. */
+#define CEILING_ARGS_BYTES ((size_t)32000)
+/* json_decode()'s default depth. */
+#define CEILING_ARGS_DEPTH 512
+
+/* One SQL statement. Servers refuse more than max_allowed_packet, of which the
+ * smallest default still in use is 1 MiB with the packet's own head. */
+#define CEILING_STATEMENT_BYTES (((size_t)1 << 20) - 4096)
+/* A session's sql_mode: all that a server knows are under 600 bytes. */
+#define CEILING_SQL_MODE_BYTES ((size_t)2048)
+
+#endif
