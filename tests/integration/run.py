@@ -1,8 +1,10 @@
 """Runs the integration tests: one line a test, one line of totals.
 
-    run.py [--pattern 'test_*.py'] [--timeout S] [ID ...]
+    run.py [--pattern 'test_*.py'] [--timeout S] [--tsan] [ID ...]
 
 An ID is file[.Class[.test]] without ".py". Environment: see stack.py.
+--tsan takes only the files that say `TSAN = True`: those whose subject is
+concurrency in the daemon, at a size that suits a build ten times slower.
 """
 
 import argparse
@@ -74,7 +76,7 @@ def on_alarm(_number, _frame):
     raise TimeoutError("the test took too long")
 
 
-def load(patterns, ids):
+def load(patterns, ids, tsan):
     loader = unittest.TestLoader()
     suite = unittest.TestSuite()
     if ids:
@@ -82,9 +84,9 @@ def load(patterns, ids):
             suite.addTests(loader.loadTestsFromName(name.replace(".py", "")))
     else:
         for path in sorted(glob.glob(os.path.join(HERE, patterns))):
-            name = os.path.basename(path)[:-3]
-            suite.addTests(loader.loadTestsFromModule(
-                importlib.import_module(name)))
+            module = importlib.import_module(os.path.basename(path)[:-3])
+            if not tsan or getattr(module, "TSAN", False):
+                suite.addTests(loader.loadTestsFromModule(module))
     for error in loader.errors:
         print(error, flush=True)
     return suite
@@ -94,11 +96,12 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--pattern", default="test_*.py")
     parser.add_argument("--timeout", type=float, default=300)
+    parser.add_argument("--tsan", action="store_true")
     parser.add_argument("ids", nargs="*")
     options = parser.parse_args()
     signal.signal(signal.SIGALRM, on_alarm)
     result = Result(options.timeout)
-    load(options.pattern, options.ids).run(result)
+    load(options.pattern, options.ids, options.tsan).run(result)
     stack.close_all()
     failed = len(result.failures) + len(result.errors)
     if result.skipped:
