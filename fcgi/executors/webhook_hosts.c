@@ -1,0 +1,142 @@
+#include "executors/webhook_hosts.h"
+
+#include "base/xalloc.h"
+#include "wire/http.h"
+
+#include <pthread.h>
+
+struct webhook_host {
+	struct webhook_host *next;
+	char origin[HTTP_ORIGIN_MAX];
+	uint32_t running;
+	struct breaker breaker;
+};
+
+struct webhook_hosts {
+	const struct clock *clock;
+	uint32_t concurrency;
+	pthread_mutex_t lock; /* guards what is below, and every host */
+	struct webhook_host *first;
+};
+
+struct webhook_hosts *
+webhook_hosts_new(uint32_t concurrency, const struct clock *clock)
+{
+	struct webhook_hosts *hosts = xcalloc(1, sizeof *hosts);
+
+	hosts->clock = clock ? clock : &clock_system;
+	hosts->concurrency = concurrency ? concurrency : 1;
+	pthread_mutex_init(&hosts->lock, NULL);
+	return hosts;
+}
+
+void
+webhook_hosts_free(struct webhook_hosts *hosts)
+{
+	struct webhook_host *host;
+
+	if (!hosts)
+		return;
+	while ((host = hosts->first) != NULL) {
+		hosts->first = host->next;
+		free(host);
+	}
+	pthread_mutex_destroy(&hosts->lock);
+	free(hosts);
+}
+
+static struct webhook_host *
+find_locked(struct webhook_hosts *hosts, const char *origin)
+{
+	struct webhook_host *host;
+
+	for (host = hosts->first; host; host = host->next)
+		if (strcmp(host->origin, origin) == 0)
+			return host;
+	host = xcalloc(1, sizeof *host);
+	memcpy(host->origin, origin, strlen(origin) + 1);
+	host->next = hosts->first;
+	hosts->first = host;
+	return host;
+}
+
+enum rc
+webhook_hosts_find(struct webhook_hosts *hosts, const char *url,
+    struct webhook_host **out, struct err *err)
+{
+	char origin[HTTP_ORIGIN_MAX];
+	enum rc rc = http_origin(url, origin, err);
+
+	if (rc != RC_OK)
+		return rc;
+	pthread_mutex_lock(&hosts->lock);
+	*out = find_locked(hosts, origin);
+	pthread_mutex_unlock(&hosts->lock);
+	return RC_OK;
+}
+
+static enum webhook_admit
+ask_locked(const struct webhook_hosts *hosts, const struct webhook_host *host,
+    mono_ms now, int64_t *retry_after_ms)
+{
+	switch (breaker_ask(&host->breaker, now)) {
+	case BREAKER_STOP:
+		*retry_after_ms = host->breaker.open_until - now;
+		return WEBHOOK_SHUT;
+	case BREAKER_WAIT:
+		return WEBHOOK_FULL;
+	case BREAKER_GO:
+	case BREAKER_PROBE:
+		break;
+	}
+	return host->running < hosts->concurrency ? WEBHOOK_ADMIT
+						  : WEBHOOK_FULL;
+}
+
+enum webhook_admit
+webhook_hosts_admits(
+    struct webhook_hosts *hosts, const char *url, int64_t *retry_after_ms)
+{
+	struct webhook_host *host;
+	enum webhook_admit admit;
+	mono_ms now = clock_mono(hosts->clock);
+
+	*retry_after_ms = 0;
+	if (webhook_hosts_find(hosts, url, &host, NULL) != RC_OK)
+		return WEBHOOK_ADMIT;
+	pthread_mutex_lock(&hosts->lock);
+	admit = ask_locked(hosts, host, now, retry_after_ms);
+	pthread_mutex_unlock(&hosts->lock);
+	return admit;
+}
+
+enum webhook_admit
+webhook_hosts_begin(struct webhook_hosts *hosts, struct webhook_host *host,
+    bool *probe, int64_t *retry_after_ms)
+{
+	mono_ms now = clock_mono(hosts->clock);
+	enum webhook_admit admit;
+
+	*probe = false;
+	*retry_after_ms = 0;
+	pthread_mutex_lock(&hosts->lock);
+	admit = ask_locked(hosts, host, now, retry_after_ms);
+	if (admit == WEBHOOK_ADMIT) {
+		*probe = breaker_begin(&host->breaker, now) == BREAKER_PROBE;
+		host->running++;
+	}
+	pthread_mutex_unlock(&hosts->lock);
+	return admit;
+}
+
+void
+webhook_hosts_end(struct webhook_hosts *hosts, struct webhook_host *host,
+    bool probe, enum breaker_result result)
+{
+	mono_ms now = clock_mono(hosts->clock);
+
+	pthread_mutex_lock(&hosts->lock);
+	host->running--;
+	breaker_end(&host->breaker, now, probe, result);
+	pthread_mutex_unlock(&hosts->lock);
+}

@@ -1,0 +1,516 @@
+#include "wire/http.h"
+
+#include "base/buf.h"
+#include "base/xalloc.h"
+#include "formats/retry_after.h"
+
+#include <curl/curl.h>
+#include <pthread.h>
+#include <strings.h>
+
+/* What is read of an answer before the connection is cut instead. */
+#define BODY_MAX (256 * 1024)
+#define HEADERS_MAX (64 * 1024)
+/*
+ * Idle connections older than this are not used again. Node and Apache close
+ * after 5 s, and a request that meets the closing is lost without anyone
+ * knowing whether it was acted on.
+ */
+#define IDLE_MAX_S 4L
+/* Spare easy handles; a handle is 5 KiB and its set-up 30 options. */
+#define SPARE_MAX 64
+
+struct http_call {
+	struct http *http;
+	struct http_call *prev, *next;
+	void *tag;
+	CURL *easy;
+	struct curl_slist *headers;
+	struct buf body;
+	size_t body_at;
+	bool repeatable;
+	bool sent;
+	bool answered; /* all headers of a final answer are there */
+	int status;
+	int64_t retry_after_s;
+	size_t header_bytes, answer_bytes;
+	struct buf answer;
+	char error[CURL_ERROR_SIZE];
+};
+
+struct http {
+	CURLM *multi;
+	const struct clock *clock;
+	char *user_agent, *proxy, *ca_file;
+	struct http_call *calls; /* under way */
+	size_t ncalls;
+	struct http_call *spare;
+	size_t nspare;
+};
+
+static pthread_once_t global_once = PTHREAD_ONCE_INIT;
+static CURLcode global_rc;
+
+static void
+global_init(void)
+{
+	global_rc = curl_global_init(CURL_GLOBAL_DEFAULT);
+}
+
+/* ---- what curl calls -------------------------------------------------- */
+
+/* The connection stands, TLS included, and the request is written next. */
+static int
+on_prereq(void *arg, char *remote UNUSED, char *local UNUSED,
+    int remote_port UNUSED, int local_port UNUSED)
+{
+	struct http_call *c = arg;
+
+	c->sent = true;
+	return CURL_PREREQFUNC_OK;
+}
+
+static size_t
+on_read(char *to, size_t size, size_t n, void *arg)
+{
+	struct http_call *c = arg;
+	struct slice left = slice_from(buf_slice(&c->body), c->body_at);
+	size_t take = left.n < size * n ? left.n : size * n;
+
+	if (take > 0)
+		memcpy(to, left.p, take);
+	c->body_at += take;
+	return take;
+}
+
+/*
+ * curl sends a POST again by itself when a kept connection dies before the
+ * first byte of an answer, whether or not the other side has read it
+ * (Curl_retry_request). It must rewind the body for that: refusing is the
+ * one way to be asked. Before any of the body was read nothing is rewound,
+ * and half a request is never acted on.
+ */
+static int
+on_seek(void *arg, curl_off_t offset, int origin)
+{
+	struct http_call *c = arg;
+
+	if (origin != SEEK_SET || offset < 0 || (uint64_t)offset > c->body.n ||
+	    !c->repeatable)
+		return CURL_SEEKFUNC_FAIL;
+	c->body_at = (size_t)offset;
+	return CURL_SEEKFUNC_OK;
+}
+
+static void
+on_status_line(struct http_call *c, struct slice line)
+{
+	struct slice code = slice_from(line, slice_find(line, ' ') + 1);
+	uint64_t status;
+
+	code.n = slice_find(code, ' ');
+	c->status = slice_u64(code, &status) && status < 1000 ? (int)status : 0;
+	c->answered = false;
+	c->retry_after_s = -1;
+}
+
+static void
+on_header_line(struct http_call *c, struct slice line)
+{
+	static const struct slice retry_after = { "retry-after", 11 };
+	size_t colon = slice_find(line, ':');
+
+	if (!slice_eq_nocase(slice_mem(line.p, colon), retry_after))
+		return;
+	if (!retry_after_parse(slice_from(line, colon + 1),
+		clock_unix(c->http->clock), HTTP_RETRY_AFTER_MAX_S,
+		&c->retry_after_s))
+		c->retry_after_s = -1;
+}
+
+static size_t
+on_header(char *p, size_t size, size_t n, void *arg)
+{
+	struct http_call *c = arg;
+	struct slice line = slice_trim(slice_mem(p, size * n));
+
+	c->header_bytes += size * n;
+	if (c->header_bytes > HEADERS_MAX)
+		return 0;
+	if (slice_starts(line, SLICE_LIT("HTTP/")))
+		on_status_line(c, line);
+	else if (line.n == 0)
+		c->answered = c->status >= 200;
+	else if (!c->answered) /* after it: trailers */
+		on_header_line(c, line);
+	return size * n;
+}
+
+static size_t
+on_write(char *p, size_t size, size_t n, void *arg)
+{
+	struct http_call *c = arg;
+	size_t bytes = size * n;
+	size_t room = HTTP_KEEP - c->answer.n;
+
+	buf_put(&c->answer, p, bytes < room ? bytes : room);
+	c->answer_bytes += bytes;
+	return c->answer_bytes > BODY_MAX ? 0 : bytes;
+}
+
+/* ---- calls ------------------------------------------------------------ */
+
+static void
+call_free(struct http_call *c)
+{
+	if (!c)
+		return;
+	curl_easy_cleanup(c->easy);
+	curl_slist_free_all(c->headers);
+	buf_clear(&c->body);
+	buf_clear(&c->answer);
+	free(c);
+}
+
+/* Forget the request, keep the handle. */
+static void
+call_recycle(struct http *h, struct http_call *c)
+{
+	if (h->nspare >= SPARE_MAX) {
+		call_free(c);
+		return;
+	}
+	curl_slist_free_all(c->headers);
+	c->headers = NULL;
+	buf_clear(&c->body);
+	buf_reset(&c->answer);
+	c->next = h->spare;
+	h->spare = c;
+	h->nspare++;
+}
+
+/* What holds for every request; false without memory. */
+static bool
+call_set_up(const struct http *h, struct http_call *c)
+{
+	CURL *e = c->easy;
+	bool ok = true;
+
+#define SET(option, value)                                                     \
+	(ok = ok && curl_easy_setopt(e, (option), (value)) == CURLE_OK)
+	SET(CURLOPT_PRIVATE, (void *)c);
+	SET(CURLOPT_ERRORBUFFER, c->error);
+	/* No signals in a program with threads; a name that takes long to
+	 * resolve must not hold up the end of its request (getaddrinfo
+	 * cannot be cut short, curl would join its thread). */
+	SET(CURLOPT_NOSIGNAL, 1L);
+	SET(CURLOPT_QUICK_EXIT, 1L);
+	SET(CURLOPT_PROTOCOLS_STR, "http,https");
+	SET(CURLOPT_FOLLOWLOCATION, 0L);
+	SET(CURLOPT_PROXY, h->proxy ? h->proxy : "");
+	/* One request a connection at a time keeps "sent or not" plain. */
+	SET(CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
+	SET(CURLOPT_SSL_VERIFYPEER, 1L);
+	SET(CURLOPT_SSL_VERIFYHOST, 2L);
+	if (h->ca_file)
+		SET(CURLOPT_CAINFO, h->ca_file);
+	if (h->user_agent)
+		SET(CURLOPT_USERAGENT, h->user_agent);
+	SET(CURLOPT_MAXAGE_CONN, IDLE_MAX_S);
+	SET(CURLOPT_PREREQFUNCTION, on_prereq);
+	SET(CURLOPT_PREREQDATA, (void *)c);
+	SET(CURLOPT_READFUNCTION, on_read);
+	SET(CURLOPT_READDATA, (void *)c);
+	SET(CURLOPT_SEEKFUNCTION, on_seek);
+	SET(CURLOPT_SEEKDATA, (void *)c);
+	SET(CURLOPT_HEADERFUNCTION, on_header);
+	SET(CURLOPT_HEADERDATA, (void *)c);
+	SET(CURLOPT_WRITEFUNCTION, on_write);
+	SET(CURLOPT_WRITEDATA, (void *)c);
+	SET(CURLOPT_POST, 1L);
+#undef SET
+	return ok;
+}
+
+static struct http_call *
+call_new(struct http *h)
+{
+	struct http_call *c = h->spare;
+
+	if (c) {
+		h->spare = c->next;
+		h->nspare--;
+		return c;
+	}
+	c = xcalloc(1, sizeof *c);
+	c->http = h;
+	c->body = (struct buf)BUF_INIT(SIZE_MAX / 4);
+	c->answer = (struct buf)BUF_INIT(HTTP_KEEP);
+	c->easy = curl_easy_init();
+	if (!c->easy || !call_set_up(h, c)) {
+		call_free(c);
+		return NULL;
+	}
+	return c;
+}
+
+static bool
+call_add_header(struct http_call *c, const char *line)
+{
+	struct curl_slist *longer = curl_slist_append(c->headers, line);
+
+	if (longer)
+		c->headers = longer;
+	return longer;
+}
+
+static bool
+call_fill(struct http_call *c, const struct http_request *r)
+{
+	CURL *e = c->easy;
+
+	c->repeatable = r->repeatable;
+	c->body_at = c->header_bytes = c->answer_bytes = 0;
+	c->sent = c->answered = false;
+	c->status = 0;
+	c->retry_after_s = -1;
+	c->error[0] = '\0';
+	buf_put_slice(&c->body, r->body);
+	for (size_t i = 0; i < r->nheaders; i++)
+		if (!call_add_header(c, r->headers[i]))
+			return false;
+	/* No wait for "100 Continue" before larger bodies. */
+	return call_add_header(c, "Expect:") && !c->body.failed &&
+	       !curl_easy_setopt(e, CURLOPT_URL, r->url) &&
+	       !curl_easy_setopt(e, CURLOPT_HTTPHEADER, c->headers) &&
+	       !curl_easy_setopt(
+		   e, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)r->body.n) &&
+	       !curl_easy_setopt(
+		   e, CURLOPT_CONNECTTIMEOUT_MS, (long)r->connect_timeout_ms) &&
+	       !curl_easy_setopt(e, CURLOPT_TIMEOUT_MS, (long)r->timeout_ms);
+}
+
+enum rc
+http_add(struct http *h, const struct http_request *request, void *tag,
+    struct err *err)
+{
+	struct http_call *c = call_new(h);
+
+	if (!c)
+		return err_set(err, RC_RETRY, "no memory for a request");
+	c->tag = tag;
+	if (!call_fill(c, request) ||
+	    curl_multi_add_handle(h->multi, c->easy)) {
+		call_free(c);
+		return err_set(err, RC_RETRY, "no memory for a request");
+	}
+	c->prev = NULL;
+	c->next = h->calls;
+	if (h->calls)
+		h->calls->prev = c;
+	h->calls = c;
+	h->ncalls++;
+	return RC_OK;
+}
+
+static void
+unlink_call(struct http *h, struct http_call *c)
+{
+	curl_multi_remove_handle(h->multi, c->easy);
+	if (c->prev)
+		c->prev->next = c->next;
+	else
+		h->calls = c->next;
+	if (c->next)
+		c->next->prev = c->prev;
+	h->ncalls--;
+}
+
+/*
+ * An answer whose headers are whole counts as one, however its body ended:
+ * the other side has decided, and asking again could only do harm.
+ * "Unsupported protocol" is curl's code for a bad scheme, and, once sent, for
+ * an answer that is not HTTP.
+ */
+static enum http_end
+sort_end(const struct http_call *c, CURLcode code)
+{
+	if (c->answered)
+		return HTTP_ANSWERED;
+	if (code == CURLE_OPERATION_TIMEDOUT)
+		return HTTP_TIMEOUT;
+	if (!c->sent &&
+	    (code == CURLE_URL_MALFORMAT || code == CURLE_UNSUPPORTED_PROTOCOL))
+		return HTTP_UNUSABLE;
+	return HTTP_BROKEN;
+}
+
+static const char *
+error_text(const struct http_call *c, CURLcode code)
+{
+	if (c->answered || code == CURLE_OK)
+		return "";
+	if (code == CURLE_SEND_FAIL_REWIND)
+		return "the connection was lost, the request may have arrived";
+	return c->error[0] ? c->error : curl_easy_strerror(code);
+}
+
+static void
+finish(struct http *h, struct http_call *c, enum http_end end,
+    const char *error, http_done_fn *done, void *arg)
+{
+	struct http_response r = {
+		.end = end,
+		.status = end == HTTP_ANSWERED ? c->status : 0,
+		.sent = c->sent,
+		.retry_after_s = c->retry_after_s,
+		.body = buf_slice(&c->answer),
+		.error = error,
+	};
+
+	unlink_call(h, c);
+	done(arg, c->tag, &r);
+	call_recycle(h, c);
+}
+
+static size_t
+report_ended(struct http *h, http_done_fn *done, void *arg)
+{
+	struct http_call *c;
+	CURLMsg *msg;
+	CURLcode code;
+	size_t ended = 0;
+	int left;
+
+	while ((msg = curl_multi_info_read(h->multi, &left)) != NULL) {
+		if (msg->msg != CURLMSG_DONE)
+			continue;
+		code = msg->data.result;
+		c = NULL;
+		if (curl_easy_getinfo(msg->easy_handle, CURLINFO_PRIVATE, &c) ||
+		    !c)
+			continue;
+		finish(h, c, sort_end(c, code), error_text(c, code), done, arg);
+		ended++;
+	}
+	return ended;
+}
+
+void
+http_poll(struct http *h, int timeout_ms, http_done_fn *done, void *arg)
+{
+	int running;
+
+	curl_multi_perform(h->multi, &running);
+	if (report_ended(h, done, arg) > 0 || timeout_ms <= 0)
+		return;
+	curl_multi_poll(h->multi, NULL, 0, timeout_ms, NULL);
+	curl_multi_perform(h->multi, &running);
+	report_ended(h, done, arg);
+}
+
+void
+http_abandon(struct http *h, http_done_fn *done, void *arg)
+{
+	/* What ended by itself is reported as it ended. */
+	report_ended(h, done, arg);
+	while (h->calls)
+		finish(h, h->calls,
+		    h->calls->answered ? HTTP_ANSWERED : HTTP_ABANDONED,
+		    h->calls->answered ? "" : "given up", done, arg);
+}
+
+size_t
+http_running(const struct http *h)
+{
+	return h->ncalls;
+}
+
+/* ---- life ------------------------------------------------------------- */
+
+static char *
+copy_or_null(const char *s)
+{
+	return s ? xstrdup(s) : NULL;
+}
+
+enum rc
+http_new(const struct http_opts *opts, struct http **out, struct err *err)
+{
+	struct http *h;
+
+	pthread_once(&global_once, global_init);
+	if (global_rc != CURLE_OK)
+		return err_set_code(err, RC_FATAL, (int)global_rc,
+		    "libcurl: %s", curl_easy_strerror(global_rc));
+	h = xcalloc(1, sizeof *h);
+	h->multi = curl_multi_init();
+	if (!h->multi) {
+		free(h);
+		return err_set(err, RC_FATAL, "no memory for libcurl");
+	}
+	h->clock = opts->clock ? opts->clock : &clock_system;
+	h->user_agent = copy_or_null(opts->user_agent);
+	h->proxy = copy_or_null(opts->proxy);
+	h->ca_file = copy_or_null(opts->ca_file);
+	*out = h;
+	return RC_OK;
+}
+
+void
+http_free(struct http *h)
+{
+	struct http_call *c;
+
+	if (!h)
+		return;
+	while ((c = h->calls) != NULL) {
+		unlink_call(h, c);
+		call_free(c);
+	}
+	while ((c = h->spare) != NULL) {
+		h->spare = c->next;
+		call_free(c);
+	}
+	curl_multi_cleanup(h->multi);
+	free(h->user_agent);
+	free(h->proxy);
+	free(h->ca_file);
+	free(h);
+}
+
+enum rc
+http_origin(const char *url, char out[HTTP_ORIGIN_MAX], struct err *err)
+{
+	char *scheme = NULL, *host = NULL, *port = NULL;
+	CURLU *u = curl_url();
+	enum rc rc = RC_OK;
+	int n;
+
+	if (!u || curl_url_set(u, CURLUPART_URL, url, 0) ||
+	    curl_url_get(u, CURLUPART_SCHEME, &scheme, 0) ||
+	    curl_url_get(u, CURLUPART_HOST, &host, 0) ||
+	    curl_url_get(u, CURLUPART_PORT, &port, CURLU_DEFAULT_PORT)) {
+		rc = err_set(err, RC_REJECT, "not a URL");
+		goto out;
+	}
+	if (strcasecmp(scheme, "http") != 0 &&
+	    strcasecmp(scheme, "https") != 0) {
+		rc = err_set(err, RC_REJECT, "not an http or https URL");
+		goto out;
+	}
+	n = snprintf(out, HTTP_ORIGIN_MAX, "%s://%s:%s", scheme, host, port);
+	if (n < 0 || n >= HTTP_ORIGIN_MAX) {
+		rc = err_set(err, RC_REJECT, "the URL's host is too long");
+		goto out;
+	}
+	for (char *p = out; *p; p++)
+		if (*p >= 'A' && *p <= 'Z')
+			*p = (char)(*p - 'A' + 'a');
+out:
+	curl_free(scheme);
+	curl_free(host);
+	curl_free(port);
+	curl_url_cleanup(u);
+	return rc;
+}
