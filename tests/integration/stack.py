@@ -188,6 +188,31 @@ class Daemon(Server):
     config = None
 
 
+class Receiver(Server):
+    """A running tests/drivers/receiver.c."""
+
+    port = None
+
+    def url(self, path="/ok"):
+        return "http://127.0.0.1:%d%s" % (self.port, path)
+
+    def _ask(self, method, path):
+        c = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        try:
+            c.request(method, path)
+            return c.getresponse().read()
+        finally:
+            c.close()
+
+    def report(self, keys=False):
+        """Counts: requests, distinct keys, max of one key, ..."""
+        return json.loads(self._ask(
+            "GET", "/report" + ("?keys=1" if keys else "")))
+
+    def forget(self):
+        self._ask("POST", "/forget")
+
+
 class Stack:
     def __init__(self, directory=None, variant=None, keep=None):
         self.variant = variant or os.environ.get("VARIANT", "release")
@@ -756,9 +781,44 @@ class Stack:
             stdin=subprocess.DEVNULL, timeout=timeout,
             env=self.sanitizer_env(), cwd=self.dir)
 
+    def start_receiver(self, *args, name="receiver", variant=None):
+        """tests/drivers/receiver.c: a webhook's other end."""
+        path = os.path.join(REPO, "build", variant or self.variant,
+                            "drivers", "receiver")
+        if not os.path.exists(path):
+            raise StackError("%s is not built: make VARIANT=%s drivers" % (
+                path, self.variant))
+        argv = [path] + list(args)
+        if self.variant == "tsan" and variant is None:
+            argv = [tool("setarch"), "-R"] + argv
+        server = Receiver(self, name, argv, env=self.sanitizer_env())
+        begun = os.path.getsize(server.log)
+
+        def port():
+            lines = server.log_text()[begun:].split("\n")
+            return len(lines) > 1 and lines[0].strip().isdigit()
+        server.wait_ready(port)
+        server.port = int(server.log_text()[begun:].split("\n")[0])
+        return server
+
     def spawn(self, name, argv, **kwargs):
-        """Any other program as a server of this stack (receivers, peers)."""
+        """Any other program as a server of this stack."""
         return Server(self, name, argv, **kwargs)
+
+    def detach(self):
+        """Leave everything running; returns a script that ends it."""
+        script = self.path("stop")
+        with open(script, "w") as f:
+            f.write("#!/bin/sh\n# Stops this site's servers and removes it.\n")
+            for server in reversed(self.servers):
+                f.write("kill %d # %s\n" % (server.pid, server.name))
+                f.write("while kill -0 %d 2>/dev/null; do sleep 0.1; done\n"
+                        % server.pid)
+            f.write("rm -rf %s\n" % self.dir)
+        os.chmod(script, 0o755)
+        self.servers.clear()
+        _open_stacks.discard(self)
+        return script
 
 
 NGINX_CONF = """\
