@@ -1,5 +1,9 @@
 /* One line a suite, sorted; expanded twice by main.c. */
+SUITE(action_args)
+SUITE(action_schedule)
 SUITE(breaker)
+SUITE(cron_expression)
+SUITE(php_serialize)
 SUITE(retry_after)
 SUITE(utf8)
 SUITE(webhook_body)
