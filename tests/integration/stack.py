@@ -116,6 +116,8 @@ def rss_anon_kib(pid):
 class Server:
     """A process of the stack. `stack` starts it; the rest is for tests."""
 
+    stop_signal = signal.SIGTERM
+
     def __init__(self, stack, name, argv, env=None, cwd=None, stdin=None,
                  pass_fds=()):
         self.stack, self.name = stack, name
@@ -151,10 +153,10 @@ class Server:
         self.process.wait()
         return self.process.returncode
 
-    def stop(self, timeout=20.0, number=signal.SIGTERM):
+    def stop(self, timeout=20.0, number=None):
         """Ask, wait, and only then kill. Returns the exit status."""
         if self.alive:
-            self.process.send_signal(number)
+            self.process.send_signal(number or self.stop_signal)
             try:
                 self.process.wait(timeout)
             except subprocess.TimeoutExpired:
@@ -228,6 +230,7 @@ class Stack:
         self.db_port = None
         self.http_port = None
         self.mariadb = self.php_fpm = self.nginx = None
+        self.config_extra = ""
         self._daemons = 0
         _open_stacks.add(self)
 
@@ -250,10 +253,7 @@ class Stack:
         """Stop everything in reverse and remove the directory."""
         for server in reversed(self.servers):
             try:
-                if server is self.mariadb:
-                    server.kill()  # its files go in a moment
-                else:
-                    server.stop(timeout=15)
+                server.stop(timeout=15)
             except StackError as e:
                 print("stack: %s" % e, file=sys.stderr)
         self.servers.clear()
@@ -327,6 +327,10 @@ class Stack:
             assert len(self.db_socket) <= SUN_PATH_MAX
         argv += ["--%s=%s" % item for item in settings.items()]
         self.mariadb = Server(self, "mariadb", argv)
+        if not self.keep:
+            # At the end its files go in a moment; mariadb.stop(number=15)
+            # is the orderly way for a test that starts it again.
+            self.mariadb.stop_signal = signal.SIGKILL
         self.mariadb.wait_ready(self._db_answers)
         with self.connect(db=None) as db, db.cursor() as c:
             c.execute("CREATE DATABASE IF NOT EXISTS `%s`" % self.db_name)
@@ -471,6 +475,7 @@ class Stack:
                           db_host=None, plugins=("wpcron-demo",)):
         """Copy core, write wp-config.php, create the tables."""
         self.http_port = http_port or self.http_port or free_port()
+        self.config_extra = config_extra
         self.copy_core()
         self.write_config(config_extra, db_host)
         self.php("""
@@ -525,6 +530,67 @@ class Stack:
         """PHP code after WordPress' boot."""
         return self.php("require %r; %s" % (
             os.path.join(self.root, "wp-load.php"), code))
+
+    def add_plugin(self, directory, name=None):
+        """Copy a plugin's directory into wp-content and activate it; its main
+        file is named as the directory."""
+        name = name or os.path.basename(directory.rstrip("/"))
+        to = os.path.join(self.root, "wp-content", "plugins", name)
+        shutil.copytree(directory, to, dirs_exist_ok=True,
+                        ignore=shutil.ignore_patterns(".git", "tests"))
+        self.give_to_web_user(to)
+        self.wp_eval("""
+            require_once ABSPATH . 'wp-admin/includes/plugin.php';
+            $error = activate_plugin( %r );
+            if ( is_wp_error( $error ) ) {
+                fwrite( STDERR, $error->get_error_message() );
+                exit( 1 );
+            }
+            """ % ("%s/%s.php" % (name, name)))
+
+    def make_network(self, blogs=1):
+        """Turn the site into a network in sub-directories with `blogs` more
+        sites; returns their ids. Core takes no port in a network's domain but
+        through DOMAIN_CURRENT_SITE, so it is set."""
+        domain = "127.0.0.1:%d" % self.http_port
+        self.wp_eval("""
+            foreach ( $GLOBALS['wpdb']->tables( 'ms_global' ) as $k => $t ) {
+                $GLOBALS['wpdb']->$k = $t;
+            }
+            require_once ABSPATH . 'wp-admin/includes/upgrade.php';
+            install_network();
+            $done = populate_network( 1, %r, 'admin@example.com', 'Network',
+                '/', false );
+            if ( is_wp_error( $done ) && 'no_wildcard_dns'
+                !== $done->get_error_code() ) {
+                fwrite( STDERR, $done->get_error_message() );
+                exit( 1 );
+            }
+            """ % domain)
+        self.write_config(self.config_extra + """
+define( 'MULTISITE', true );
+define( 'SUBDOMAIN_INSTALL', false );
+define( 'DOMAIN_CURRENT_SITE', '%s' );
+define( 'PATH_CURRENT_SITE', '/' );
+define( 'SITE_ID_CURRENT_SITE', 1 );
+define( 'BLOG_ID_CURRENT_SITE', 1 );
+""" % domain)
+        out = self.wp_eval("""
+            for ( $i = 1; $i <= %d; $i++ ) {
+                $id = wp_insert_site( array( 'domain' => %r, 'path' =>
+                    "/b$i/", 'title' => "Site $i", 'user_id' => 1 ) );
+                echo is_wp_error( $id ) ? $id->get_error_message() : $id, ' ';
+            }
+            """ % (blogs, domain))
+        ids = [int(word) for word in out.split()]
+        # wp_insert_site() drops the colon of a port.
+        for i, blog in enumerate(ids, 1):
+            self.mysql("UPDATE %sblogs SET domain = %%s WHERE blog_id = %%s"
+                       % self.prefix, (domain, blog))
+            self.mysql("UPDATE %s%d_options SET option_value = %%s WHERE"
+                       " option_name IN ('home', 'siteurl')"
+                       % (self.prefix, blog), (self.url("/b%d" % i),))
+        return ids
 
     def table(self, name):
         return self.prefix + name

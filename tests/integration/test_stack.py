@@ -54,6 +54,28 @@ class StackTest(unittest.TestCase):
             % base64.b64encode(rows[0]["schedule"].encode()).decode())
         self.assertEqual(out, "ActionScheduler_SimpleSchedule")
 
+    def test_plugin_is_activated(self):
+        plugin = self.s.path("sample")
+        os.mkdir(plugin)
+        with open(os.path.join(plugin, "sample.php"), "w") as f:
+            f.write("<?php /* Plugin Name: sample */"
+                    " add_action( 'wp_head', function () {"
+                    " echo 'from the sample'; } );")
+        self.s.add_plugin(plugin)
+        self.assertIn(b"from the sample", self.s.get("/")[2])
+
+
+class NetworkTest(unittest.TestCase):
+    def test_network_has_its_blogs(self):
+        with Stack() as s:
+            s.start_site()
+            self.assertEqual(s.make_network(2), [2, 3])
+            s.start_nginx(stock_cron=True)
+            self.assertEqual(s.get("/")[0], 200)
+            self.assertEqual(
+                s.value("SELECT option_value FROM wp_3_options WHERE"
+                        " option_name = 'siteurl'"), s.url("/b2"))
+
 
 if __name__ == "__main__":
     unittest.main()

@@ -1,0 +1,334 @@
+"""The benchmark: ratios measured in one run, medians of five.
+
+    tests/bench/run.py [ROW ...]        through `make bench`
+
+Rows: the functions named bench_* below. Prints a table and writes
+build/bench/bench.json. Nothing here passes or fails; where a budget is
+missed the table says so, and what cannot be measured says "not measured".
+QUICK=1: shorter and three instead of five.
+"""
+
+import json
+import os
+import re
+import signal
+import statistics
+import subprocess
+import sys
+import time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+REPO = os.path.dirname(os.path.dirname(HERE))
+sys.dont_write_bytecode = True
+sys.path.insert(0, os.path.join(REPO, "tests", "integration"))
+from stack import Stack, rss_anon_kib, tool, wait_until  # noqa: E402
+
+QUICK = bool(os.environ.get("QUICK"))
+ROUNDS = 3 if QUICK else 5
+SECONDS = 1 if QUICK else 3
+NATIVE, PHP = "bench_webhook", "demo_nothing"
+rows = []
+
+
+def note(text):
+    print("  " + text, file=sys.stderr, flush=True)
+
+
+def row(name, ours, unit, against=None, other=None, budget=None,
+        at_least=True, remark=""):
+    """One line of the table; budget is what ours/other should reach."""
+    ratio = ours / other if other else None
+    met = None
+    if budget is not None and ratio is not None:
+        met = ratio >= budget if at_least else ratio <= budget
+    rows.append({"name": name, "ours": ours, "unit": unit,
+                 "against": against, "other": other, "ratio": ratio,
+                 "budget": budget, "met": met, "remark": remark})
+
+
+def not_measured(name, why):
+    rows.append({"name": name, "ours": None, "remark": "not measured: " + why})
+
+
+def wrk(url, seconds=SECONDS, connections=16):
+    """Requests a second; a run with errors is an error."""
+    out = subprocess.run(
+        [tool("wrk"), "-t1", "-c%d" % connections, "-d%ds" % seconds, url],
+        capture_output=True, text=True, check=True).stdout
+    if "Non-2xx" in out or "Socket errors" in out:
+        raise RuntimeError("wrk %s:\n%s" % (url, out))
+    return float(re.search(r"Requests/sec:\s+([\d.]+)", out).group(1))
+
+
+class Site:
+    """The servers all rows share; the daemon is started by whoever needs it."""
+
+    def __init__(self):
+        self.s = Stack(variant=os.environ.get("VARIANT", "release"))
+        self.receiver = self.s.start_receiver()
+        self.s.start_site(children=4)
+        self.s.install_action_scheduler()
+        self.daemon = None
+        self.start_ok()
+
+    def start_ok(self):
+        s = self.s
+        sock = s.path("ok.sock")
+        program = s.path("ok")
+        with open(os.path.join(REPO, "build", s.variant, "drivers", "ok"),
+                  "rb") as f, open(program, "wb") as to:
+            to.write(f.read())
+        os.chmod(program, 0o755)
+        server = s.spawn("ok", [tool("spawn-fcgi"), "-n", "-s", sock, "-M",
+                                "0666", "--", program])
+        server.stop_signal = signal.SIGKILL  # libfcgi swallows SIGTERM
+        server.wait_ready(lambda: os.path.exists(sock))
+
+    def start(self, daemon="", stock=False):
+        """nginx and the daemon; /ok and /stock/ stand beside the product."""
+        self.stop()
+        s = self.s
+        self.daemon = s.start_daemon(
+            daemon=daemon + "\nlog_level = warn\n",
+            rest="[route]\n%s = webhook %s\n" % (NATIVE, self.receiver.url()))
+        s.start_nginx(daemon=self.daemon, extra="""
+            location = /ok { include fastcgi_params;
+                fastcgi_pass unix:%s; }
+            location = /stock { include fastcgi_params;
+                fastcgi_param HTTP_HOST $http_host;
+                fastcgi_param SCRIPT_FILENAME $document_root/wp-cron.php;
+                fastcgi_pass unix:%s; }
+            """ % (s.path("ok.sock"), s.php_socket))
+
+    def stop(self):
+        for server in (self.s.nginx, self.daemon):
+            if server and server.alive:
+                server.stop()
+                self.s.servers.remove(server)
+        self.daemon = self.s.nginx = None
+
+    def empty(self):
+        for table in ("actions", "claims", "logs"):
+            self.s.mysql("TRUNCATE " + self.s.table("actionscheduler_" + table))
+
+    def left(self):
+        return self.s.count("status IN ('pending', 'in-progress')")
+
+
+def bench_ping_idle(site):
+    """Pings a second through nginx, nothing due."""
+    site.empty()
+    site.start()
+    url = site.s.url
+    site.s.get("/stock")
+    found = {"/wp-cron.php": [], "/ok": [], "/stock": []}
+    for _ in range(ROUNDS):
+        for path, values in found.items():
+            values.append(wrk(url(path), connections=4 if path == "/stock"
+                              else 16))
+    ours, ok, stock = (statistics.median(v) for v in found.values())
+    row("pings/s, nothing due", ours, "/s", "stock wp-cron.php", stock, 100)
+    row("pings/s, nothing due", ours, "/s", 'libfcgi "ok"', ok, 0.85)
+
+
+def bench_ping_busy(site):
+    """Pings a second while a cycle runs; "ok" under the same load."""
+    site.empty()
+    site.start()
+    s = site.s
+    s.insert_actions(20000 if QUICK else 100000, NATIVE)
+    wait_until(lambda: s.count("status='complete'") > 100, 30)
+    ours, ok = [], []
+    for _ in range(ROUNDS):
+        ours.append(wrk(s.url("/wp-cron.php"), 1))
+        ok.append(wrk(s.url("/ok"), 1))
+    if not site.left():
+        not_measured("pings/s while a cycle runs",
+                     "the queue was empty before the end")
+        return
+    row("pings/s, a cycle runs", statistics.median(ours), "/s",
+        '"ok" under the same load', statistics.median(ok), 0.85)
+    site.stop()
+
+
+def bare_sql(s, n, batch):
+    """The durable statements of n actions, and nothing else: rows a second."""
+    actions, logs = (s.table("actionscheduler_" + t)
+                     for t in ("actions", "logs"))
+    first = s.insert_actions(n, "bare")
+    with s.connect(autocommit=False) as db, db.cursor() as c:
+        begun = time.monotonic()
+        for at in range(first, first + n, batch):
+            ids = ",".join(str(i) for i in range(at, min(at + batch,
+                                                        first + n)))
+            c.execute("UPDATE %s SET claim_id = 1, last_attempt_gmt ="
+                      " UTC_TIMESTAMP() WHERE action_id IN (%s) AND claim_id"
+                      " = 0 AND status = 'pending'" % (actions, ids))
+            db.commit()
+            c.execute("UPDATE %s SET status = 'in-progress', attempts ="
+                      " attempts + 1, last_attempt_gmt = UTC_TIMESTAMP()"
+                      " WHERE action_id IN (%s)" % (actions, ids))
+            c.execute("INSERT INTO %s (action_id, message, log_date_gmt)"
+                      " SELECT action_id, 'action started via WP Cron FCGI',"
+                      " UTC_TIMESTAMP() FROM %s WHERE action_id IN (%s)"
+                      % (logs, actions, ids))
+            db.commit()
+            c.execute("SELECT action_id FROM %s WHERE action_id IN (%s) FOR"
+                      " UPDATE" % (actions, ids))
+            c.execute("UPDATE %s SET status = 'complete' WHERE action_id IN"
+                      " (%s)" % (actions, ids))
+            c.execute("INSERT INTO %s (action_id, message, log_date_gmt)"
+                      " SELECT action_id, 'action complete via WP Cron FCGI',"
+                      " UTC_TIMESTAMP() FROM %s WHERE action_id IN (%s)"
+                      % (logs, actions, ids))
+            db.commit()
+        return n / (time.monotonic() - begun)
+
+
+def drain(site, hook, n):
+    """Seconds from the daemon's start until n due actions are settled."""
+    site.stop()
+    site.empty()
+    site.s.insert_actions(n, hook)
+    begun = time.monotonic()
+    site.start()
+    wait_until(lambda: not site.left(), 300, 0.02, "the queue is empty")
+    took = time.monotonic() - begun
+    done = site.s.count("status='complete'")
+    if done != n:
+        raise RuntimeError("%d of %d complete" % (done, n))
+    return took
+
+
+def bench_native(site):
+    """Webhooks a second, claim to settled, beside the bare SQL."""
+    n = 2000 if QUICK else 10000
+    ours = [n / drain(site, NATIVE, n) for _ in range(ROUNDS)]
+    site.stop()
+    site.empty()
+    bare = [bare_sql(site.s, n, 100) for _ in range(ROUNDS)]
+    row("native actions/s", statistics.median(ours), "/s",
+        "bare durable SQL, batches of 100", statistics.median(bare), 0.7,
+        remark="each action is a real HTTP request to a receiver on the same"
+               " two cores; the daemon's start is in it")
+    not_measured("native against PHP's runner",
+                 "Action Scheduler is not installed")
+
+
+def bench_php(site):
+    """Actions a second through PHP."""
+    n = 500 if QUICK else 2000
+    ours = [n / drain(site, PHP, n) for _ in range(ROUNDS)]
+    row("actions/s through PHP", statistics.median(ours), "/s",
+        remark="empty callback, 2 PHP children")
+    not_measured("PHP against one PHP runner",
+                 "Action Scheduler is not installed")
+
+
+def bench_start_delay(site):
+    """From an insert, without any ping, to the job's own work."""
+    site.empty()
+    site.start()
+    site.receiver.forget()
+    delays = []
+    for i in range(20 if QUICK else 60):
+        time.sleep(0.013 * (i * 37 % 79))  # not in step with the clock
+        before = site.receiver.report()["requests"]
+        begun = time.monotonic()
+        site.s.insert_actions(1, NATIVE, due_in=-1)
+        wait_until(lambda n=before: site.receiver.report()["requests"] > n,
+                   10, 0.002)
+        delays.append(time.monotonic() - begun)
+    delays.sort()
+    row("start delay without a ping, p95",
+        1000 * delays[int(0.95 * len(delays))], "ms", "budget", 1100, 1,
+        at_least=False,
+        remark="%d inserts, median %.0f ms" % (
+            len(delays), 1000 * statistics.median(delays)))
+
+
+def bench_memory(site):
+    """RssAnon after many pings and jobs."""
+    jobs, pings = (2000, 5) if QUICK else (20000, 30)
+    site.empty()
+    site.start()
+    s = site.s
+    wait_until(lambda: s.get("/wp-cron.php")[0] == 200)
+    fresh = rss_anon_kib(site.daemon.pid)
+    s.insert_actions(jobs, NATIVE)
+    wait_until(lambda: not site.left(), 300)
+    warm = rss_anon_kib(site.daemon.pid)
+    rate = wrk(s.url("/wp-cron.php"), pings)
+    s.insert_actions(jobs, NATIVE)
+    wait_until(lambda: not site.left(), 300)
+    row("RssAnon after the jobs", rss_anon_kib(site.daemon.pid) / 1024,
+        "MB", "budget", 10, 1, at_least=False,
+        remark="%d jobs, %d pings; %.1f MB fresh, %.1f MB after half the jobs"
+               % (2 * jobs, rate * pings, fresh / 1024, warm / 1024))
+
+
+def bench_idle(site):
+    """What a second of idleness costs the database."""
+    site.empty()
+    site.start()
+    s = site.s
+    time.sleep(2)
+    seconds = 5 if QUICK else 20
+    with s.connect() as db, db.cursor() as c:
+        def questions():
+            c.execute("SHOW GLOBAL STATUS LIKE 'Questions'")
+            return int(c.fetchone()[1])
+        begun = questions()
+        time.sleep(seconds)
+        # Our own SHOW is one of them.
+        asked = (questions() - begun - 1) / seconds
+        c.execute("SELECT COUNT(*) FROM information_schema.PROCESSLIST"
+                  " WHERE user = 'wp'")
+        connections = c.fetchone()[0]
+    row("statements/s when idle", asked, "/s",
+        remark="%d connections" % connections)
+
+
+def print_table():
+    print("%-34s %12s  %-34s %10s %8s  %s" % (
+        "", "ours", "against", "", "ratio", "budget"))
+    for r in rows:
+        if r["ours"] is None:
+            print("%-34s %s" % (r["name"], r["remark"]))
+            continue
+        budget = ""
+        if r["budget"] is not None:
+            budget = "%g: %s" % (r["budget"], "met" if r["met"] else "MISSED")
+        print("%-34s %9.1f %-2s  %-34s %10s %8s  %s" % (
+            r["name"], r["ours"], r["unit"], r["against"] or "",
+            "%.1f" % r["other"] if r["other"] else "",
+            "%.2f" % r["ratio"] if r["ratio"] else "", budget))
+        if r["remark"]:
+            print("%-34s   %s" % ("", r["remark"]))
+
+
+def main():
+    wanted = sys.argv[1:] or [n[6:] for n in globals()
+                              if n.startswith("bench_")]
+    site = Site()
+    failed = 0
+    for name in wanted:
+        note(name)
+        try:
+            globals()["bench_" + name](site)
+        except Exception as e:  # one row's trouble is not the others'
+            failed += 1
+            not_measured(name, str(e).split("\n")[0])
+            site.s.dump_logs()
+        site.stop()
+    site.s.close()
+    print_table()
+    out = os.path.join(REPO, "build", "bench")
+    os.makedirs(out, exist_ok=True)
+    with open(os.path.join(out, "bench.json"), "w") as f:
+        json.dump(rows, f, indent=1)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
