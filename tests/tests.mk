@@ -6,14 +6,16 @@ CHECK_CFLAGS = $(patsubst -I%,-isystem %,$(shell $(PKG_CONFIG) --cflags $(CHECK_
 CHECK_LIBS = $(shell $(PKG_CONFIG) --libs $(CHECK_PKGS))
 # Under TSan a fork per test multiplies the time and hides races.
 CK_ENV_tsan := CK_FORK=no setarch -R
-RUN_CHECK = $(if $(CK_ENV_$(VARIANT)),env $(CK_ENV_$(VARIANT)))
+RUN_CHECK = env WPCRON_BUILD=$(B) $(CK_ENV_$(VARIANT))
 
 DB_TEST_SRC := $(wildcard tests/db/*.c)
+SERVER_TEST_SRC := $(wildcard tests/server/*.c)
 DRIVER_SRC := $(wildcard tests/drivers/*.c)
 DRIVERS := $(patsubst tests/drivers/%.c,$(B)/drivers/%,$(DRIVER_SRC))
-TEST_OBJ := $(call obj,$(UNIT_SRC) $(DB_TEST_SRC) $(DRIVER_SRC))
+CHECK_OBJ := $(call obj,$(UNIT_SRC) $(DB_TEST_SRC) $(SERVER_TEST_SRC))
+TEST_OBJ := $(CHECK_OBJ) $(call obj,$(DRIVER_SRC))
 
-$(call obj,$(UNIT_SRC) $(DB_TEST_SRC)): CPPFLAGS += $(CHECK_CFLAGS)
+$(CHECK_OBJ): CPPFLAGS += $(CHECK_CFLAGS)
 -include $(filter-out $(ALL_OBJ:.o=.d),$(TEST_OBJ:.o=.d))
 
 $(B)/test_unit: $(call obj,$(UNIT_SRC)) $(B)/libwpcron.a
@@ -22,12 +24,17 @@ $(B)/test_unit: $(call obj,$(UNIT_SRC)) $(B)/libwpcron.a
 $(B)/test_db: $(call obj,$(DB_TEST_SRC)) $(B)/libwpcron.a
 	@echo "  LD    $@"; $(CC) $(LDFLAGS_ALL) -o $@ $^ $(CHECK_LIBS) $(LIBS)
 
+# The server against an engine of the tests' own: one object for another.
+$(B)/test_server: $(call obj,$(SERVER_TEST_SRC)) $(SERVER_OBJ) $(B)/libwpcron.a
+	@echo "  LD    $@"; \
+	$(CC) $(LDFLAGS_ALL) -o $@ $^ $(CHECK_LIBS) $(LIBS_SERVER) $(LIBS)
+
 $(B)/drivers/%: $(B)/tests/drivers/%.o $(B)/libwpcron.a
 	@mkdir -p $(@D); echo "  LD    $@"; \
 	$(CC) $(LDFLAGS_ALL) -o $@ $^ -Wl,--as-needed $(LIBS_SERVER) $(LIBS)
 
-# Seconds: no server, no network.
-check: $(B)/test_unit
+# Seconds: no server, no network but loopback.
+check: $(B)/test_unit $(B)/drivers/receiver
 	@$(RUN_CHECK) $(B)/test_unit
 
 # C suites against a private MariaDB; WPCRON_DB_* tell them where it is.
@@ -54,4 +61,4 @@ soak: all drivers
 demo: all
 	@tools/demo $(DEMO)
 
-.PHONY: check check-db drivers integration test bench soak demo
+.PHONY: check check-unit check-server check-db drivers integration test bench soak demo

@@ -80,6 +80,7 @@ struct key {
 struct counters {
 	uint64_t requests, distinct, max, unsigned_, bad_signature, no_key;
 	uint64_t connections, bad_body;
+	uint64_t peak; /* requests at once */
 };
 
 struct receiver {
@@ -88,6 +89,7 @@ struct receiver {
 	struct conn *conns;
 	struct key *keys[NBUCKETS];
 	struct counters n;
+	uint64_t busy; /* connections that are being answered */
 };
 
 /* A request that is whole; slices into the connection's input. */
@@ -168,9 +170,11 @@ put_report(const struct receiver *r, bool keys, struct buf *out)
 	    "{\"requests\":%" PRIu64 ",\"distinct\":%" PRIu64
 	    ",\"max\":%" PRIu64 ",\"unsigned\":%" PRIu64
 	    ",\"bad_signature\":%" PRIu64 ",\"no_key\":%" PRIu64
-	    ",\"bad_body\":%" PRIu64 ",\"connections\":%" PRIu64,
+	    ",\"bad_body\":%" PRIu64 ",\"connections\":%" PRIu64
+	    ",\"peak\":%" PRIu64,
 	    r->n.requests, r->n.distinct, r->n.max, r->n.unsigned_,
-	    r->n.bad_signature, r->n.no_key, r->n.bad_body, r->n.connections);
+	    r->n.bad_signature, r->n.no_key, r->n.bad_body, r->n.connections,
+	    r->n.peak);
 	if (keys)
 		put_keys(r, out);
 	buf_put_char(out, '}');
@@ -379,6 +383,8 @@ answer(struct receiver *r, struct conn *c, const struct request *q)
 	c->manner = MANNER_PLAIN;
 	c->answering = true;
 	c->due = 0;
+	if (++r->busy > r->n.peak)
+		r->n.peak = r->busy;
 	if (slice_eq_str(q->path, "/report")) {
 		put_report(r, query_value(q->query, "keys").n > 0, &text);
 		put_answer(c, 200, "", buf_slice(&text));
@@ -428,6 +434,7 @@ conn_free(struct receiver *r, struct conn *c)
 		r->conns = c->next;
 	if (c->next)
 		c->next->prev = c->prev;
+	r->busy -= c->answering;
 	close(c->fd);
 	buf_clear(&c->in);
 	buf_clear(&c->out);
@@ -457,7 +464,7 @@ send_filler(struct conn *c)
 }
 
 static void
-send_answer(struct conn *c)
+send_answer(struct receiver *r, struct conn *c)
 {
 	struct slice left = slice_from(buf_slice(&c->out), c->out_at);
 	ssize_t sent;
@@ -479,6 +486,7 @@ send_answer(struct conn *c)
 	send_filler(c);
 	if (c->filler == 0) {
 		c->answering = false;
+		r->busy--;
 		c->dead = c->dead || c->manner == MANNER_CLOSE;
 		buf_reset(&c->out);
 		c->out_at = 0;
@@ -498,7 +506,7 @@ conn_answer(struct receiver *r, struct conn *c, mono_ms now)
 	if (c->manner == MANNER_RESET)
 		conn_reset(c);
 	else
-		send_answer(c);
+		send_answer(r, c);
 	if (!c->dead)
 		conn_watch(r, c,
 		    c->answering && c->manner != MANNER_DRIP ? EPOLLOUT
