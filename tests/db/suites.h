@@ -1,1 +1,3 @@
 /* One line a suite, sorted; expanded twice by main.c. */
+SUITE(db)
+SUITE(tables)

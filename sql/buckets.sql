@@ -1,0 +1,26 @@
+-- Buckets: how many starts of a rate are used in the current window, over all
+-- nodes. Windows are aligned to 1970 and the server's clock decides which one
+-- it is.
+
+-- The row's window never goes back: a statement that waited for the row's lock
+-- still has the time at which it began, and takes from the later window. Only
+-- a window far in the future (the clock was wrong) is given up. `used` comes
+-- first, for it is computed from the window as it was.
+-- name: buckets.take
+-- in:   name:text, per_s:u64, same_per_s:u64, want:u64, count:u64, same_want:u64, same_count:u64, cap:u64
+-- rows: 1 or 2; the insert id is how many of `want` were granted
+-- explain: exempt single-row insert or update by its primary key
+INSERT INTO {base}wpcron_buckets (name, window_start, used)
+VALUES (?, TIMESTAMP('1970-01-01 00:00:00') + INTERVAL
+           TIMESTAMPDIFF(SECOND, TIMESTAMP('1970-01-01 00:00:00'),
+               UTC_TIMESTAMP()) DIV ? * ? SECOND,
+        LAST_INSERT_ID(LEAST(?, ?)))
+ON DUPLICATE KEY UPDATE
+  used = IF(window_start >= VALUES(window_start)
+          AND window_start <= UTC_TIMESTAMP() + INTERVAL 60 SECOND, used, 0)
+      + LAST_INSERT_ID(LEAST(?, ? -
+          LEAST(?, IF(window_start >= VALUES(window_start)
+          AND window_start <= UTC_TIMESTAMP() + INTERVAL 60 SECOND, used, 0)))),
+  window_start = IF(window_start >= VALUES(window_start)
+          AND window_start <= UTC_TIMESTAMP() + INTERVAL 60 SECOND,
+          window_start, VALUES(window_start))
