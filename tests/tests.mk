@@ -9,10 +9,9 @@ CK_ENV_tsan := CK_FORK=no setarch -R
 RUN_CHECK = env WPCRON_BUILD=$(B) $(CK_ENV_$(VARIANT))
 
 DB_TEST_SRC := $(wildcard tests/db/*.c)
-SERVER_TEST_SRC := $(wildcard tests/server/*.c)
 DRIVER_SRC := $(wildcard tests/drivers/*.c)
 DRIVERS := $(patsubst tests/drivers/%.c,$(B)/drivers/%,$(DRIVER_SRC))
-CHECK_OBJ := $(call obj,$(UNIT_SRC) $(DB_TEST_SRC) $(SERVER_TEST_SRC))
+CHECK_OBJ := $(call obj,$(UNIT_SRC) $(DB_TEST_SRC))
 TEST_OBJ := $(CHECK_OBJ) $(call obj,$(DRIVER_SRC))
 
 $(CHECK_OBJ): CPPFLAGS += $(CHECK_CFLAGS)
@@ -23,11 +22,6 @@ $(B)/test_unit: $(call obj,$(UNIT_SRC)) $(B)/libwpcron.a
 
 $(B)/test_db: $(call obj,$(DB_TEST_SRC)) $(B)/libwpcron.a
 	@echo "  LD    $@"; $(CC) $(LDFLAGS_ALL) -o $@ $^ $(CHECK_LIBS) $(LIBS)
-
-# The server against an engine of the tests' own: one object for another.
-$(B)/test_server: $(call obj,$(SERVER_TEST_SRC)) $(SERVER_OBJ) $(B)/libwpcron.a
-	@echo "  LD    $@"; \
-	$(CC) $(LDFLAGS_ALL) -o $@ $^ $(CHECK_LIBS) $(LIBS_SERVER) $(LIBS)
 
 $(B)/drivers/%: $(B)/tests/drivers/%.o $(B)/libwpcron.a
 	@mkdir -p $(@D); echo "  LD    $@"; \
@@ -61,4 +55,4 @@ soak: all drivers
 demo: all
 	@tools/demo $(DEMO)
 
-.PHONY: check check-unit check-server check-db drivers integration test bench soak demo
+.PHONY: check check-db drivers integration test bench soak demo
