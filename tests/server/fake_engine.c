@@ -1,0 +1,133 @@
+#include "fake_engine.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "base/xalloc.h"
+
+struct engine {
+	int progress_fd;
+	pthread_mutex_t lock; /* guards all below */
+	unsigned kicks;
+	bool busy;
+	enum rc rc;
+	struct engine_counts counts;
+	uint64_t remaining;
+	struct engine_health health;
+};
+
+struct engine *
+fake_engine_new(void)
+{
+	struct engine *e = xcalloc(1, sizeof(*e));
+
+	pthread_mutex_init(&e->lock, NULL);
+	e->progress_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	e->rc = RC_AGAIN;
+	e->health.next_due = INT64_MAX;
+	return e;
+}
+
+void
+fake_engine_free(struct engine *e)
+{
+	close(e->progress_fd);
+	pthread_mutex_destroy(&e->lock);
+	free(e);
+}
+
+unsigned
+fake_engine_kicks(struct engine *e)
+{
+	unsigned n;
+
+	pthread_mutex_lock(&e->lock);
+	n = e->kicks;
+	pthread_mutex_unlock(&e->lock);
+	return n;
+}
+
+void
+fake_engine_say(struct engine *e, enum rc rc,
+    const struct engine_counts *counts, uint64_t remaining)
+{
+	const uint64_t one = 1;
+
+	pthread_mutex_lock(&e->lock);
+	e->rc = rc;
+	if (counts)
+		e->counts = *counts;
+	e->remaining = remaining;
+	pthread_mutex_unlock(&e->lock);
+	(void)!write(e->progress_fd, &one, sizeof(one));
+}
+
+void
+fake_engine_be_busy(struct engine *e, bool busy)
+{
+	pthread_mutex_lock(&e->lock);
+	e->busy = busy;
+	pthread_mutex_unlock(&e->lock);
+}
+
+void
+fake_engine_set_health(struct engine *e, const struct engine_health *health)
+{
+	pthread_mutex_lock(&e->lock);
+	e->health = *health;
+	pthread_mutex_unlock(&e->lock);
+}
+
+enum engine_kick
+engine_kick(struct engine *e, const struct site *site)
+{
+	enum engine_kick kick;
+
+	(void)site;
+	pthread_mutex_lock(&e->lock);
+	e->kicks++;
+	kick = e->busy ? ENGINE_QUEUED : ENGINE_STARTED;
+	pthread_mutex_unlock(&e->lock);
+	return kick;
+}
+
+void
+engine_watch_begin(
+    struct engine *e, const struct site *site, struct engine_watch *w)
+{
+	(void)e;
+	*w = (struct engine_watch){ .site = site };
+}
+
+enum rc
+engine_watch_check(struct engine *e, const struct engine_watch *w,
+    struct engine_counts *counts, uint64_t *remaining)
+{
+	enum rc rc;
+
+	(void)w;
+	pthread_mutex_lock(&e->lock);
+	*counts = e->counts;
+	*remaining = e->remaining;
+	rc = e->rc;
+	pthread_mutex_unlock(&e->lock);
+	return rc;
+}
+
+int
+engine_progress_fd(const struct engine *e)
+{
+	return e->progress_fd;
+}
+
+void
+engine_health(
+    struct engine *e, const struct site *site, struct engine_health *out)
+{
+	(void)site;
+	pthread_mutex_lock(&e->lock);
+	*out = e->health;
+	pthread_mutex_unlock(&e->lock);
+}

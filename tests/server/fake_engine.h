@@ -1,0 +1,22 @@
+#ifndef TESTS_SERVER_FAKE_ENGINE_H
+#define TESTS_SERVER_FAKE_ENGINE_H
+
+#include <stdbool.h>
+
+#include "engine/engine.h"
+
+/*
+ * An engine that does nothing but count and say what the test told it. It is
+ * linked instead of the real one. Any thread.
+ */
+struct engine *fake_engine_new(void);
+void fake_engine_free(struct engine *e);
+unsigned fake_engine_kicks(struct engine *e);
+/* What engine_watch_check() says from now on; wakes the progress descriptor. */
+void fake_engine_say(struct engine *e, enum rc rc,
+    const struct engine_counts *counts, uint64_t remaining);
+void fake_engine_be_busy(struct engine *e, bool busy);
+void fake_engine_set_health(
+    struct engine *e, const struct engine_health *health);
+
+#endif

@@ -1,0 +1,7 @@
+SUITE(endpoints)
+SUITE(frame)
+SUITE(listener)
+SUITE(options)
+SUITE(roots)
+SUITE(server)
+SUITE(wait)
