@@ -857,14 +857,16 @@ define( 'BLOG_ID_CURRENT_SITE', 1 );
         argv = [path] + list(args)
         if self.variant == "tsan" and variant is None:
             argv = [tool("setarch"), "-R"] + argv
+        log = self.path(name + ".log")
+        begun = os.path.getsize(log) if os.path.exists(log) else 0
         server = Receiver(self, name, argv, env=self.sanitizer_env())
-        begun = os.path.getsize(server.log)
 
         def port():
-            lines = server.log_text()[begun:].split("\n")
-            return len(lines) > 1 and lines[0].strip().isdigit()
+            # Its first line, when the line is whole.
+            found = re.match(r"(\d+)\n", server.log_text()[begun:])
+            return found and int(found.group(1))
         server.wait_ready(port)
-        server.port = int(server.log_text()[begun:].split("\n")[0])
+        server.port = port()
         return server
 
     def spawn(self, name, argv, **kwargs):
