@@ -725,9 +725,11 @@ define( 'BLOG_ID_CURRENT_SITE', 1 );
         if not stock_cron:
             with open(os.path.join(REPO, "nginx", snippet)) as f:
                 text = f.read()
-            sock = daemon.sock if daemon else self.path("d1.sock")
-            # Wherever the product's socket stands (fastcgi_pass, upstream).
-            text = re.sub(r"unix:[^;\s]+", "unix:" + sock, text)
+            sock = daemon.sock if daemon else self.path("run", "d1.sock")
+            text = re.sub(r"unix:/run/wp-cron-fcgi/[^;\s]+",
+                          "unix:" + sock, text)
+            text = re.sub(r"unix:/run/php/[^;\s]+",
+                          "unix:" + self.php_socket, text)
             include = self.path("nginx-" + snippet)
             with open(include, "w") as f:
                 f.write(text)
