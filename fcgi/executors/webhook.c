@@ -10,11 +10,13 @@
 
 #define MAX_CONCURRENCY 25
 #define CONNECT_TIMEOUT_MS 5000
+/* For a policy without one: curl takes 0 for "never". */
+#define TIMEOUT_MS 60000
 /* Action Scheduler keeps arguments in a longtext; beyond this a POST is not
  * what carries them. */
 #define BODY_MAX (4 * 1024 * 1024)
 /* Of the receiver's words in a message. */
-#define WORDS_MAX 460
+#define WORDS_MAX 500
 /* How often a job that waits for a place at its host asks again: places are
  * freed by other threads. */
 #define WAIT_POLL_MS 20
@@ -154,16 +156,16 @@ breaker_result(const struct http_response *r)
 static void
 answer_message(const struct http_response *r, char *out, size_t size)
 {
-	struct buf text = BUF_INIT(size - 1);
-	size_t status_n;
+	struct buf text = BUF_INIT(size - 1), words = BUF_INIT(WORDS_MAX);
 
 	buf_printf(&text, "HTTP %d", r->status);
-	status_n = text.n;
-	buf_put_str(&text, ": ");
-	utf8_put_line(&text, r->body, WORDS_MAX);
-	if (text.n == status_n + 2)
-		text.p[status_n] = '\0';
+	utf8_put_line(&words, r->body, WORDS_MAX);
+	if (r->status < 400)
+		buf_put_str(&text, ": redirects are not followed");
+	else if (words.n > 0)
+		buf_printf(&text, ": %s", buf_str(&words));
 	snprintf(out, size, "%s", buf_str(&text));
+	buf_clear(&words);
 	buf_clear(&text);
 }
 
@@ -259,7 +261,8 @@ send_call(struct webhook *w, struct webhook_call *c, struct err *err)
 	struct buf body = BUF_INIT(BODY_MAX);
 	struct http_request request = {
 		.url = job->route->target,
-		.timeout_ms = job->policy->timeout_ms,
+		.timeout_ms = job->policy->timeout_ms ? job->policy->timeout_ms
+						      : TIMEOUT_MS,
 		.connect_timeout_ms = w->opts.connect_timeout_ms,
 		.repeatable = job->policy->idempotent,
 	};

@@ -22,7 +22,7 @@
  */
 
 /* The site of a job; called on the executor's thread while it prepares the
- * request. What comes back is lent until the next call. */
+ * request. What comes back is lent until the next call; never NULL. */
 typedef const struct webhook_site *webhook_site_fn(
     void *arg, const struct job *job);
 

@@ -5,11 +5,15 @@
 
 #include <pthread.h>
 
+/* How long an admitted asker has to come back with its probe. */
+#define PROMISE_MS 1000
+
 struct webhook_host {
 	struct webhook_host *next;
 	char origin[HTTP_ORIGIN_MAX];
 	uint32_t running;
 	struct breaker breaker;
+	mono_ms promised_until; /* somebody claims a job for the probe */
 };
 
 struct webhook_hosts {
@@ -93,6 +97,28 @@ ask_locked(const struct webhook_hosts *hosts, const struct webhook_host *host,
 						  : WEBHOOK_FULL;
 }
 
+static enum webhook_admit
+admit_locked(const struct webhook_hosts *hosts, struct webhook_host *host,
+    mono_ms now, int64_t *retry_after_ms)
+{
+	switch (breaker_ask(&host->breaker, now)) {
+	case BREAKER_GO:
+	case BREAKER_STOP:
+		break;
+	case BREAKER_WAIT:
+		*retry_after_ms = PROMISE_MS;
+		return WEBHOOK_SHUT;
+	case BREAKER_PROBE:
+		if (now < host->promised_until) {
+			*retry_after_ms = host->promised_until - now;
+			return WEBHOOK_SHUT;
+		}
+		host->promised_until = now + PROMISE_MS;
+		break;
+	}
+	return ask_locked(hosts, host, now, retry_after_ms);
+}
+
 enum webhook_admit
 webhook_hosts_admits(
     struct webhook_hosts *hosts, const char *url, int64_t *retry_after_ms)
@@ -105,7 +131,7 @@ webhook_hosts_admits(
 	if (webhook_hosts_find(hosts, url, &host, NULL) != RC_OK)
 		return WEBHOOK_ADMIT;
 	pthread_mutex_lock(&hosts->lock);
-	admit = ask_locked(hosts, host, now, retry_after_ms);
+	admit = admit_locked(hosts, host, now, retry_after_ms);
 	pthread_mutex_unlock(&hosts->lock);
 	return admit;
 }

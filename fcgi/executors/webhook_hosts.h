@@ -25,14 +25,15 @@ void webhook_hosts_free(struct webhook_hosts *hosts); /* NULL is fine */
 enum webhook_admit {
 	WEBHOOK_ADMIT, /* a request may begin */
 	WEBHOOK_FULL,  /* as many as may are under way, or one probes */
-	WEBHOOK_SHUT,  /* the breaker is open */
+	WEBHOOK_SHUT,  /* the breaker is open, or (admits) a probe is awaited */
 };
 
 /*
- * webhook_hosts_admits - would a request to this URL begin now? For whoever
- * decides what to claim; takes no place. With WEBHOOK_SHUT, *retry_after_ms
- * says for how long. A URL that cannot be used is admitted: its jobs fail for
- * good when they are begun.
+ * webhook_hosts_admits - is a job for this URL worth claiming? Takes no place,
+ * but when the breaker's time is over, only one asker in a second is admitted,
+ * so that one job is claimed for the probe and not a batch that may have to
+ * go back. With WEBHOOK_SHUT, *retry_after_ms says for how long at least. A
+ * URL that cannot be used is admitted: its jobs fail for good when they begin.
  */
 enum webhook_admit webhook_hosts_admits(
     struct webhook_hosts *hosts, const char *url, int64_t *retry_after_ms);

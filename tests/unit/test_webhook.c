@@ -268,8 +268,10 @@ static const struct {
 	{ "/status/401", OUTCOME_FAILED, SENT, 0, 0, "HTTP 401", 1 },
 	{ "/status/410?retry-after=5", OUTCOME_FAILED, SENT, 0, 0, "HTTP 410",
 	    1 },
-	{ "/status/304", OUTCOME_FAILED, SENT, 0, 0, "HTTP 304", 1 },
-	{ "/redirect", OUTCOME_FAILED, SENT, 0, 0, "HTTP 302", 1 },
+	{ "/status/304", OUTCOME_FAILED, SENT, 0, 0,
+	    "HTTP 304: redirects are not followed", 1 },
+	{ "/redirect", OUTCOME_FAILED, SENT, 0, 0,
+	    "HTTP 302: redirects are not followed", 1 },
 	{ "/status/408", OUTCOME_RETRY, SENT, 0, 0, "HTTP 408", 1 },
 	{ "/status/425", OUTCOME_RETRY, SENT, 0, 0, "HTTP 425", 1 },
 	{ "/status/429?retry-after=120", OUTCOME_RETRY, SENT, 120000, 120000,
@@ -367,6 +369,21 @@ START_TEST(what_cannot_be_sent_fails_for_good_and_frees_its_place)
 	w->policy.secret = NULL;
 	ck_assert_int_eq(run(w, "/ok")->kind, OUTCOME_DONE);
 	ck_assert_int_eq(reported("unsigned"), 1);
+	worker_clear(w);
+	free(w);
+}
+END_TEST
+
+START_TEST(the_environment_names_no_proxy)
+{
+	struct worker *w = xcalloc(1, sizeof *w);
+
+	setenv("http_proxy", "http://127.0.0.1:1", 1);
+	setenv("all_proxy", "http://127.0.0.1:1", 1);
+	worker_init(w, NULL, 1);
+	ck_assert_int_eq(run(w, "/ok")->kind, OUTCOME_DONE);
+	unsetenv("http_proxy");
+	unsetenv("all_proxy");
 	worker_clear(w);
 	free(w);
 }
@@ -526,7 +543,7 @@ START_TEST(one_probe_lets_the_others_through_when_it_succeeds)
 	for (int i = 0; i < 10; i++)
 		begin_job(w, "/ok?hold=100");
 	ck_assert_int_eq(
-	    webhook_hosts_admits(w->hosts, w->url[0], &retry_ms), WEBHOOK_FULL);
+	    webhook_hosts_admits(w->hosts, w->url[0], &retry_ms), WEBHOOK_SHUT);
 	for (int i = 0; i < 3; i++)
 		w->e->ops->poll(w->e, 10, on_outcome, w);
 	ck_assert_int_eq(reported("requests"), BREAKER_FAILURES + 1);
@@ -683,6 +700,7 @@ add_answers(Suite *s)
 	tcase_add_test(tc, a_server_without_tls_gets_nothing_of_an_https_job);
 	tcase_add_test(
 	    tc, what_cannot_be_sent_fails_for_good_and_frees_its_place);
+	tcase_add_test(tc, the_environment_names_no_proxy);
 	tcase_add_test(tc, a_large_body_arrives_whole_and_signed);
 	tcase_add_test(tc, connections_are_kept_and_used_again);
 	tcase_add_loop_test(
