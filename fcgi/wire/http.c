@@ -228,9 +228,6 @@ call_set_up(const struct http *h, struct http_call *c)
 	SET(CURLOPT_WRITEFUNCTION, on_write);
 	SET(CURLOPT_WRITEDATA, (void *)c);
 	SET(CURLOPT_POST, 1L);
-	/* curl's own are 64 and 16 KiB a request. */
-	SET(CURLOPT_UPLOAD_BUFFERSIZE, 16384L);
-	SET(CURLOPT_BUFFERSIZE, 4096L);
 #undef SET
 	return ok;
 }
