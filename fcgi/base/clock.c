@@ -49,6 +49,26 @@ clock_unix(const struct clock *c)
 	return us >= 0 ? us / 1000000 : -((999999 - us) / 1000000);
 }
 
+void
+clock_deadline(struct timespec *out, mono_ms ms)
+{
+	clock_gettime(CLOCK_MONOTONIC, out);
+	out->tv_sec += ms / 1000;
+	out->tv_nsec += ms % 1000 * 1000000;
+	if (out->tv_nsec >= 1000000000) {
+		out->tv_sec++;
+		out->tv_nsec -= 1000000000;
+	}
+}
+
+void
+clock_sleep_ms(mono_ms ms)
+{
+	const struct timespec ts = { ms / 1000, ms % 1000 * 1000000 };
+
+	nanosleep(&ts, NULL);
+}
+
 /* Howard Hinnant's days_from_civil: eras of 400 years, years from March. */
 int64_t
 civil_to_days(int64_t year, int month, int day)

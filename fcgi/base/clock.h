@@ -24,6 +24,11 @@ wall_us clock_wall(const struct clock *c);
 /* Unix seconds, rounded down. */
 int64_t clock_unix(const struct clock *c);
 
+/* A real time `ms` from now on CLOCK_MONOTONIC, for pthread_cond_timedwait(). */
+struct timespec;
+void clock_deadline(struct timespec *out, mono_ms ms);
+void clock_sleep_ms(mono_ms ms);
+
 #define DATETIME_LEN 19
 /* "YYYY-MM-DD HH:MM:SS" in UTC and a NUL; years 0 to 9999, else the nearest. */
 void datetime_render(int64_t unix_time, char out[DATETIME_LEN + 1]);

@@ -43,6 +43,7 @@ struct job {
 	const struct policy *policy;
 	bool started;	       /* its row is in-progress */
 	wall_us started_at;
+	void *limit;	       /* the engine's: whose slot it uses, or NULL */
 	/* SQL that php/worker.php runs just before this job; php lane only. */
 	struct slice sql_own;   /* the plugin runs the row: keep it ours */
 	struct slice sql_start; /* we run the hook: mark it in-progress */
@@ -75,6 +76,9 @@ struct outcome {
 	/* Log line of a failure as PHP's runner words it instead of
 	 * "action failed via C: message" (a fatal: "unexpected shutdown: ..."). */
 	bool verbatim;
+	/* Set by settle() when a commit got lost: the row may be settled already. */
+	bool uncertain;
+	bool settled; /* set by settle(): nothing is left to do */
 	wall_us ended_at;
 	char message[ERR_TEXT_MAX]; /* why; "" when done */
 };

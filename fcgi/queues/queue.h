@@ -23,9 +23,14 @@ enum admit {
 	ADMIT_FULL, /* may run, but there is no room for it now */
 	ADMIT_BAR,  /* nobody may run it now: paused, rate-limited, excepted */
 };
-/* Decides about one candidate; called by claim() on the claimer's thread. */
-typedef enum admit admit_fn(void *arg, const struct candidate *c,
-    const struct route **route, const struct policy **policy);
+/* Decides about one candidate for a lane; a row of the other lane is barred
+ * here. Called by claim() on the claimer's thread. */
+typedef enum admit admit_fn(void *arg, enum lane lane,
+    const struct candidate *c, const struct route **route,
+    const struct policy **policy);
+
+/* The policy of a hook, for rows that are not claimed; never NULL. */
+typedef const struct policy *policy_fn(void *arg, struct slice hook);
 
 struct claim_request {
 	size_t room[LANE_COUNT]; /* at most so many jobs a lane */
@@ -38,7 +43,17 @@ struct claim_result {
 	struct claim *claims[LANE_COUNT]; /* NULL: none; the caller's */
 	struct job *jobs[LANE_COUNT];	  /* list by job.next, first due first */
 	size_t njobs[LANE_COUNT];
-	bool more; /* due rows were left behind that could run */
+	bool more; /* due rows were left behind for want of room */
+	bool unfinished; /* the walk stopped early: claim again at once */
+};
+
+struct rescue_request {
+	policy_fn *policy;
+	void *arg;
+	/* Claims of this node that workers hold; an older one that is not here
+	 * got lost between its commit and us, and is taken back too. */
+	const uint64_t *live;
+	size_t nlive;
 };
 
 struct queue;
@@ -58,12 +73,12 @@ struct queue_ops {
 	/* One transaction for n outcomes; drops finished claims' rows. */
 	enum rc (*settle)(struct queue *, struct db *, struct outcome *, size_t n,
 	    struct err *);
-	/* Rows that are ours stay ours: refresh what PHP's cleaner looks at. */
-	enum rc (*heartbeat)(struct queue *, struct db *, const uint64_t *ids,
+	/* The rows of these claims stay ours: refresh what PHP's cleaner looks at. */
+	enum rc (*heartbeat)(struct queue *, struct db *, const uint64_t *claims,
 	    size_t n, struct err *);
 	/* Take back what dead owners left behind. */
-	enum rc (*rescue)(
-	    struct queue *, struct db *, size_t *rescued, struct err *);
+	enum rc (*rescue)(struct queue *, struct db *,
+	    const struct rescue_request *, size_t *rescued, struct err *);
 };
 
 #endif

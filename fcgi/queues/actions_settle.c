@@ -1,0 +1,488 @@
+/*
+ * Starting and settling. Each is one short transaction that writes only rows
+ * found in the state we left them in; a row somebody else took or ended is
+ * an answer, not an error.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/xalloc.h"
+#include "queues/actions_internal.h"
+
+#define SETTLE_ARENA_MAX (16u << 20)
+/* A request that never reached the other side may be tried so often. */
+#define UNSENT_RETRIES 20
+/* An idempotent job that killed its executor so often is parked. */
+#define STRIKES_MAX 2
+
+struct starting {
+	const struct actions_settings *s;
+	struct job *const *jobs;
+	size_t n;
+	int64_t now;
+	struct arena *arena;
+};
+
+static int
+by_id(const void *a, const void *b)
+{
+	const uint64_t *x = a, *y = b;
+
+	return *x < *y ? -1 : *x > *y;
+}
+
+/* Start the jobs of one claim; `started` is set on those that run now. */
+static enum rc
+start_claim(const struct starting *st, struct db *db,
+    const struct claim *claim, struct err *err)
+{
+	struct sql_args args = *SQL_ARGS(V_TIME(st->now),
+	    V_TIME(actions_local_attempt(st->s, st->now)), V_U64(claim->id));
+	uint64_t *ids = arena_array(st->arena, st->n, sizeof *ids), found;
+	struct db_rows *rows = NULL;
+	size_t n = 0;
+	enum rc rc;
+
+	if (!ids)
+		return err_set(err, RC_REJECT, "too many jobs to start at once");
+	for (size_t i = 0; i < st->n; i++)
+		if (st->jobs[i]->claim == claim)
+			ids[n++] = st->jobs[i]->id;
+	qsort(ids, n, sizeof *ids, by_id);
+	args.ids = ids;
+	args.nids = n;
+	rc = db_exec(db, &st->s->scope, SQL_ACTIONS_START, &args, &found, err);
+	if (rc == RC_OK && found < n) {
+		args.values += 2;
+		args.nvalues = 1;
+		rc = db_select(db, &st->s->scope, SQL_ACTIONS_RUNNING, &args,
+		    &rows, err);
+		for (n = 0; rc == RC_OK && db_rows_next(rows);)
+			ids[n++] = db_u64(rows, 0);
+		db_rows_free(rows);
+		qsort(ids, n, sizeof *ids, by_id);
+	}
+	for (size_t i = 0; rc == RC_OK && i < st->n; i++)
+		if (st->jobs[i]->claim == claim)
+			st->jobs[i]->started = n > 0 &&
+			    bsearch(&st->jobs[i]->id, ids, n, sizeof *ids, by_id);
+	return rc;
+}
+
+static enum rc
+start_body(struct db *db, void *arg, struct err *err)
+{
+	const struct starting *st = arg;
+	struct action_logs logs = { .arena = st->arena };
+	enum rc rc = RC_OK;
+
+	for (size_t i = 0; i < st->n; i++)
+		st->jobs[i]->started = false;
+	for (size_t i = 0; i < st->n && rc == RC_OK; i++) {
+		bool first = true;
+
+		for (size_t k = 0; k < i && first; k++)
+			first = st->jobs[k]->claim != st->jobs[i]->claim;
+		if (first)
+			rc = start_claim(st, db, st->jobs[i]->claim, err);
+	}
+	for (size_t i = 0; i < st->n && rc == RC_OK; i++)
+		if (st->jobs[i]->started)
+			action_logs_add(&logs, st->s, st->jobs[i]->id, st->now,
+			    "action started via " ACTIONS_CONTEXT);
+	return rc == RC_OK ? action_logs_write(&logs, db, st->s, err) : rc;
+}
+
+enum rc
+actions_start(struct queue *q, struct db *db, struct job *const *jobs, size_t n,
+    struct err *err)
+{
+	struct arena arena = ARENA_INIT(SETTLE_ARENA_MAX);
+	struct actions_settings s;
+	struct starting st = { .s = &s, .jobs = jobs, .n = n, .arena = &arena };
+	enum rc rc;
+
+	actions_settings_get(q, &s);
+	st.now = clock_unix(q->clock);
+	rc = db_transact(db, start_body, &st, err);
+	for (size_t i = 0; i < n; i++) {
+		if (rc != RC_OK)
+			jobs[i]->started = false;
+		jobs[i]->started_at = clock_wall(q->clock);
+	}
+	arena_clear(&arena);
+	return rc;
+}
+
+/* A row as it stands when it is about to be settled. */
+struct row_state {
+	uint64_t id, claim;
+	enum { ROW_GONE, ROW_PENDING, ROW_RUNNING, ROW_COMPLETE, ROW_FAILED,
+		ROW_OTHER } status;
+};
+
+struct settling {
+	struct queue *q;
+	const struct actions_settings *s;
+	struct outcome *outcomes;
+	size_t n;
+	struct arena *arena;
+	struct action_logs logs;
+	struct row_state *rows; /* by id */
+	size_t nrows;
+	uint64_t *complete;
+	size_t ncomplete;
+};
+
+static int
+row_by_id(const void *a, const void *b)
+{
+	const struct row_state *x = a, *y = b;
+
+	return x->id < y->id ? -1 : x->id > y->id;
+}
+
+static enum rc
+settle_lock(struct settling *st, struct db *db, struct err *err)
+{
+	struct sql_args args = { .nids = st->n };
+	uint64_t *ids = arena_array(st->arena, st->n, sizeof *ids);
+	struct db_rows *rows = NULL;
+	enum rc rc;
+
+	st->rows = arena_array(st->arena, st->n, sizeof *st->rows);
+	st->complete = arena_array(st->arena, st->n, sizeof *st->complete);
+	if (!ids || !st->rows || !st->complete)
+		return err_set(err, RC_REJECT, "too many outcomes at once");
+	for (size_t i = 0; i < st->n; i++)
+		ids[i] = st->outcomes[i].job->id;
+	qsort(ids, st->n, sizeof *ids, by_id);
+	args.ids = ids;
+	rc = db_select(db, &st->s->scope, SQL_ACTIONS_LOCK, &args, &rows, err);
+	if (rc != RC_OK)
+		return rc;
+	st->nrows = 0;
+	while (st->nrows < st->n && db_rows_next(rows)) {
+		struct slice status = db_text(rows, 1);
+
+		st->rows[st->nrows++] = (struct row_state) {
+			.id = db_u64(rows, 0),
+			.claim = db_u64(rows, 2),
+			.status = slice_eq_str(status, "pending") ? ROW_PENDING
+			    : slice_eq_str(status, "in-progress") ? ROW_RUNNING
+			    : slice_eq_str(status, "complete")	  ? ROW_COMPLETE
+			    : slice_eq_str(status, "failed")	  ? ROW_FAILED
+								  : ROW_OTHER,
+		};
+	}
+	db_rows_free(rows);
+	return RC_OK;
+}
+
+static struct row_state
+row_of(const struct settling *st, const struct job *j)
+{
+	const struct row_state key = { .id = j->id };
+	const struct row_state *r = st->nrows == 0
+	    ? NULL
+	    : bsearch(&key, st->rows, st->nrows, sizeof key, row_by_id);
+
+	return r ? *r : key;
+}
+
+static void
+settle_lost(const struct outcome *o, const char *why)
+{
+	log_event(LOG_WARN, "job.lost", LOG_S("queue", "actions"),
+	    LOG_U("job", o->job->id), LOG_SLICE("hook", o->job->hook),
+	    LOG_S("why", why));
+}
+
+static enum rc
+settle_done(struct settling *st, struct db *db, const struct outcome *o,
+    struct err *err)
+{
+	const struct job *j = o->job;
+	struct row_state r = row_of(st, j);
+	int64_t ended = o->ended_at / 1000000;
+	enum rc rc;
+
+	if (r.status == ROW_COMPLETE && o->uncertain)
+		return RC_OK;
+	/* PHP overwrites what its cleaner or an admin wrote meanwhile, too. */
+	if (r.status == ROW_GONE || r.status == ROW_PENDING ||
+	    r.status == ROW_COMPLETE || r.claim != j->claim->id) {
+		settle_lost(o, "done, but the row is not ours any more");
+		return RC_OK;
+	}
+	st->complete[st->ncomplete++] = j->id;
+	action_logs_add(&st->logs, st->s, j->id, ended,
+	    "action complete via " ACTIONS_CONTEXT);
+	rc = action_repeat(st->s, db, j, false, o->ended_at, &st->logs, err);
+	return rc == RC_NONE ? RC_OK : rc;
+}
+
+/* Does policy give a failed job another try, and with how many strikes? */
+static bool
+retry_allowed(const struct outcome *o, uint32_t *strikes)
+{
+	const struct policy *p = o->job->policy;
+	uint32_t most = p->retries;
+
+	*strikes = o->job->strikes + (o->strike ? 1 : 0);
+	switch (o->kind) {
+	case OUTCOME_RETRY:
+		if (o->unsent)
+			return o->job->try <=
+			    (most > UNSENT_RETRIES ? most : UNSENT_RETRIES);
+		return p->idempotent && o->job->try <= most;
+	case OUTCOME_FAILED:
+		return executor_lane(o->job->route->kind) == LANE_PHP &&
+		    o->job->try <= most;
+	case OUTCOME_DIED:
+		return p->idempotent && *strikes < STRIKES_MAX;
+	case OUTCOME_DONE:
+	case OUTCOME_RELEASED:
+	case OUTCOME_LOST:
+	case OUTCOME_SETTLED:
+		break;
+	}
+	return false;
+}
+
+static enum rc
+settle_failed(struct settling *st, struct db *db, const struct outcome *o,
+    struct err *err)
+{
+	const struct job *j = o->job;
+	struct row_state r = row_of(st, j);
+	int64_t ended = o->ended_at / 1000000;
+	uint32_t strikes;
+	bool retry = retry_allowed(o, &strikes);
+	bool parked = !retry && o->kind == OUTCOME_DIED && j->policy->idempotent;
+	const struct sql_args row = { .ids = &j->id, .nids = 1 };
+	enum rc rc = RC_OK;
+
+	if (r.status == ROW_FAILED && o->uncertain)
+		return RC_OK;
+	/* In the PHP lane a job may die before its row is written. */
+	if (r.claim != j->claim->id ||
+	    (r.status != ROW_RUNNING && r.status != ROW_FAILED &&
+		!(r.status == ROW_PENDING && o->kind == OUTCOME_DIED))) {
+		settle_lost(o, "failed, but the row is not ours any more");
+		return RC_OK;
+	}
+	/* At once: action_repeat() counts it among the hook's failed rows. */
+	if (r.status != ROW_FAILED)
+		rc = db_exec(
+		    db, &st->s->scope, SQL_ACTIONS_FAIL, &row, NULL, err);
+	if (rc != RC_OK)
+		return rc;
+	action_logs_add(&st->logs, st->s, j->id, ended, "%s%s%s",
+	    o->verbatim ? "" : "action failed via " ACTIONS_CONTEXT ": ",
+	    o->message, parked ? " (parked: it did so twice)" : "");
+	if (retry) {
+		int64_t wait = action_backoff_ms(
+		    j->policy, j->try, (uint64_t)o->ended_at ^ j->id * 2654435761u);
+
+		if (o->retry_after_ms > wait)
+			wait = o->retry_after_ms;
+		rc = action_retry(st->q, st->s, db, j, wait, strikes, ended,
+		    &st->logs, err);
+		if (rc != RC_OK && rc != RC_NONE)
+			return rc;
+	}
+	rc = action_repeat(st->s, db, j, true, o->ended_at, &st->logs, err);
+	return rc == RC_NONE ? RC_OK : rc;
+}
+
+static enum rc
+release_row(struct settling *st, struct db *db, const struct job *j,
+    struct err *err)
+{
+	struct sql_args args = *SQL_ARGS(V_U64(j->claim->id));
+
+	args.ids = &j->id;
+	args.nids = 1;
+	return db_exec(db, &st->s->scope, SQL_ACTIONS_RELEASE, &args, NULL, err);
+}
+
+/* PHP wrote the row: learn what it wrote. */
+static enum rc
+settle_read_back(struct settling *st, struct db *db, struct outcome *o,
+    struct err *err)
+{
+	struct row_state r = row_of(st, o->job);
+
+	if (r.status == ROW_PENDING && r.claim == o->job->claim->id)
+		return release_row(st, db, o->job, err);
+	if (r.status == ROW_RUNNING && r.claim == o->job->claim->id) {
+		o->kind = OUTCOME_DIED;
+		return settle_failed(st, db, o, err);
+	}
+	return RC_OK;
+}
+
+static enum rc
+settle_one(struct settling *st, struct db *db, struct outcome *o,
+    struct err *err)
+{
+	switch (o->kind) {
+	case OUTCOME_DONE:
+		return settle_done(st, db, o, err);
+	case OUTCOME_RETRY:
+	case OUTCOME_FAILED:
+	case OUTCOME_DIED:
+		return settle_failed(st, db, o, err);
+	case OUTCOME_RELEASED:
+		return release_row(st, db, o->job, err);
+	case OUTCOME_SETTLED:
+		return settle_read_back(st, db, o, err);
+	case OUTCOME_LOST:
+		break;
+	}
+	return RC_OK;
+}
+
+static enum rc
+write_complete(struct settling *st, struct db *db, struct err *err)
+{
+	int64_t now = clock_unix(st->q->clock);
+	struct sql_args args = *SQL_ARGS(
+	    V_TIME(now), V_TIME(actions_local_attempt(st->s, now)));
+
+	if (st->ncomplete == 0)
+		return RC_OK;
+	args.ids = st->complete;
+	args.nids = st->ncomplete;
+	return db_exec(
+	    db, &st->s->scope, SQL_ACTIONS_COMPLETE, &args, NULL, err);
+}
+
+static size_t
+settled_of(const struct settling *st, const struct claim *claim)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < st->n; i++)
+		n += st->outcomes[i].job->claim == claim;
+	return n;
+}
+
+/* Drop the rows of claims whose last job is settled here. */
+static enum rc
+drop_claims(struct settling *st, struct db *db, struct err *err)
+{
+	struct sql_args args = *SQL_ARGS(V_U64(st->q->blog_id));
+	uint64_t *ids = arena_array(st->arena, st->n, sizeof *ids);
+	size_t n = 0;
+	enum rc rc;
+
+	if (!ids)
+		return err_set(err, RC_REJECT, "too many claims at once");
+	for (size_t i = 0; i < st->n; i++) {
+		const struct claim *c = st->outcomes[i].job->claim;
+		bool seen = n > 0 && ids[n - 1] == c->id;
+
+		for (size_t k = 0; k < n && !seen; k++)
+			seen = ids[k] == c->id;
+		if (!seen && settled_of(st, c) == c->left)
+			ids[n++] = c->id;
+	}
+	if (n == 0)
+		return RC_OK;
+	args.ids = ids;
+	args.nids = n;
+	rc = db_exec(
+	    db, &st->s->scope, SQL_ACTIONS_CLAIM_DISOWN, &args, NULL, err);
+	args.nvalues = 0;
+	if (rc == RC_OK)
+		rc = db_exec(
+		    db, &st->s->scope, SQL_ACTIONS_CLAIM_DROP, &args, NULL, err);
+	return rc;
+}
+
+static enum rc
+settle_body(struct db *db, void *arg, struct err *err)
+{
+	struct settling *st = arg;
+	enum rc rc;
+
+	arena_clear(st->arena);
+	st->logs = (struct action_logs) { .arena = st->arena };
+	st->ncomplete = 0;
+	rc = settle_lock(st, db, err);
+	for (size_t i = 0; i < st->n && rc == RC_OK; i++)
+		rc = settle_one(st, db, &st->outcomes[i], err);
+	if (rc == RC_OK)
+		rc = write_complete(st, db, err);
+	if (rc == RC_OK)
+		rc = action_logs_write(&st->logs, db, st->s, err);
+	if (rc == RC_OK)
+		rc = drop_claims(st, db, err);
+	return rc;
+}
+
+static void
+outcome_settled(struct outcome *o)
+{
+	o->settled = true;
+	o->job->claim->left--;
+}
+
+static enum rc
+settle_all(struct queue *q, struct db *db, struct outcome *o, size_t n,
+    struct err *err)
+{
+	struct arena arena = ARENA_INIT(SETTLE_ARENA_MAX);
+	struct actions_settings s;
+	struct settling st = {
+		.q = q, .s = &s, .outcomes = o, .n = n, .arena = &arena
+	};
+	enum rc rc;
+
+	actions_settings_get(q, &s);
+	rc = db_transact(db, settle_body, &st, err);
+	for (size_t i = 0; i < n; i++) {
+		if (rc == RC_OK)
+			outcome_settled(&o[i]);
+		else if (db_is_lost(db))
+			o[i].uncertain = true;
+	}
+	arena_clear(&arena);
+	return rc;
+}
+
+/*
+ * A permanent error in a batch is one row's: settle one by one, and give up on
+ * the row that has it (its claim is taken back by rescue).
+ */
+enum rc
+actions_settle(struct queue *q, struct db *db, struct outcome *o, size_t n,
+    struct err *err)
+{
+	enum rc rc = RC_REJECT;
+	bool whole = true;
+
+	for (size_t i = 0; i < n && whole; i++)
+		whole = !o[i].settled;
+	if (whole)
+		rc = settle_all(q, db, o, n, err);
+	if (rc != RC_REJECT)
+		return rc;
+	for (size_t i = 0; i < n; i++) {
+		if (o[i].settled)
+			continue;
+		rc = settle_all(q, db, &o[i], 1, err);
+		if (rc == RC_RETRY)
+			return rc;
+		if (rc != RC_OK) {
+			log_event(LOG_ERR, "job.unsettled",
+			    LOG_S("queue", "actions"), LOG_U("job", o[i].job->id),
+			    LOG_S("why", err ? err->text : ""));
+			outcome_settled(&o[i]);
+		}
+	}
+	return RC_OK;
+}
