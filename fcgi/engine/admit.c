@@ -1,0 +1,121 @@
+/* What may be claimed: routes, filters, pauses, limits, site identity. */
+#include "base/log.h"
+#include "engine/engine_internal.h"
+#include "engine/site_prepare.h"
+
+static bool
+list_matches(const struct config_list *list, struct slice s)
+{
+	for (size_t i = 0; i < list->n; i++)
+		if (slice_glob(s, slice_str(list->items[i])))
+			return true;
+	return false;
+}
+
+static bool
+wanted(const struct config_list *only, const struct config_list *except,
+    struct slice s)
+{
+	if (only && only->n > 0 && !list_matches(only, s))
+		return false;
+	return !except || !list_matches(except, s);
+}
+
+static bool
+passes_filters(const struct admission *a, const struct candidate *c)
+{
+	const struct config_site *site = site_config(a->config, a->site->site);
+	const struct engine *e = a->site->engine;
+	bool by_group = site->groups.n > 0 || site->except_groups.n > 0 ||
+	    (e->only_groups && e->only_groups->n > 0);
+	struct slice slug;
+
+	if (!wanted(&site->hooks, &site->except, c->hook) ||
+	    !wanted(e->only_hooks, NULL, c->hook))
+		return false;
+	if (!by_group)
+		return true;
+	slug = actions_group_slug(a->site->queue, a->db, c->group_id);
+	return wanted(&site->groups, &site->except_groups, slug) &&
+	    wanted(e->only_groups, NULL, slug);
+}
+
+/* On a copy of the site everything that leaves it is held. */
+static bool
+held_here(const struct site_run *s, const struct route *r,
+    const struct policy *p)
+{
+	return s->standing != SITE_ORIGINAL &&
+	    (r->kind == EXECUTOR_WEBHOOK || p->outbound);
+}
+
+static bool
+executor_ready(struct admission *a, const struct route *r)
+{
+	struct site_run *s = a->site;
+
+	switch (r->kind) {
+	case EXECUTOR_PHP:
+		if (site_config(a->config, s->site)->php_fpm)
+			return true;
+		if (!s->no_php_said)
+			log_event(LOG_ERR, "site.no_php", LOG_S("site", s->site->name),
+			    LOG_S("why", "hooks for PHP wait: set php_fpm in "
+					 "[site] of the configuration"));
+		s->no_php_said = true;
+		return false;
+	case EXECUTOR_WEBHOOK: {
+		int64_t after;
+
+		return webhook_hosts_admits(s->engine->hosts, r->target,
+			   &after) != WEBHOOK_SHUT;
+	}
+	case EXECUTOR_QUEUE:
+		break;
+	}
+	return true;
+}
+
+enum admit
+engine_admit(void *arg, enum lane lane, const struct candidate *c,
+    const struct route **route, const struct policy **policy)
+{
+	struct admission *a = arg;
+	const char *name = a->site->site->name;
+	struct sql_scope scope;
+	struct limits_scope ls;
+	enum admit verdict;
+
+	*route = config_route(a->config, name, c->hook);
+	if (executor_lane((*route)->kind) != lane)
+		return ADMIT_BAR;
+	*policy = config_policy(a->config, name, c->hook, *route);
+	if ((*policy)->paused || !passes_filters(a, c) ||
+	    held_here(a->site, *route, *policy) || !executor_ready(a, *route))
+		return ADMIT_BAR;
+	if (a->site->engine->limited && a->left == 0)
+		return ADMIT_FULL;
+	actions_scope(a->site->queue, &scope);
+	ls = (struct limits_scope) {
+		.db = a->db,
+		.scope = &scope,
+		.blog_id = 1,
+		.node_id = a->site->node_id,
+		.ttl_ms = a->config->daemon.node_expiry_ms,
+		.clock = a->site->engine->clock,
+	};
+	verdict = limits_admit(&a->site->limits, &ls, c->hook, *policy);
+	if (verdict == ADMIT_TAKE && a->left > 0)
+		a->left--;
+	return verdict;
+}
+
+const struct policy *
+engine_policy(void *arg, struct slice hook)
+{
+	struct admission *a = arg;
+	const char *name = a->site->site->name;
+
+	return config_policy(
+	    a->config, name, hook, config_route(a->config, name, hook));
+}

@@ -1,0 +1,575 @@
+/*
+ * The claimer of one database: looks for due work of its sites, claims it for
+ * workers that are free, says that this node lives, and takes back what dead
+ * nodes left. It decides under the lock and talks to the database without it.
+ */
+#include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/xalloc.h"
+#include "engine/engine_internal.h"
+#include "engine/site_prepare.h"
+#include "sql/nodes.h"
+
+#define CONNECT_RETRY_MIN_MS 100
+#define CONNECT_RETRY_MAX_MS 10000
+/* PHP counts a claimed row as dead after 300 s. */
+#define REFRESH_ROWS_MS 60000
+#define LIVE_CLAIMS_MAX 1024
+/* A kick is served once a second, whatever the clock's own interval. */
+#define KICK_INTERVAL_MS 1000
+/* Less room than this share of a batch is not worth a claim of its own. */
+#define ROOM_SHARE 4
+
+static void
+health_error_locked(struct site_run *s, const struct err *err)
+{
+	s->health.database_ok = false;
+	snprintf(s->health.last_error, sizeof s->health.last_error, "%s",
+	    err->text);
+}
+
+/* ---- connection -------------------------------------------------------- */
+
+static void
+connection_lost(struct database *d, const struct err *err)
+{
+	struct engine *e = d->engine;
+	mono_ms wait = CONNECT_RETRY_MIN_MS;
+
+	for (unsigned i = 0; i < d->failures && wait < CONNECT_RETRY_MAX_MS; i++)
+		wait *= 2;
+	if (d->failures++ == 0)
+		log_event(LOG_ERR, "database.away", LOG_S("name", d->params->name),
+		    LOG_S("why", err->text));
+	d->retry_at = clock_mono(e->clock) + wait;
+	db_close(d->db);
+	d->db = NULL;
+	pthread_mutex_lock(&e->lock);
+	for (size_t i = 0; i < e->nsites; i++)
+		if (e->sites[i].database == d)
+			health_error_locked(&e->sites[i], err);
+	engine_progress_locked(e);
+	pthread_mutex_unlock(&e->lock);
+}
+
+static bool
+connected(struct database *d)
+{
+	struct err err = ERR_INIT;
+
+	if (d->db && !db_is_lost(d->db))
+		return true;
+	if (clock_mono(d->engine->clock) < d->retry_at)
+		return false;
+	db_close(d->db);
+	d->db = NULL;
+	if (db_open(d->params, &d->db, &err) != RC_OK) {
+		connection_lost(d, &err);
+		return false;
+	}
+	if (d->failures > 0)
+		log_event(LOG_INFO, "database.back", LOG_S("name", d->params->name));
+	d->failures = 0;
+	return true;
+}
+
+/* An error while talking to a site's tables. */
+static void
+site_failed(struct site_run *s, enum rc rc, const struct err *err,
+    const char *doing)
+{
+	struct engine *e = s->engine;
+
+	log_event(LOG_WARN, "site.error", LOG_S("site", s->site->name),
+	    LOG_S("doing", doing), LOG_S("rc", rc_name(rc)),
+	    LOG_S("why", err->text));
+	/* A table or column may have changed under us: look again. */
+	if (rc == RC_REJECT)
+		s->prepared = false;
+	pthread_mutex_lock(&e->lock);
+	health_error_locked(s, err);
+	engine_progress_locked(e);
+	pthread_mutex_unlock(&e->lock);
+	if (s->database->db && db_is_lost(s->database->db))
+		connection_lost(s->database, err);
+}
+
+/* ---- staying alive, and those who are not ------------------------------ */
+
+static size_t
+live_claims_locked(
+    const struct site_run *s, uint64_t *ids, bool stale_only, mono_ms now)
+{
+	size_t n = 0;
+
+	for (struct held *h = s->held; h && n < LIVE_CLAIMS_MAX; h = h->next) {
+		if (stale_only && now - h->refreshed_at < REFRESH_ROWS_MS)
+			continue;
+		if (stale_only)
+			h->refreshed_at = now;
+		ids[n++] = h->claim_id;
+	}
+	return n;
+}
+
+static enum rc
+heartbeat(struct site_run *s, struct config *c, mono_ms now, struct err *err)
+{
+	struct engine *e = s->engine;
+	uint64_t *ids = xcalloc(LIVE_CLAIMS_MAX, sizeof *ids);
+	struct sql_scope scope;
+	size_t n;
+	enum rc rc;
+
+	actions_scope(s->queue, &scope);
+	rc = node_heartbeat(s->database->db, &scope, s->node_id, err);
+	if (rc == RC_NONE) {
+		log_event(LOG_WARN, "node.lost", LOG_S("site", s->site->name),
+		    LOG_U("node", s->node_id),
+		    LOG_S("why", "others took this node for dead; what it had "
+				 "claimed is not its own any more"));
+		s->prepared = false;
+		rc = RC_OK;
+		goto out;
+	}
+	if (rc != RC_OK)
+		goto out;
+	s->heartbeat_at = now + c->daemon.heartbeat_ms;
+	pthread_mutex_lock(&e->lock);
+	n = live_claims_locked(s, ids, true, now);
+	pthread_mutex_unlock(&e->lock);
+	if (n > 0)
+		rc = actions_ops.heartbeat(s->queue, s->database->db, ids, n, err);
+out:
+	free(ids);
+	return rc;
+}
+
+static enum rc
+expire_nodes(struct site_run *s, const struct config *c, struct err *err)
+{
+	struct db *db = s->database->db;
+	struct sql_scope scope;
+	uint64_t *dead = NULL;
+	size_t n = 0;
+	enum rc rc;
+
+	actions_scope(s->queue, &scope);
+	rc = nodes_expired(db, &scope, c->daemon.node_expiry_ms, &dead, &n, err);
+	for (size_t i = 0; i < n && rc == RC_OK; i++) {
+		rc = node_expire(db, &scope, dead[i], c->daemon.node_expiry_ms, err);
+		if (rc == RC_OK)
+			log_event(LOG_WARN, "node.expired",
+			    LOG_S("site", s->site->name), LOG_U("node", dead[i]));
+		if (rc == RC_NONE)
+			rc = RC_OK;
+	}
+	free(dead);
+	return rc;
+}
+
+static enum rc
+rescue(struct site_run *s, struct config *c, mono_ms now, struct err *err)
+{
+	struct engine *e = s->engine;
+	struct admission a = { .site = s, .config = c, .db = s->database->db };
+	uint64_t *ids = xcalloc(LIVE_CLAIMS_MAX, sizeof *ids);
+	struct rescue_request req = {
+		.policy = engine_policy, .arg = &a, .live = ids
+	};
+	size_t rescued = 0, cleaned = 0;
+	enum rc rc;
+
+	rc = expire_nodes(s, c, err);
+	pthread_mutex_lock(&e->lock);
+	req.nlive = live_claims_locked(s, ids, false, now);
+	pthread_mutex_unlock(&e->lock);
+	if (rc == RC_OK)
+		rc = actions_ops.rescue(
+		    s->queue, s->database->db, &req, &rescued, err);
+	if (rc == RC_OK && site_config(c, s->site)->cleanup && !e->once)
+		rc = actions_clean(s->queue, s->database->db, &cleaned, err);
+	if (rc == RC_NONE)
+		rc = RC_OK;
+	s->rescue_at = now + c->daemon.node_expiry_ms / 4;
+	if (rescued > 0) {
+		pthread_mutex_lock(&e->lock);
+		s->backlog = true;
+		pthread_mutex_unlock(&e->lock);
+	}
+	free(ids);
+	return rc;
+}
+
+/* ---- claiming ---------------------------------------------------------- */
+
+static size_t
+worker_capacity(const struct worker *w, const struct config *c)
+{
+	return w->lane == LANE_PHP ? c->daemon.php_batch : c->daemon.native_batch;
+}
+
+/* Workers of a lane that hold jobs of another site on this database. */
+static size_t
+bound_to_locked(const struct engine *e, const struct database *d, enum lane lane)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < e->nworkers; i++)
+		n += e->workers[i].lane == lane && e->workers[i].site &&
+		    e->workers[i].site->database == d;
+	return n;
+}
+
+static size_t
+lane_workers(const struct engine *e, enum lane lane)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < e->nworkers; i++)
+		n += e->workers[i].lane == lane;
+	return n;
+}
+
+/*
+ * Reserve the worker of a lane with the most room for a site. One database
+ * never binds all workers of a lane while there are others, so that one that
+ * hangs stalls its own sites only.
+ */
+static struct worker *
+worker_reserve_locked(struct engine *e, struct site_run *s, enum lane lane,
+    size_t *room)
+{
+	struct worker *best = NULL;
+	bool may_bind = e->ndatabases == 1 || lane_workers(e, lane) < 2 ||
+	    bound_to_locked(e, s->database, lane) + 1 < lane_workers(e, lane);
+
+	*room = 0;
+	for (size_t i = 0; i < e->nworkers; i++) {
+		struct worker *w = &e->workers[i];
+		size_t capacity = worker_capacity(w, e->config);
+		size_t free_slots =
+		    capacity > w->held ? capacity - w->held : 0;
+
+		if (w->lane != lane || w->reserved || w->backing_off || w->cron)
+			continue;
+		if (w->site ? w->site != s || lane == LANE_PHP : !may_bind)
+			continue;
+		if (free_slots > *room &&
+		    free_slots >= (capacity + ROOM_SHARE - 1) / ROOM_SHARE) {
+			best = w;
+			*room = free_slots;
+		}
+	}
+	if (best)
+		best->reserved = true;
+	return best;
+}
+
+static void
+hand_over_locked(struct site_run *s, struct worker *w, struct claim *claim,
+    struct job *jobs, size_t n, struct config *c)
+{
+	struct held *h = xcalloc(1, sizeof *h);
+
+	h->claim = claim;
+	h->claim_id = claim->id;
+	h->config = config_ref(c);
+	h->left = n;
+	h->first_due = INT64_MAX;
+	h->refreshed_at = clock_mono(s->engine->clock);
+	h->next = s->held;
+	s->held = h;
+	claim->origin = h;
+	*w->inbox_end = jobs;
+	for (struct job *j = jobs; j; j = j->next) {
+		if (j->due < h->first_due)
+			h->first_due = j->due;
+		w->inbox_end = &j->next;
+	}
+	w->held += n;
+	w->site = s;
+	s->health.running += n;
+	pthread_cond_signal(&w->wake);
+}
+
+static void
+hold_limits(struct site_run *s, struct job *jobs)
+{
+	for (struct job *j = jobs; j; j = j->next) {
+		if (j->policy->rate.count == 0 && j->policy->concurrency == 0)
+			continue;
+		j->limit = limits_find(&s->limits, j->hook);
+		if (j->limit)
+			limits_hold(j->limit);
+	}
+}
+
+/* Claim for one worker a lane; *claimed says how many jobs. */
+static enum rc
+claim_for(struct site_run *s, struct config *c,
+    struct worker *const *workers, const size_t *room, size_t *claimed,
+    bool *more, struct err *err)
+{
+	struct engine *e = s->engine;
+	struct admission a = { .site = s, .config = c,
+		.db = s->database->db, .left = e->once_left };
+	struct claim_request req = { .admit = engine_admit, .arg = &a };
+	struct claim_result res;
+	enum rc rc;
+
+	memcpy(req.room, room, sizeof req.room);
+	rc = actions_ops.claim(s->queue, s->database->db, &req, &res, err);
+	for (size_t l = 0; l < LANE_COUNT; l++)
+		hold_limits(s, res.jobs[l]);
+	limits_settle_claim(&s->limits);
+	*claimed = 0;
+	*more = res.more || res.unfinished;
+	pthread_mutex_lock(&e->lock);
+	for (size_t l = 0; l < LANE_COUNT; l++) {
+		if (!res.claims[l])
+			continue;
+		hand_over_locked(s, workers[l], res.claims[l], res.jobs[l],
+		    res.njobs[l], c);
+		*claimed += res.njobs[l];
+	}
+	if (e->limited)
+		e->once_left -= *claimed < e->once_left ? *claimed : e->once_left;
+	if (res.unfinished)
+		e->room_epoch++;
+	pthread_mutex_unlock(&e->lock);
+	return rc;
+}
+
+static enum rc
+claim_once(struct site_run *s, struct config *c, size_t *claimed, bool *more,
+    struct err *err)
+{
+	struct engine *e = s->engine;
+	struct worker *workers[LANE_COUNT];
+	size_t room[LANE_COUNT];
+	bool any = false;
+	enum rc rc = RC_NONE;
+
+	pthread_mutex_lock(&e->lock);
+	for (size_t l = 0; l < LANE_COUNT; l++) {
+		workers[l] = e->claiming
+		    ? worker_reserve_locked(e, s, (enum lane)l, &room[l])
+		    : NULL;
+		room[l] = workers[l] ? room[l] : 0;
+		any = any || workers[l];
+	}
+	s->room_seen = e->room_epoch;
+	pthread_mutex_unlock(&e->lock);
+	*claimed = 0;
+	*more = !any;
+	if (any)
+		rc = claim_for(s, c, workers, room, claimed, more, err);
+	pthread_mutex_lock(&e->lock);
+	for (size_t l = 0; l < LANE_COUNT; l++)
+		if (workers[l])
+			workers[l]->reserved = false;
+	pthread_mutex_unlock(&e->lock);
+	return rc;
+}
+
+/* ---- looking ----------------------------------------------------------- */
+
+static void
+look_done(struct site_run *s, uint64_t look, bool drained, bool backlog,
+    int64_t next_due)
+{
+	struct engine *e = s->engine;
+
+	pthread_mutex_lock(&e->lock);
+	if (drained)
+		s->drained_look = look;
+	s->backlog = backlog;
+	s->health.database_ok = true;
+	s->health.ready = true;
+	s->health.standing_ok = s->standing == SITE_ORIGINAL;
+	s->health.next_due = next_due;
+	s->health.last_error[0] = '\0';
+	engine_progress_locked(e);
+	pthread_mutex_unlock(&e->lock);
+}
+
+static void
+limits_after(struct site_run *s, struct config *c, bool *more)
+{
+	struct sql_scope scope;
+	struct limits_scope ls;
+
+	if (s->limits.n == 0)
+		return;
+	actions_scope(s->queue, &scope);
+	ls = (struct limits_scope) {
+		.db = s->database->db,
+		.scope = &scope,
+		.blog_id = 1,
+		.node_id = s->node_id,
+		.ttl_ms = c->daemon.node_expiry_ms,
+		.clock = s->engine->clock,
+	};
+	if (limits_tend(&s->limits, &ls)) {
+		actions_peek(s->queue);
+		*more = true;
+	}
+}
+
+static void
+look(struct site_run *s, struct config *c, uint64_t number)
+{
+	struct engine *e = s->engine;
+	int64_t due = INT64_MAX, now = clock_unix(e->clock);
+	struct err err = ERR_INIT;
+	size_t claimed = 0;
+	bool more = false;
+	enum rc rc;
+
+	site_cron_look(s, c);
+	rc = actions_ops.next_due(s->queue, s->database->db, &due, &err);
+	if (rc == RC_OK && due <= now)
+		rc = claim_once(s, c, &claimed, &more, &err);
+	else if (rc == RC_NONE)
+		due = INT64_MAX;
+	if (rc != RC_OK && rc != RC_NONE) {
+		site_failed(s, rc, &err, "claim");
+		return;
+	}
+	limits_after(s, c, &more);
+	look_done(s, number, !more, more, due);
+}
+
+static mono_ms
+eligible_at_locked(const struct site_run *s, mono_ms now)
+{
+	const struct engine *e = s->engine;
+	mono_ms interval = e->config->daemon.look_interval_ms;
+
+	if (s->looking)
+		return INT64_MAX;
+	if (s->backlog && s->room_seen != e->room_epoch)
+		return now;
+	if (s->kicked && interval > KICK_INTERVAL_MS)
+		interval = KICK_INTERVAL_MS;
+	return s->looked_at + interval;
+}
+
+/* The site of this database to look at next; NULL and *until: not yet. */
+static struct site_run *
+next_site_locked(struct database *d, mono_ms now, mono_ms *until)
+{
+	struct engine *e = d->engine;
+	struct site_run *best = NULL;
+
+	for (size_t i = 0; i < e->nsites; i++) {
+		struct site_run *s = &e->sites[i];
+		mono_ms at;
+
+		if (s->database != d)
+			continue;
+		at = eligible_at_locked(s, now);
+		if (at < *until)
+			*until = at;
+		/* Who was looked at longest ago goes first. */
+		if (at <= now && (!best || s->looked_at < best->looked_at))
+			best = s;
+	}
+	return best;
+}
+
+static void
+site_turn(struct site_run *s, struct config *c, uint64_t number)
+{
+	struct database *d = s->database;
+	mono_ms now = clock_mono(s->engine->clock);
+	struct err err = ERR_INIT;
+	enum rc rc = RC_OK;
+
+	if (!connected(d))
+		return;
+	if (!s->prepared)
+		rc = site_prepare(s, c, &err);
+	if (rc == RC_NONE) {
+		look_done(s, number, true, false, INT64_MAX);
+		return;
+	}
+	if (rc == RC_OK && now >= s->heartbeat_at)
+		rc = heartbeat(s, c, now, &err);
+	if (rc == RC_OK && s->prepared && now >= s->facts_at)
+		rc = site_refresh(s, c, &err);
+	if (rc == RC_OK && s->prepared && now >= s->rescue_at)
+		rc = rescue(s, c, now, &err);
+	if (rc != RC_OK)
+		site_failed(s, rc, &err, "prepare");
+	else if (s->prepared)
+		look(s, c, number);
+}
+
+static void
+leave(struct database *d)
+{
+	struct engine *e = d->engine;
+
+	for (size_t i = 0; i < e->nsites; i++) {
+		struct site_run *s = &e->sites[i];
+		struct sql_scope scope;
+		struct err err = ERR_INIT;
+
+		if (s->database != d || s->node_id == 0 || !connected(d))
+			continue;
+		actions_scope(s->queue, &scope);
+		if (node_remove(d->db, &scope, s->node_id, &err) != RC_OK)
+			log_event(LOG_WARN, "node.stays",
+			    LOG_S("site", s->site->name), LOG_S("why", err.text));
+	}
+}
+
+void *
+claimer_main(void *arg)
+{
+	struct database *d = arg;
+	struct engine *e = d->engine;
+
+	db_thread_begin();
+	pthread_mutex_lock(&e->lock);
+	/* It outlives the workers: their rows are kept alive until the end. */
+	while (!e->leaving) {
+		mono_ms now = clock_mono(e->clock), until = now + 1000;
+		struct site_run *s = next_site_locked(d, now, &until);
+		struct config *c;
+		uint64_t number;
+
+		if (!s) {
+			struct timespec ts;
+
+			clock_deadline(&ts, until > now ? until - now : 1);
+			pthread_cond_timedwait(
+			    &e->wake_claimers, &e->lock, &ts);
+			continue;
+		}
+		s->looking = true;
+		s->kicked = false;
+		s->looked_at = now;
+		s->backlog = false;
+		number = ++s->looks_begun;
+		c = config_ref(e->config);
+		pthread_mutex_unlock(&e->lock);
+		site_turn(s, c, number);
+		config_unref(c);
+		pthread_mutex_lock(&e->lock);
+		s->looking = false;
+	}
+	pthread_mutex_unlock(&e->lock);
+	leave(d);
+	db_close(d->db);
+	d->db = NULL;
+	db_thread_end();
+	return NULL;
+}

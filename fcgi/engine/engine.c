@@ -1,0 +1,407 @@
+#include "engine/engine.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/xalloc.h"
+#include "engine/engine_internal.h"
+
+/* Claimers stay this long after the workers, to settle what is left. */
+#define NATIVE_WORKERS_MIN 1
+
+/* ---- making ------------------------------------------------------------ */
+
+static bool
+same_text(const char *a, const char *b)
+{
+	return a == b || (a && b && strcmp(a, b) == 0);
+}
+
+static bool
+same_database(const struct db_params *a, const struct db_params *b)
+{
+	return same_text(a->host, b->host) && a->port == b->port &&
+	    same_text(a->socket, b->socket) && same_text(a->user, b->user) &&
+	    same_text(a->name, b->name);
+}
+
+static struct database *
+database_of(struct engine *e, const struct site *site)
+{
+	struct database *d;
+
+	for (size_t i = 0; i < e->ndatabases; i++)
+		if (same_database(e->databases[i].params, &site->db))
+			return &e->databases[i];
+	d = &e->databases[e->ndatabases++];
+	*d = (struct database) { .engine = e, .params = &site->db };
+	return d;
+}
+
+static void
+cond_init(pthread_cond_t *c)
+{
+	pthread_condattr_t attr;
+
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(c, &attr);
+	pthread_condattr_destroy(&attr);
+}
+
+static void
+make_workers(struct engine *e)
+{
+	const struct config_daemon *d = &e->config->daemon;
+	/* With several databases one must be left when another hangs. */
+	size_t least = e->ndatabases > 1 ? 2 : NATIVE_WORKERS_MIN;
+	size_t php = d->php_children;
+	size_t native = d->workers > php ? d->workers - php : 0;
+
+	if (native < least)
+		native = least;
+	e->nworkers = native + php;
+	e->workers = xcalloc(e->nworkers, sizeof *e->workers);
+	for (size_t i = 0; i < e->nworkers; i++) {
+		struct worker *w = &e->workers[i];
+
+		w->engine = e;
+		w->index = (unsigned)i;
+		w->lane = i < native ? LANE_NATIVE : LANE_PHP;
+		w->inbox_end = &w->inbox;
+		cond_init(&w->wake);
+	}
+}
+
+static void
+make_site(struct engine *e, struct site_run *s, const struct site *site)
+{
+	s->engine = e;
+	s->site = site;
+	s->database = database_of(e, site);
+	s->queue = actions_new(&(const struct actions_opts) {
+	    .prefix = site->prefix,
+	    .base = site->prefix,
+	    .blog_id = 1,
+	    .clock = e->clock,
+	});
+	s->standing = SITE_UNKNOWN;
+	s->health.next_due = INT64_MAX;
+	s->looked_at = INT64_MIN / 2;
+}
+
+enum rc
+engine_new(
+    const struct engine_opts *opts, struct engine **out, struct err *err)
+{
+	struct engine *e = xcalloc(1, sizeof *e);
+
+	*out = NULL;
+	e->progress_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	if (e->progress_fd < 0) {
+		free(e);
+		return err_set_code(
+		    err, RC_FATAL, errno, "eventfd: %s", strerror(errno));
+	}
+	pthread_mutex_init(&e->lock, NULL);
+	cond_init(&e->wake_claimers);
+	e->clock = opts->clock ? opts->clock : &clock_system;
+	e->config = config_ref(opts->config);
+	e->hosts = webhook_hosts_new(
+	    e->config->daemon.host_concurrency, e->clock);
+	e->once = opts->once;
+	e->limited = opts->once && opts->limit > 0;
+	e->once_left = opts->limit;
+	e->only_hooks = opts->hooks;
+	e->only_groups = opts->groups;
+	e->nsites = opts->nsites;
+	e->sites = xcalloc(e->nsites, sizeof *e->sites);
+	e->databases = xcalloc(e->nsites, sizeof *e->databases);
+	for (size_t i = 0; i < e->nsites; i++)
+		make_site(e, &e->sites[i], opts->sites[i]);
+	make_workers(e);
+	*out = e;
+	return RC_OK;
+}
+
+enum rc
+engine_start(struct engine *e, struct err *err)
+{
+	int rc = 0;
+
+	e->claiming = true;
+	e->started = true;
+	for (size_t i = 0; i < e->nworkers && rc == 0; i++) {
+		struct worker *w = &e->workers[i];
+
+		rc = pthread_create(&w->thread, NULL, worker_main, w);
+		w->started = rc == 0;
+	}
+	for (size_t i = 0; i < e->ndatabases && rc == 0; i++) {
+		struct database *d = &e->databases[i];
+
+		rc = pthread_create(&d->thread, NULL, claimer_main, d);
+		d->started = rc == 0;
+	}
+	if (rc == 0)
+		return RC_OK;
+	engine_stop(e);
+	return err_set_code(
+	    err, RC_FATAL, rc, "cannot start a thread: %s", strerror(rc));
+}
+
+/* ---- ending ------------------------------------------------------------ */
+
+void
+engine_stop(struct engine *e)
+{
+	pthread_mutex_lock(&e->lock);
+	e->claiming = false;
+	e->stopping = true;
+	e->grace_end = clock_mono(e->clock) + e->config->daemon.shutdown_grace_ms;
+	for (size_t i = 0; i < e->nworkers; i++)
+		pthread_cond_signal(&e->workers[i].wake);
+	pthread_mutex_unlock(&e->lock);
+	for (size_t i = 0; i < e->nworkers; i++)
+		if (e->workers[i].started)
+			pthread_join(e->workers[i].thread, NULL);
+	/* Claimers outlive workers: rows in work are kept alive to the end. */
+	pthread_mutex_lock(&e->lock);
+	e->leaving = true;
+	pthread_cond_broadcast(&e->wake_claimers);
+	pthread_mutex_unlock(&e->lock);
+	for (size_t i = 0; i < e->ndatabases; i++)
+		if (e->databases[i].started)
+			pthread_join(e->databases[i].thread, NULL);
+	for (size_t i = 0; i < e->nworkers; i++)
+		e->workers[i].started = false;
+	for (size_t i = 0; i < e->ndatabases; i++)
+		e->databases[i].started = false;
+}
+
+static void
+site_clear(struct site_run *s)
+{
+	while (s->held) {
+		struct held *h = s->held;
+
+		s->held = h->next;
+		config_unref(h->config);
+		arena_clear(&h->claim->arena);
+		free(h->claim);
+		free(h);
+	}
+	actions_free(s->queue);
+	for (size_t i = 0; i < s->nzones; i++)
+		timezone_free(s->zones[i]);
+	free(s->zones);
+	limits_clear(&s->limits);
+}
+
+void
+engine_free(struct engine *e)
+{
+	if (!e)
+		return;
+	engine_stop(e);
+	for (size_t i = 0; i < e->nsites; i++)
+		site_clear(&e->sites[i]);
+	for (size_t i = 0; i < e->nworkers; i++)
+		pthread_cond_destroy(&e->workers[i].wake);
+	webhook_hosts_free(e->hosts);
+	config_unref(e->config);
+	pthread_cond_destroy(&e->wake_claimers);
+	pthread_mutex_destroy(&e->lock);
+	close(e->progress_fd);
+	free(e->sites);
+	free(e->databases);
+	free(e->workers);
+	free(e);
+}
+
+void
+engine_reload(struct engine *e, struct config *config)
+{
+	struct config *old;
+
+	pthread_mutex_lock(&e->lock);
+	old = e->config;
+	e->config = config_ref(config);
+	for (size_t i = 0; i < e->nsites; i++) {
+		actions_rewind(e->sites[i].queue);
+		e->sites[i].backlog = true;
+	}
+	e->room_epoch++;
+	pthread_cond_broadcast(&e->wake_claimers);
+	pthread_mutex_unlock(&e->lock);
+	config_unref(old);
+}
+
+/* ---- what others ask --------------------------------------------------- */
+
+static struct site_run *
+site_find(struct engine *e, const struct site *site)
+{
+	for (size_t i = 0; i < e->nsites; i++)
+		if (e->sites[i].site == site)
+			return &e->sites[i];
+	return NULL;
+}
+
+void
+engine_progress_locked(struct engine *e)
+{
+	const uint64_t one = 1;
+
+	/* A full counter is as readable as any. */
+	if (write(e->progress_fd, &one, sizeof one) < 0 && errno != EAGAIN)
+		log_event(LOG_ERR, "engine.progress", LOG_S("why", strerror(errno)));
+}
+
+int
+engine_progress_fd(const struct engine *e)
+{
+	return e->progress_fd;
+}
+
+enum engine_kick
+engine_kick(struct engine *e, const struct site *site)
+{
+	struct site_run *s = site_find(e, site);
+	enum engine_kick answer = ENGINE_QUEUED;
+
+	if (!s)
+		return answer;
+	pthread_mutex_lock(&e->lock);
+	if (!s->kicked && !s->looking && !s->held &&
+	    clock_mono(e->clock) - s->looked_at >=
+		(mono_ms)e->config->daemon.look_interval_ms)
+		answer = ENGINE_STARTED;
+	if (!s->kicked)
+		pthread_cond_broadcast(&e->wake_claimers);
+	s->kicked = true;
+	pthread_mutex_unlock(&e->lock);
+	return answer;
+}
+
+void
+engine_counts(
+    struct engine *e, const struct site *site, struct engine_counts *out)
+{
+	const struct site_run *s = site_find(e, site);
+
+	*out = (struct engine_counts) { 0 };
+	pthread_mutex_lock(&e->lock);
+	if (s)
+		*out = s->counts;
+	pthread_mutex_unlock(&e->lock);
+}
+
+void
+engine_watch_begin(
+    struct engine *e, const struct site *site, struct engine_watch *w)
+{
+	const struct site_run *s = site_find(e, site);
+
+	*w = (struct engine_watch) { .site = site, .begun = clock_wall(e->clock) };
+	pthread_mutex_lock(&e->lock);
+	if (s) {
+		w->base = s->counts;
+		w->look = s->looks_begun;
+	}
+	pthread_mutex_unlock(&e->lock);
+	engine_kick(e, site);
+}
+
+static uint64_t
+due_by_locked(const struct site_run *s, int64_t when)
+{
+	uint64_t n = 0;
+
+	for (const struct held *h = s->held; h; h = h->next)
+		if (h->first_due <= when)
+			n += h->left;
+	return n;
+}
+
+enum rc
+engine_watch_check(struct engine *e, const struct engine_watch *w,
+    struct engine_counts *counts, uint64_t *remaining)
+{
+	const struct site_run *s = site_find(e, w->site);
+	struct engine_counts now;
+	enum rc rc = RC_AGAIN;
+	bool looked;
+
+	if (!s)
+		return RC_RETRY;
+	pthread_mutex_lock(&e->lock);
+	now = s->counts;
+	looked = s->drained_look > w->look;
+	*remaining = due_by_locked(s, w->begun / 1000000);
+	if (looked && *remaining == 0)
+		rc = RC_OK;
+	else if (s->health.ready && !s->health.database_ok)
+		rc = RC_RETRY;
+	if (!looked && *remaining == 0)
+		*remaining = s->backlog ? 1 : 0;
+	pthread_mutex_unlock(&e->lock);
+	*counts = (struct engine_counts) {
+		.done = now.done - w->base.done,
+		.failed = now.failed - w->base.failed,
+		.retried = now.retried - w->base.retried,
+		.released = now.released - w->base.released,
+		.done_native = now.done_native - w->base.done_native,
+		.done_php = now.done_php - w->base.done_php,
+	};
+	return rc;
+}
+
+void
+engine_health(
+    struct engine *e, const struct site *site, struct engine_health *out)
+{
+	const struct site_run *s = site_find(e, site);
+
+	*out = (struct engine_health) { .next_due = INT64_MAX };
+	pthread_mutex_lock(&e->lock);
+	if (s)
+		*out = s->health;
+	pthread_mutex_unlock(&e->lock);
+}
+
+void
+engine_dump(struct engine *e)
+{
+	pthread_mutex_lock(&e->lock);
+	for (size_t i = 0; i < e->nsites; i++) {
+		const struct site_run *s = &e->sites[i];
+
+		log_event(LOG_INFO, "dump.site", LOG_S("site", s->site->name),
+		    LOG_U("looks", s->looks_begun),
+		    LOG_U("done", s->counts.done),
+		    LOG_U("failed", s->counts.failed),
+		    LOG_U("retried", s->counts.retried),
+		    LOG_U("released", s->counts.released),
+		    LOG_U("running", s->health.running),
+		    LOG_I("next_due", s->health.next_due),
+		    LOG_S("database", s->health.database_ok ? "ok" : "away"),
+		    LOG_S("error", s->health.last_error));
+	}
+	for (size_t i = 0; i < e->nworkers; i++) {
+		const struct worker *w = &e->workers[i];
+
+		log_event(LOG_INFO, "dump.worker", LOG_U("worker", w->index),
+		    LOG_S("lane", w->lane == LANE_PHP ? "php" : "native"),
+		    LOG_S("site", w->site ? w->site->site->name : ""),
+		    LOG_U("jobs", w->held),
+		    LOG_S("state", w->backing_off ? "backing off"
+			    : w->site		  ? "working"
+						  : "idle"));
+	}
+	pthread_mutex_unlock(&e->lock);
+}

@@ -1,0 +1,175 @@
+/* Which executor serves a route, and the one that is the engine's own. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/xalloc.h"
+#include "engine/engine_internal.h"
+#include "engine/site_prepare.h"
+#include "executors/php.h"
+#include "executors/webhook.h"
+
+#define WORKER_SCRIPT PREFIX "/share/wp-cron-fcgi/worker.php"
+/* Hooks that are "run that queue": ours to serve, not PHP's to fire. */
+static const char *const native_cron_hooks[] = { "action_scheduler_run_queue" };
+
+/* "run that queue": a kick, which is done as soon as it is begun. */
+struct kicker {
+	struct executor base;
+	struct worker *worker;
+	struct job **jobs;
+	size_t n, cap;
+};
+
+static size_t
+kicker_room(const struct executor *ex)
+{
+	(void)ex;
+	return 1000;
+}
+
+static void
+kicker_begin(struct executor *ex, struct job *const *jobs, size_t n)
+{
+	struct kicker *k = (struct kicker *)ex;
+
+	if (k->n + n > k->cap) {
+		k->cap = k->n + n;
+		k->jobs = xrealloc(k->jobs, k->cap, sizeof(struct job *));
+	}
+	memcpy(k->jobs + k->n, jobs, n * sizeof(struct job *));
+	k->n += n;
+}
+
+static void
+kicker_poll(struct executor *ex, int timeout_ms, outcome_fn *report, void *arg)
+{
+	struct kicker *k = (struct kicker *)ex;
+	size_t n = k->n;
+
+	(void)timeout_ms;
+	k->n = 0;
+	for (size_t i = 0; i < n; i++)
+		report(arg,
+		    &(const struct outcome) {
+			.job = k->jobs[i],
+			.kind = OUTCOME_DONE,
+			.ended_at = clock_wall(k->worker->engine->clock) });
+	if (n > 0)
+		engine_kick(k->worker->engine, k->worker->bound->site);
+}
+
+static size_t
+kicker_running(const struct executor *ex)
+{
+	return ((const struct kicker *)ex)->n;
+}
+
+static void
+kicker_abandon(struct executor *ex, outcome_fn *report, void *arg)
+{
+	kicker_poll(ex, 0, report, arg);
+}
+
+static void
+kicker_free(struct executor *ex)
+{
+	struct kicker *k = (struct kicker *)ex;
+
+	free(k->jobs);
+	free(k);
+}
+
+static const struct executor_ops kicker_ops = {
+	.name = "queue",
+	.room = kicker_room,
+	.begin = kicker_begin,
+	.poll = kicker_poll,
+	.running = kicker_running,
+	.abandon = kicker_abandon,
+	.free = kicker_free,
+};
+
+static struct executor *
+kicker_new(struct worker *w)
+{
+	struct kicker *k = xcalloc(1, sizeof *k);
+
+	k->base.ops = &kicker_ops;
+	k->worker = w;
+	return &k->base;
+}
+
+/* Facts are read anew now and then by the claimer: copied under the lock. */
+static const struct webhook_site *
+site_of_job(void *arg, const struct job *job)
+{
+	struct worker *w = arg;
+
+	(void)job;
+	return &w->told;
+}
+
+static bool
+wants_cron(void *arg, const char **key)
+{
+	struct worker *w = arg;
+
+	(void)key;
+	return w->run_cron;
+}
+
+static struct executor *
+php_new(struct worker *w, struct site_run *s, struct err *err)
+{
+	const struct config_site *c = site_config(w->config, s->site);
+	struct executor *ex = NULL;
+	enum rc rc = php_executor_new(
+	    &(const struct php_executor_opts) {
+		.address = c->php_fpm,
+		.worker_script = c->worker_script ? c->worker_script : WORKER_SCRIPT,
+		.root = s->site->root,
+		.salts = s->site->salts,
+		.home = w->home,
+		.context = ACTIONS_CONTEXT,
+		.blog_id = 1,
+		.batch = w->config->daemon.php_batch,
+		.budget_ms = ACTIONS_PHP_BUDGET_MS,
+		.clock = w->engine->clock,
+		.on_export = site_on_export,
+		.on_cron = site_on_cron,
+		.want_cron = wants_cron,
+		.cron_native = native_cron_hooks,
+		.ncron_native = NELEMS(native_cron_hooks),
+		.arg = w,
+	    },
+	    &ex, err);
+
+	return rc == RC_OK ? ex : NULL;
+}
+
+struct executor *
+engine_executor(struct worker *w, struct site_run *s, enum executor_kind kind,
+    struct err *err)
+{
+	struct executor *ex = NULL;
+
+	switch (kind) {
+	case EXECUTOR_PHP:
+		return php_new(w, s, err);
+	case EXECUTOR_WEBHOOK:
+		return webhook_new(
+			   &(const struct webhook_opts) {
+			       .hosts = w->engine->hosts,
+			       .site = site_of_job,
+			       .arg = w,
+			       .clock = w->engine->clock,
+			       .max_concurrency = w->config->daemon.native_batch,
+			   },
+			   &ex, err) == RC_OK
+		    ? ex
+		    : NULL;
+	case EXECUTOR_QUEUE:
+		return kicker_new(w);
+	}
+	return NULL;
+}

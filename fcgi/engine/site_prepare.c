@@ -1,0 +1,317 @@
+#include "engine/site_prepare.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <jansson.h>
+
+#include "base/log.h"
+#include "base/xalloc.h"
+#include "sql/nodes.h"
+#include "sql/schema.h"
+
+#define PREPARE_AGAIN_MS 60000
+#define FACTS_EVERY_MS 60000
+/* Core's loop found its lock taken, or left events behind: not at once again. */
+#define CRON_AGAIN_MS 5000
+
+const struct config_site *
+site_config(const struct config *c, const struct site *site)
+{
+	for (size_t i = 0; i < c->nsites; i++)
+		if (strcmp(c->sites[i].name, site->name) == 0)
+			return &c->sites[i];
+	return site->config;
+}
+
+static void
+zone_keep(struct site_run *s, struct timezone *zone)
+{
+	s->zones = xrealloc(s->zones, s->nzones + 1, sizeof(struct timezone *));
+	s->zones[s->nzones++] = zone;
+}
+
+/* The queue may still use the zone it has: it is kept, and used again. */
+static void
+facts_take(struct site_run *s, struct site_facts *fresh)
+{
+	if (fresh->zone && s->facts.zone &&
+	    strcmp(fresh->timezone_string, s->facts.timezone_string) == 0) {
+		timezone_free(fresh->zone);
+		fresh->zone = s->facts.zone;
+	} else if (fresh->zone) {
+		zone_keep(s, fresh->zone);
+	}
+	s->facts = *fresh;
+	actions_set_facts(s->queue, &s->facts);
+}
+
+static void
+standing_say(const struct site_run *s)
+{
+	static const char *const words[] = {
+		[SITE_COPY] = "this is a copy of the site that was installed: "
+			      "what leaves it is held; `wp-cronctl site adopt` "
+			      "makes it the site",
+		[SITE_STAGING] = "WP_ENVIRONMENT_TYPE is not production: what "
+				 "leaves the site is held",
+	};
+
+	if (s->standing == SITE_COPY || s->standing == SITE_STAGING)
+		log_event(LOG_WARN, "site.held", LOG_S("site", s->site->name),
+		    LOG_S("why", words[s->standing]));
+}
+
+enum rc
+site_refresh(struct site_run *s, struct config *c, struct err *err)
+{
+	struct db *db = s->database->db;
+	enum site_standing before = s->standing;
+	struct site_facts fresh;
+	struct sql_scope scope;
+	enum rc rc;
+
+	actions_scope(s->queue, &scope);
+	rc = site_facts_read(s->site, db, &scope, &fresh, err);
+	if (rc != RC_OK)
+		return rc;
+	facts_take(s, &fresh);
+	rc = site_standing_read(
+	    s->site, &s->facts, db, &scope, &s->standing, err);
+	if (rc == RC_OK && s->standing == SITE_UNKNOWN) {
+		rc = site_record(s->site, &s->facts, db, &scope, err);
+		if (rc == RC_OK)
+			rc = site_standing_read(
+			    s->site, &s->facts, db, &scope, &s->standing, err);
+	}
+	if (rc != RC_OK)
+		return rc;
+	site_identity(s->site, &s->facts, s->identity);
+	pthread_mutex_lock(&s->engine->lock);
+	memcpy(s->told_home, s->facts.home, sizeof s->told_home);
+	memcpy(s->told_identity, s->identity, sizeof s->told_identity);
+	pthread_mutex_unlock(&s->engine->lock);
+	if (s->standing != before || s->facts_at == 0)
+		standing_say(s);
+	actions_set_series_after_crash(
+	    s->queue, site_config(c, s->site)->series_after_crash);
+	s->facts_at = clock_mono(s->engine->clock) + FACTS_EVERY_MS;
+	return RC_OK;
+}
+
+static enum rc
+probe(struct site_run *s, struct err *err)
+{
+	struct db *db = s->database->db;
+	struct db_schema schema;
+	struct sql_scope scope;
+	enum rc rc;
+
+	actions_scope(s->queue, &scope);
+	rc = schema_is_installed(db, &scope, err);
+	if (rc == RC_NONE)
+		rc = schema_install(db, &scope, err);
+	if (rc != RC_OK)
+		return rc;
+	rc = db_probe(db, &scope, &schema, err);
+	if (rc == RC_OK) {
+		actions_set_schema(s->queue, &schema);
+		s->no_tables_said = false;
+	} else if (rc == RC_NONE && !s->no_tables_said) {
+		log_event(LOG_WARN, "queue.off", LOG_S("site", s->site->name),
+		    LOG_S("queue", "actions"),
+		    LOG_S("why", "no Action Scheduler tables with this prefix"));
+		s->no_tables_said = true;
+	}
+	return rc;
+}
+
+static enum rc
+register_node(struct site_run *s, const struct config *c, struct err *err)
+{
+	struct db *db = s->database->db;
+	char host[65] = "";
+	struct sql_scope scope;
+	enum rc rc;
+
+	actions_scope(s->queue, &scope);
+	gethostname(host, sizeof host - 1);
+	rc = node_register(
+	    db, &scope, host, (uint32_t)getpid(), VERSION, &s->node_id, err);
+	if (rc != RC_OK)
+		return rc;
+	actions_set_node(s->queue, s->node_id);
+	s->heartbeat_at =
+	    clock_mono(s->engine->clock) + c->daemon.heartbeat_ms;
+	return RC_OK;
+}
+
+enum rc
+site_prepare(struct site_run *s, struct config *c, struct err *err)
+{
+	mono_ms now = clock_mono(s->engine->clock);
+	enum rc rc;
+
+	if (now < s->prepare_at)
+		return RC_NONE;
+	s->prepare_at = now + 1000;
+	rc = probe(s, err);
+	if (rc == RC_NONE)
+		s->prepare_at = now + PREPARE_AGAIN_MS;
+	if (rc != RC_OK)
+		return rc;
+	rc = site_refresh(s, c, err);
+	if (rc == RC_OK)
+		rc = register_node(s, c, err);
+	if (rc != RC_OK)
+		return rc;
+	s->prepared = true;
+	actions_rewind(s->queue);
+	log_event(LOG_INFO, "site.ready", LOG_S("site", s->site->name),
+	    LOG_S("home", s->facts.home), LOG_S("prefix", s->site->prefix),
+	    LOG_S("database", s->database->params->name),
+	    LOG_S("server", db_server_info(s->database->db)),
+	    LOG_U("node", s->node_id),
+	    LOG_S("php", site_config(c, s->site)->php_fpm
+		    ? site_config(c, s->site)->php_fpm
+		    : "none"));
+	return RC_OK;
+}
+
+/* a:5:{i:1795278773;a:1:{... : the first key; `version` alone: no events. */
+static bool
+cron_first(struct slice head, int64_t *when)
+{
+	size_t brace = slice_find(head, '{');
+	struct slice rest = slice_from(head, brace + 1);
+	size_t end = slice_find(rest, ';');
+
+	return rest.n > 2 && rest.p[0] == 'i' && rest.p[1] == ':' &&
+	    end < rest.n && slice_i64(slice_mem(rest.p + 2, end - 2), when);
+}
+
+static void
+cron_hand_over(struct site_run *s)
+{
+	struct engine *e = s->engine;
+
+	pthread_mutex_lock(&e->lock);
+	for (size_t i = 0; i < e->nworkers && e->claiming && !s->cron_running;
+	     i++) {
+		struct worker *w = &e->workers[i];
+
+		if (w->lane != LANE_PHP || w->site || w->reserved ||
+		    w->backing_off)
+			continue;
+		w->cron = true;
+		w->site = s;
+		s->cron_running = true;
+		pthread_cond_signal(&w->wake);
+	}
+	pthread_mutex_unlock(&e->lock);
+}
+
+void
+site_cron_look(struct site_run *s, struct config *c)
+{
+	const struct config_site *site = site_config(c, s->site);
+	mono_ms now = clock_mono(s->engine->clock);
+	struct db_rows *rows = NULL;
+	struct sql_scope scope;
+	struct err err = ERR_INIT;
+	int64_t when;
+	bool due;
+
+	if (!site->php_cron || !site->php_fpm || now < s->cron_at ||
+	    s->engine->once)
+		return;
+	actions_scope(s->queue, &scope);
+	if (db_select(s->database->db, &scope, SQL_OPTIONS_CRON_HEAD,
+		SQL_NO_ARGS, &rows, &err) != RC_OK)
+		return; /* the look that follows meets the same error */
+	due = db_rows_next(rows) && cron_first(db_text(rows, 0), &when) &&
+	    when <= clock_unix(s->engine->clock);
+	db_rows_free(rows);
+	if (!due)
+		return;
+	cron_hand_over(s);
+	s->cron_at = now + CRON_AGAIN_MS;
+}
+
+void
+site_on_cron(void *arg, struct slice json)
+{
+	const struct site_run *s = ((struct worker *)arg)->bound;
+	json_error_t error;
+	json_t *x = json_loadb(json.p, json.n, 0, &error);
+
+	if (!x)
+		return;
+	log_event(LOG_INFO, "cron.ran", LOG_S("site", s->site->name),
+	    LOG_I("events", json_integer_value(json_object_get(x, "run"))),
+	    LOG_I("failed", json_integer_value(json_object_get(x, "failed"))),
+	    LOG_I("left", json_integer_value(json_object_get(x, "left"))));
+	json_decref(x);
+}
+
+static int64_t
+number_or(const json_t *x, const char *key, int64_t otherwise)
+{
+	const json_t *v = json_object_get(x, key);
+
+	return json_is_integer(v) ? json_integer_value(v) : otherwise;
+}
+
+static bool
+list_has(const json_t *list, const char *text)
+{
+	const json_t *v;
+	size_t i;
+
+	json_array_foreach(list, i, v)
+		if (json_is_string(v) && strcmp(json_string_value(v), text) == 0)
+			return true;
+	return false;
+}
+
+/* Action Scheduler's own table stores; any other class keeps rows elsewhere. */
+static bool
+is_table_store(const char *class_name)
+{
+	return strcmp(class_name, "ActionScheduler_DBStore") == 0 ||
+	    strcmp(class_name, "ActionScheduler_HybridStore") == 0;
+}
+
+void
+site_on_export(void *arg, struct slice json)
+{
+	struct site_run *s = ((struct worker *)arg)->bound;
+	json_error_t error;
+	json_t *x = json_loadb(json.p, json.n, 0, &error);
+	const char *store, *version;
+	struct actions_export out = { .known = true };
+
+	if (!x)
+		return;
+	store = json_string_value(json_object_get(x, "store_class"));
+	version = json_string_value(json_object_get(x, "plugin_version"));
+	out.plugin = store != NULL;
+	out.foreign_store = store && !is_table_store(store);
+	out.retention_s = number_or(x, "retention_s", -1);
+	out.timeout_s = number_or(x, "timeout_s", 0);
+	out.failure_s = number_or(x, "failure_s", 0);
+	out.failure_threshold =
+	    (uint32_t)(number_or(x, "failure_threshold", 5) & INT32_MAX);
+	out.purge_complete =
+	    list_has(json_object_get(x, "cleaner_statuses"), "complete");
+	out.purge_canceled =
+	    list_has(json_object_get(x, "cleaner_statuses"), "canceled");
+	out.words_of_4 = version && version[0] >= '4';
+	if (out.foreign_store)
+		log_event(LOG_ERR, "queue.off", LOG_S("site", s->site->name),
+		    LOG_S("queue", "actions"), LOG_S("store", store),
+		    LOG_S("why", "the site keeps its actions elsewhere"));
+	actions_set_export(s->queue, &out);
+	json_decref(x);
+}

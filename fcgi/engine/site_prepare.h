@@ -1,0 +1,29 @@
+#ifndef ENGINE_SITE_PREPARE_H
+#define ENGINE_SITE_PREPARE_H
+
+#include "engine/engine_internal.h"
+
+/*
+ * site_prepare - before the first look, and after an error that hints at a
+ * changed schema: create our own tables, probe Action Scheduler's, read facts
+ * and identity, register this node. RC_NONE: there is nothing to serve here
+ * (said once); asked again a minute later. Claimer only.
+ */
+MUSTUSE enum rc site_prepare(
+    struct site_run *s, struct config *c, struct err *err);
+/* Facts and identity again, once a minute. */
+MUSTUSE enum rc site_refresh(
+    struct site_run *s, struct config *c, struct err *err);
+/* When the `cron` row says that an event is due, hand core's own cron loop to
+ * a free PHP worker. */
+void site_cron_look(struct site_run *s, struct config *c);
+/* The site's section in a snapshot; the one it was opened with when it is
+ * not in there any more. */
+const struct config_site *site_config(
+    const struct config *c, const struct site *site);
+
+/* What on_export and on_cron of a worker's PHP executor hand over. */
+void site_on_export(void *worker, struct slice json);
+void site_on_cron(void *worker, struct slice json);
+
+#endif

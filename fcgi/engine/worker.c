@@ -1,0 +1,555 @@
+/*
+ * Workers run jobs: they mark them started, hand them to an executor, and
+ * settle what ended in small batches. A worker is bound to one site while it
+ * holds jobs, so that its database connection and its php-fpm are that site's.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/xalloc.h"
+#include "engine/engine_internal.h"
+#include "executors/php.h"
+
+#define SETTLE_AFTER_MS 50
+#define SETTLE_MAX 500
+#define POLL_MS 20
+#define DB_IDLE_MS 30000
+#define DB_RETRY_MS 500
+#define SETTLE_RETRY_MIN_MS 100
+#define SETTLE_RETRY_MAX_MS 3000
+#define BACKOFF_CHECK_MS 100
+
+/* ---- the site a worker serves ------------------------------------------ */
+
+static void
+executors_free(struct worker *w)
+{
+	for (size_t k = 0; k < EXECUTOR_NKINDS; k++) {
+		if (w->executors[k])
+			w->executors[k]->ops->free(w->executors[k]);
+		w->executors[k] = NULL;
+	}
+}
+
+static void
+connection_close(struct worker *w)
+{
+	db_close(w->db);
+	w->db = NULL;
+	w->db_site = NULL;
+}
+
+/* Bind to a site; the facts that executors are told are copied here. */
+static void
+bind_site(struct worker *w, struct site_run *s)
+{
+	struct engine *e = w->engine;
+
+	if (w->bound != s) {
+		executors_free(w);
+		w->bound = s;
+	}
+	if (w->db && w->db_site->database != s->database)
+		connection_close(w);
+	w->db_site = s;
+	pthread_mutex_lock(&e->lock);
+	config_unref(w->config);
+	w->config = config_ref(e->config);
+	memcpy(w->home, s->told_home, sizeof w->home);
+	memcpy(w->identity, s->told_identity, sizeof w->identity);
+	pthread_mutex_unlock(&e->lock);
+	w->told = (struct webhook_site) { w->home, w->identity };
+}
+
+static bool
+connection_ready(struct worker *w)
+{
+	mono_ms now = clock_mono(w->engine->clock);
+	struct err err = ERR_INIT;
+
+	if (w->db && db_is_lost(w->db)) {
+		db_close(w->db);
+		w->db = NULL;
+	}
+	if (!w->db && now >= w->db_retry_at &&
+	    db_open(w->bound->database->params, &w->db, &err) != RC_OK) {
+		w->db = NULL;
+		w->db_retry_at = now + DB_RETRY_MS;
+		log_event(LOG_DEBUG, "worker.no_database",
+		    LOG_U("worker", w->index), LOG_S("why", err.text));
+	}
+	if (w->db)
+		w->db_used_at = now;
+	return w->db != NULL;
+}
+
+static struct executor *
+executor_of(struct worker *w, enum executor_kind kind)
+{
+	struct err err = ERR_INIT;
+
+	if (!w->executors[kind]) {
+		w->executors[kind] = engine_executor(w, w->bound, kind, &err);
+		if (!w->executors[kind])
+			log_event(LOG_ERR, "executor.off",
+			    LOG_S("site", w->bound->site->name),
+			    LOG_S("executor", executor_name(kind)),
+			    LOG_S("why", err.text));
+	}
+	return w->executors[kind];
+}
+
+static size_t
+running(const struct worker *w)
+{
+	size_t n = 0;
+
+	for (size_t k = 0; k < EXECUTOR_NKINDS; k++)
+		if (w->executors[k])
+			n += w->executors[k]->ops->running(w->executors[k]);
+	return n;
+}
+
+/* ---- outcomes ---------------------------------------------------------- */
+
+static void
+on_outcome(void *arg, const struct outcome *o)
+{
+	struct worker *w = arg;
+
+	if (w->nended == w->ended_cap) {
+		w->ended_cap = w->ended_cap ? w->ended_cap * 2 : 64;
+		w->ended = xrealloc(w->ended, w->ended_cap, sizeof *w->ended);
+	}
+	if (w->nended == 0)
+		w->oldest_end = clock_mono(w->engine->clock);
+	w->ended[w->nended++] = *o;
+}
+
+static void
+end_job(struct worker *w, struct job *j, enum outcome_kind kind, const char *why)
+{
+	struct outcome o = { .job = j, .kind = kind,
+		.ended_at = clock_wall(w->engine->clock) };
+
+	snprintf(o.message, sizeof o.message, "%s", why);
+	on_outcome(w, &o);
+}
+
+static void
+log_outcome(const struct worker *w, const struct outcome *o)
+{
+	const struct job *j = o->job;
+	bool good = o->kind == OUTCOME_DONE || o->kind == OUTCOME_SETTLED ||
+	    o->kind == OUTCOME_RELEASED;
+
+	if (!log_enabled(o->kind == OUTCOME_RELEASED ? LOG_DEBUG : LOG_INFO))
+		return;
+	log_event(good ? LOG_INFO : LOG_WARN, good ? "job.done" : "job.not_done",
+	    LOG_S("queue", "actions"), LOG_U("job", j->id),
+	    LOG_S("site", w->bound->site->name), LOG_SLICE("hook", j->hook),
+	    LOG_S("executor", executor_name(j->route->kind)),
+	    LOG_S("outcome", outcome_name(o->kind)), LOG_U("try", j->try),
+	    LOG_I("ms", j->started_at ? (o->ended_at - j->started_at) / 1000 : 0),
+	    LOG_S("why", o->message));
+}
+
+static void
+count_locked(struct engine_counts *c, const struct outcome *o)
+{
+	bool php = executor_lane(o->job->route->kind) == LANE_PHP;
+
+	switch (o->kind) {
+	case OUTCOME_DONE:
+	case OUTCOME_SETTLED:
+		c->done++;
+		*(php ? &c->done_php : &c->done_native) += 1;
+		break;
+	case OUTCOME_RETRY:
+		c->retried++;
+		break;
+	case OUTCOME_FAILED:
+	case OUTCOME_DIED:
+		c->failed++;
+		break;
+	case OUTCOME_RELEASED:
+	case OUTCOME_LOST:
+		c->released++;
+		break;
+	}
+}
+
+/* Take a finished claim out of its site's list. */
+static struct held *
+unlink_locked(struct site_run *s, const struct claim *claim)
+{
+	struct held **at = &s->held;
+	struct held *h;
+
+	while (*at && (*at)->claim != claim)
+		at = &(*at)->next;
+	h = *at;
+	if (h)
+		*at = h->next;
+	return h;
+}
+
+static void
+held_free(struct held *h)
+{
+	config_unref(h->config);
+	arena_clear(&h->claim->arena);
+	free(h->claim);
+	free(h);
+}
+
+/* The rows are settled: count, free what is over, make room known. */
+static void
+settled(struct worker *w)
+{
+	struct engine *e = w->engine;
+	struct site_run *s = w->bound;
+	struct held *over = NULL;
+	bool limited = false;
+
+	for (size_t i = 0; i < w->nended; i++)
+		log_outcome(w, &w->ended[i]);
+	pthread_mutex_lock(&e->lock);
+	for (size_t i = 0; i < w->nended; i++) {
+		struct job *j = w->ended[i].job;
+		struct held *h = j->claim->origin;
+
+		count_locked(&s->counts, &w->ended[i]);
+		if (j->limit) {
+			limits_release(j->limit);
+			limited = true;
+		}
+		h->left--;
+		if (h->left == 0 && unlink_locked(s, j->claim)) {
+			h->next = over;
+			over = h;
+		}
+	}
+	w->held -= w->nended;
+	s->health.running -= w->nended;
+	if (limited) {
+		actions_peek(s->queue);
+		s->backlog = true;
+	}
+	e->room_epoch++;
+	pthread_cond_broadcast(&e->wake_claimers);
+	engine_progress_locked(e);
+	pthread_mutex_unlock(&e->lock);
+	w->nended = 0;
+	while (over) {
+		struct held *next = over->next;
+
+		held_free(over);
+		over = next;
+	}
+}
+
+static void
+settle(struct worker *w)
+{
+	mono_ms now = clock_mono(w->engine->clock), wait = SETTLE_RETRY_MIN_MS;
+	struct err err = ERR_INIT;
+
+	if (w->nended == 0 || now < w->settle_at)
+		return;
+	if (connection_ready(w) &&
+	    actions_ops.settle(w->bound->queue, w->db, w->ended, w->nended,
+		&err) == RC_OK) {
+		w->settle_failures = 0;
+		settled(w);
+		return;
+	}
+	for (unsigned i = 0; i < w->settle_failures && wait < SETTLE_RETRY_MAX_MS;
+	     i++)
+		wait *= 2;
+	if (w->settle_failures++ == 0)
+		log_event(LOG_WARN, "settle.waits",
+		    LOG_S("site", w->bound->site->name),
+		    LOG_U("jobs", w->nended), LOG_S("why", err.text));
+	w->settle_at = now + wait;
+}
+
+/* ---- starting ---------------------------------------------------------- */
+
+/* The first jobs on the list that one executor has room for. */
+static size_t
+next_batch(struct worker *w, struct executor **ex, struct job **batch,
+    size_t max)
+{
+	enum executor_kind kind;
+	size_t room, n = 0;
+
+	if (!w->todo)
+		return 0;
+	kind = w->todo->route->kind;
+	*ex = executor_of(w, kind);
+	room = *ex ? (*ex)->ops->room(*ex) : max;
+	if (room > max)
+		room = max;
+	while (n < room && w->todo && w->todo->route->kind == kind) {
+		batch[n++] = w->todo;
+		w->todo = w->todo->next;
+		/* A suspect runs alone, so that it harms nobody but itself. */
+		if (w->lane == LANE_PHP && batch[n - 1]->strikes > 0)
+			break;
+		if (w->lane == LANE_PHP && w->todo && w->todo->strikes > 0)
+			break;
+	}
+	w->ntodo -= n;
+	return n;
+}
+
+static void
+put_back(struct worker *w, struct job *const *batch, size_t n)
+{
+	while (n-- > 0) {
+		batch[n]->next = w->todo;
+		w->todo = batch[n];
+		w->ntodo++;
+	}
+}
+
+/* Mark native jobs running; those that are not ours any more drop out. */
+static bool
+mark_started(struct worker *w, struct job **batch, size_t *n)
+{
+	struct err err = ERR_INIT;
+	size_t kept = 0;
+	enum rc rc = RC_RETRY;
+
+	if (connection_ready(w))
+		rc = actions_ops.start(w->bound->queue, w->db, batch, *n, &err);
+	if (rc == RC_RETRY) {
+		put_back(w, batch, *n);
+		return false;
+	}
+	for (size_t i = 0; i < *n; i++) {
+		if (batch[i]->started)
+			batch[kept++] = batch[i];
+		else
+			end_job(w, batch[i],
+			    rc == RC_OK ? OUTCOME_LOST : OUTCOME_RELEASED,
+			    rc == RC_OK ? "taken, canceled or run elsewhere"
+					: err.text);
+	}
+	*n = kept;
+	return true;
+}
+
+static void
+begin_jobs(struct worker *w)
+{
+	struct job *batch[SETTLE_MAX];
+	struct executor *ex;
+	size_t n;
+
+	while ((n = next_batch(w, &ex, batch, SETTLE_MAX)) > 0) {
+		if (!ex) {
+			for (size_t i = 0; i < n; i++)
+				end_job(w, batch[i], OUTCOME_RELEASED,
+				    "its executor cannot be started");
+			return;
+		}
+		if (w->lane == LANE_NATIVE && !mark_started(w, batch, &n))
+			return;
+		if (n > 0)
+			ex->ops->begin(ex, batch, n);
+	}
+}
+
+static void
+release_todo(struct worker *w)
+{
+	while (w->todo) {
+		struct job *j = w->todo;
+
+		w->todo = j->next;
+		end_job(w, j, OUTCOME_RELEASED, "the program stops");
+	}
+	w->ntodo = 0;
+}
+
+static void
+abandon(struct worker *w)
+{
+	for (size_t k = 0; k < EXECUTOR_NKINDS; k++)
+		if (w->executors[k])
+			w->executors[k]->ops->abandon(
+			    w->executors[k], on_outcome, w);
+}
+
+/* ---- turns ------------------------------------------------------------- */
+
+static bool
+php_busy(const struct worker *w)
+{
+	struct php_executor_state state = { .busy = false };
+
+	if (w->executors[EXECUTOR_PHP])
+		php_executor_state(w->executors[EXECUTOR_PHP], &state);
+	return state.busy;
+}
+
+static void
+poll_executors(struct worker *w)
+{
+	bool idle = w->nended == 0 && !w->todo;
+
+	for (size_t k = 0; k < EXECUTOR_NKINDS; k++) {
+		struct executor *ex = w->executors[k];
+
+		/* PHP may be at cron events, without any job. */
+		if (ex && (ex->ops->running(ex) > 0 ||
+			(k == EXECUTOR_PHP && php_busy(w))))
+			ex->ops->poll(ex, idle ? POLL_MS : 1, on_outcome, w);
+	}
+}
+
+static bool
+settle_is_due(const struct worker *w)
+{
+	if (w->nended == 0)
+		return false;
+	return w->nended >= SETTLE_MAX || running(w) == 0 ||
+	    clock_mono(w->engine->clock) - w->oldest_end >= SETTLE_AFTER_MS;
+}
+
+static void
+work(struct worker *w, bool stopping, bool overdue)
+{
+	if (stopping)
+		release_todo(w);
+	else
+		begin_jobs(w);
+	poll_executors(w);
+	if (overdue)
+		abandon(w);
+	if (settle_is_due(w))
+		settle(w);
+	else if (running(w) == 0 && (w->todo || w->nended > 0))
+		clock_sleep_ms(POLL_MS); /* the database or PHP is away */
+	if (w->nended > 0 && clock_mono(w->engine->clock) < w->settle_at)
+		clock_sleep_ms(POLL_MS);
+}
+
+static void
+run_cron(struct worker *w)
+{
+	struct executor *ex = executor_of(w, EXECUTOR_PHP);
+
+	w->run_cron = true;
+	if (ex)
+		ex->ops->begin(ex, NULL, 0);
+	w->run_cron = false;
+}
+
+static bool
+has_work(const struct worker *w)
+{
+	return w->inbox || w->todo || w->nended > 0 || running(w) > 0 || w->cron ||
+	    php_busy(w);
+}
+
+static void
+take_inbox_locked(struct worker *w)
+{
+	struct job **end = &w->todo;
+
+	while (*end)
+		end = &(*end)->next;
+	*end = w->inbox;
+	for (struct job *j = w->inbox; j; j = j->next)
+		w->ntodo++;
+	w->inbox = NULL;
+	w->inbox_end = &w->inbox;
+}
+
+/* Idle: let the site go, learn whether the executor rests, close what idles. */
+static void
+rest_locked(struct worker *w)
+{
+	struct engine *e = w->engine;
+	struct executor *ex = w->executors[EXECUTOR_PHP];
+	bool resting = ex && ex->ops->room(ex) == 0;
+	struct timespec ts;
+
+	if (w->backing_off != resting || w->site) {
+		w->backing_off = resting;
+		w->site = NULL;
+		e->room_epoch++;
+		pthread_cond_broadcast(&e->wake_claimers);
+		engine_progress_locked(e);
+	}
+	if (w->db && clock_mono(e->clock) - w->db_used_at > DB_IDLE_MS)
+		connection_close(w);
+	clock_deadline(&ts, resting ? BACKOFF_CHECK_MS : 1000);
+	pthread_cond_timedwait(&w->wake, &e->lock, &ts);
+}
+
+static void
+cron_over_locked(struct worker *w)
+{
+	if (w->bound)
+		w->bound->cron_running = false;
+}
+
+void *
+worker_main(void *arg)
+{
+	struct worker *w = arg;
+	struct engine *e = w->engine;
+	bool cron = false;
+
+	db_thread_begin();
+	pthread_mutex_lock(&e->lock);
+	for (;;) {
+		struct site_run *site;
+		bool stopping, overdue, start_cron, fresh;
+
+		if (cron && !php_busy(w)) {
+			cron_over_locked(w);
+			cron = false;
+		}
+		if (!has_work(w)) {
+			if (e->stopping)
+				break;
+			rest_locked(w);
+			continue;
+		}
+		fresh = w->inbox || w->cron;
+		take_inbox_locked(w);
+		site = w->site;
+		start_cron = w->cron;
+		w->cron = false;
+		stopping = e->stopping;
+		overdue = stopping && clock_mono(e->clock) >= e->grace_end;
+		pthread_mutex_unlock(&e->lock);
+		if (site && fresh)
+			bind_site(w, site);
+		if (start_cron && !stopping) {
+			run_cron(w);
+			cron = true;
+		}
+		work(w, stopping, overdue);
+		pthread_mutex_lock(&e->lock);
+		if (overdue && !w->nended)
+			break;
+		if (overdue && clock_mono(e->clock) >= e->grace_end + 5000)
+			break; /* rows that cannot be settled are rescued */
+	}
+	cron_over_locked(w);
+	pthread_mutex_unlock(&e->lock);
+	executors_free(w);
+	connection_close(w);
+	config_unref(w->config);
+	w->config = NULL;
+	free(w->ended);
+	db_thread_end();
+	return NULL;
+}
