@@ -1,0 +1,268 @@
+/*
+ * Runs jobs through the php executor and prints what became of them.
+ *
+ *   php_run KEY=VALUE... < JOBS
+ *
+ * Keys: address, worker, root, salts, home, blog, batch, budget_ms, limit_ms,
+ * first_byte_ms, cron_limit_ms, export (1), cron (1), cron_key, native (one
+ * hook), abandon_ms (give up so long after the first start), again (1: send
+ * what was released once more, until nothing is).
+ *
+ * A job is a line: id, hook, args, own, start, log, separated by tabs. Output,
+ * one line each: "outcome ID KIND STRIKE VERBATIM MESSAGE", "export JSON",
+ * "cron JSON", "request N", and at the end "state KEY=VALUE...".
+ */
+#include <inttypes.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "base/log.h"
+#include "base/xalloc.h"
+#include "executors/php.h"
+
+enum { JOBS_MAX = 4096 };
+
+struct run {
+	struct php_executor_opts opts;
+	uint64_t limit_ms, abandon_ms, blog;
+	bool cron, again;
+	const char *cron_key, *native;
+	struct policy policy;
+	struct buf input;
+	struct job jobs[JOBS_MAX];
+	struct job *waiting[JOBS_MAX];
+	size_t njobs, nwaiting;
+};
+
+static void
+print_json(const char *what, struct slice json)
+{
+	(void)printf("%s %.*s\n", what, SLICE_FMT(json));
+	(void)fflush(stdout);
+}
+
+static void
+on_export(void *arg, struct slice json)
+{
+	(void)arg;
+	print_json("export", json);
+}
+
+static void
+on_cron(void *arg, struct slice json)
+{
+	(void)arg;
+	print_json("cron", json);
+}
+
+static bool
+want_cron(void *arg, const char **key)
+{
+	struct run *r = arg;
+	bool want = r->cron;
+
+	r->cron = false;
+	*key = r->cron_key;
+	return want;
+}
+
+static void
+on_outcome(void *arg, const struct outcome *o)
+{
+	struct run *r = arg;
+
+	(void)printf("outcome %" PRIu64 " %s %d %d %s\n", o->job->id,
+	    outcome_name(o->kind), o->strike, o->verbatim, o->message);
+	(void)fflush(stdout);
+	if (r->again && o->kind == OUTCOME_RELEASED)
+		r->waiting[r->nwaiting++] = o->job;
+}
+
+static bool
+set_number(const char *key, const char *value, const char *name, uint64_t *out)
+{
+	return strcmp(key, name) == 0 && slice_u64(slice_str(value), out);
+}
+
+static bool
+set_text(const char *key, const char *value, const char *name, const char **out)
+{
+	if (strcmp(key, name) != 0)
+		return false;
+	*out = value;
+	return true;
+}
+
+static bool
+set_option(struct run *r, const char *key, const char *value)
+{
+	struct php_executor_opts *o = &r->opts;
+	uint64_t n = 0;
+
+	if (set_text(key, value, "address", &o->address) ||
+	    set_text(key, value, "worker", &o->worker_script) ||
+	    set_text(key, value, "root", &o->root) ||
+	    set_text(key, value, "salts", &o->salts) ||
+	    set_text(key, value, "home", &o->home) ||
+	    set_text(key, value, "cron_key", &r->cron_key) ||
+	    set_text(key, value, "native", &r->native) ||
+	    set_number(key, value, "limit_ms", &r->limit_ms) ||
+	    set_number(key, value, "abandon_ms", &r->abandon_ms))
+		return true;
+	if (set_number(key, value, "batch", &n))
+		o->batch = n;
+	else if (set_number(key, value, "blog", &n))
+		o->blog_id = (uint32_t)n;
+	else if (set_number(key, value, "budget_ms", &n))
+		o->budget_ms = (uint32_t)n;
+	else if (set_number(key, value, "first_byte_ms", &n))
+		o->first_byte_ms = (uint32_t)n;
+	else if (set_number(key, value, "cron_limit_ms", &n))
+		o->cron_limit_ms = (uint32_t)n;
+	else if (set_number(key, value, "export", &n))
+		o->on_export = n ? on_export : NULL;
+	else if (set_number(key, value, "cron", &n))
+		r->cron = n > 0;
+	else if (set_number(key, value, "again", &n))
+		r->again = n > 0;
+	else
+		return false;
+	return true;
+}
+
+static struct slice
+next_field(struct slice *line)
+{
+	struct slice field = slice_mem(line->p, slice_find(*line, '\t'));
+
+	*line = slice_from(*line, field.n + 1);
+	return field;
+}
+
+static void
+read_jobs(struct run *r)
+{
+	char chunk[4096];
+	struct slice rest;
+	size_t n;
+
+	while ((n = fread(chunk, 1, sizeof(chunk), stdin)) > 0)
+		buf_put(&r->input, chunk, n);
+	for (rest = buf_slice(&r->input); rest.n > 0 && r->njobs < JOBS_MAX;) {
+		struct slice line = slice_mem(rest.p, slice_find(rest, '\n'));
+		struct job *j = &r->jobs[r->njobs];
+
+		rest = slice_from(rest, line.n + 1);
+		if (!slice_u64(next_field(&line), &j->id))
+			continue;
+		j->hook = next_field(&line);
+		j->args = next_field(&line);
+		j->sql_own = next_field(&line);
+		j->sql_start = next_field(&line);
+		j->sql_started_log = next_field(&line);
+		j->policy = &r->policy;
+		r->waiting[r->njobs++] = j;
+	}
+	r->nwaiting = r->njobs;
+}
+
+static void
+run_jobs(struct run *r, struct executor *e)
+{
+	mono_ms abandon = INT64_MAX;
+
+	for (;;) {
+		struct php_executor_state state;
+		size_t room = e->ops->room(e);
+
+		php_executor_state(e, &state);
+		if (room > 0 && (r->nwaiting > 0 || r->cron)) {
+			struct job *batch[JOBS_MAX];
+			size_t n = r->nwaiting < room ? r->nwaiting : room;
+
+			memcpy(batch, r->waiting, n * sizeof(*batch));
+			r->nwaiting -= n;
+			memmove(r->waiting, r->waiting + n,
+			    r->nwaiting * sizeof(*batch));
+			(void)printf("request %zu\n", n);
+			(void)fflush(stdout);
+			e->ops->begin(e, batch, n);
+		} else if (!state.busy && r->nwaiting == 0 &&
+		    e->ops->running(e) == 0) {
+			return;
+		}
+		if (!state.busy && e->ops->running(e) == 0)
+			(void)poll(NULL, 0, 10);
+		e->ops->poll(e, 20, on_outcome, r);
+		for (size_t i = 0; i < r->njobs && r->abandon_ms; i++)
+			if (r->jobs[i].started && abandon == INT64_MAX)
+				abandon = clock_mono(&clock_system) +
+				    (mono_ms)r->abandon_ms;
+		if (clock_mono(&clock_system) >= abandon) {
+			e->ops->abandon(e, on_outcome, r);
+			return;
+		}
+	}
+}
+
+static void
+print_state(const struct executor *e)
+{
+	static const char *const limits[] = {
+		[PHP_LIMIT_UNKNOWN] = "unknown",
+		[PHP_LIMIT_SIGNAL] = "signal",
+		[PHP_LIMIT_POOL_ONLY] = "pool",
+	};
+	struct php_executor_state s;
+
+	php_executor_state(e, &s);
+	(void)printf("state ok=%d failures=%u status=%d limit=%s finish=%d "
+		     "mode=%s wait=%d requests=%" PRIu64 " error=%s\n",
+	    s.ok, s.failures, s.status, limits[s.limit], s.finish_request,
+	    s.mode, s.not_before > clock_mono(&clock_system), s.requests,
+	    s.error);
+}
+
+int
+main(int argc, char **argv)
+{
+	static struct run r = { .limit_ms = 60000,
+		.input = BUF_INIT((size_t)16 << 20) };
+	struct executor *e = NULL;
+	struct err err = ERR_INIT;
+
+	r.opts.on_cron = on_cron;
+	r.opts.want_cron = want_cron;
+	r.opts.arg = &r;
+	for (int i = 1; i < argc; i++) {
+		char *eq = strchr(argv[i], '=');
+
+		if (!eq) {
+			(void)fprintf(stderr, "not KEY=VALUE: %s\n", argv[i]);
+			return 64;
+		}
+		*eq = '\0';
+		if (!set_option(&r, argv[i], eq + 1)) {
+			(void)fprintf(stderr, "no such key: %s\n", argv[i]);
+			return 64;
+		}
+	}
+	r.policy.timeout_ms = (uint32_t)r.limit_ms;
+	if (r.native) {
+		r.opts.cron_native = &r.native;
+		r.opts.ncron_native = 1;
+	}
+	if (php_executor_new(&r.opts, &e, &err) != RC_OK) {
+		(void)fprintf(stderr, "%s\n", err.text);
+		return 78;
+	}
+	read_jobs(&r);
+	run_jobs(&r, e);
+	print_state(e);
+	e->ops->free(e);
+	buf_clear(&r.input);
+	return 0;
+}
