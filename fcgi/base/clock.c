@@ -134,7 +134,8 @@ digits(const char *s, int n, int *out)
 int64_t
 datetime_parse(const char *s, unsigned long n)
 {
-	int y, mo, d, h, mi, sec;
+	int y, mo, d, h, mi, sec, month, day;
+	int64_t days, year;
 
 	if (!s || n < DATETIME_LEN || (n > DATETIME_LEN && s[19] != '.') ||
 	    s[4] != '-' || s[7] != '-' || s[10] != ' ' || s[13] != ':' ||
@@ -145,5 +146,10 @@ datetime_parse(const char *s, unsigned long n)
 	if (mo < 1 || mo > 12 || d < 1 || d > 31 || h > 23 || mi > 59 ||
 	    sec > 60)
 		return INT64_MIN;
-	return civil_to_days(y, mo, d) * 86400 + h * 3600 + mi * 60 + sec;
+	days = civil_to_days(y, mo, d);
+	civil_from_days(days, &year, &month, &day);
+	/* February 30 is a day in March. */
+	if (day != d)
+		return INT64_MIN;
+	return days * 86400 + h * 3600 + mi * 60 + sec;
 }

@@ -121,7 +121,8 @@ read_backoff(const struct option *o, uint32_t *out, struct slice s,
 	if (rc != RC_OK)
 		return rc;
 	if (pair[0] > pair[1])
-		return err_set(err, RC_REJECT, "the first is past the second");
+		return err_set(
+		    err, RC_REJECT, "must not shrink from MIN to MAX");
 	memcpy(out, pair, sizeof pair);
 	return RC_OK;
 }
