@@ -14,7 +14,7 @@
 #define TIMEOUT_MS 60000
 /* Action Scheduler keeps arguments in a longtext; beyond this a POST is not
  * what carries them. */
-#define BODY_MAX (4 * 1024 * 1024)
+#define BODY_MAX ((size_t)4 * 1024 * 1024)
 /* Of the receiver's words in a message. */
 #define WORDS_MAX 500
 /* How often a job that waits for a place at its host asks again: places are
@@ -99,7 +99,8 @@ end_early(struct webhook_call *c, enum outcome_kind kind,
 	c->outcome = outcome_of(c, kind);
 	c->outcome.retry_after_ms = retry_after_ms;
 	c->outcome.unsent = true;
-	snprintf(c->outcome.message, sizeof c->outcome.message, "%s", message);
+	(void)snprintf(
+	    c->outcome.message, sizeof c->outcome.message, "%s", message);
 	list_add(&c->owner->ended, c);
 }
 
@@ -164,7 +165,7 @@ answer_message(const struct http_response *r, char *out, size_t size)
 		buf_put_str(&text, ": redirects are not followed");
 	else if (words.n > 0)
 		buf_printf(&text, ": %s", buf_str(&words));
-	snprintf(out, size, "%s", buf_str(&text));
+	(void)snprintf(out, size, "%s", buf_str(&text));
 	buf_clear(&words);
 	buf_clear(&text);
 }
@@ -191,7 +192,7 @@ fill_outcome(struct outcome *o, const struct http_response *r)
 		break;
 	}
 	o->unsent = !r->sent;
-	snprintf(o->message, sizeof o->message, "%s%s",
+	(void)snprintf(o->message, sizeof o->message, "%s%s",
 	    r->sent ? "no answer: " : "not sent: ", r->error);
 }
 
@@ -222,7 +223,7 @@ static void PRINTF_LIKE(2, 3)
 	va_list ap;
 
 	va_start(ap, fmt);
-	vsnprintf(h->text[h->n], HEADER_MAX, fmt, ap);
+	(void)vsnprintf(h->text[h->n], HEADER_MAX, fmt, ap);
 	va_end(ap);
 	h->lines[h->n] = h->text[h->n];
 	h->n++;

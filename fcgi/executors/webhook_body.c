@@ -12,7 +12,7 @@ void
 webhook_body_key(const struct job *job, const struct webhook_site *site,
     char out[WEBHOOK_KEY_MAX])
 {
-	snprintf(out, WEBHOOK_KEY_MAX, "wpcron_%.*s_%" PRIu32 "_%" PRIu64,
+	(void)snprintf(out, WEBHOOK_KEY_MAX, "wpcron_%.*s_%" PRIu32 "_%" PRIu64,
 	    IDENTITY_DIGITS, site->identity ? site->identity : "", job->blog_id,
 	    job->origin_id);
 }

@@ -12,7 +12,7 @@ static int
 find_name(struct slice s, const char *names, int count)
 {
 	for (int i = 0; i < count; i++)
-		if (slice_eq(s, slice_mem(names + i * 3, 3)))
+		if (slice_eq(s, slice_mem(names + (size_t)i * 3, 3)))
 			return i;
 	return -1;
 }
@@ -113,7 +113,8 @@ to_unix(const struct picture_date *d, int64_t *out)
 	civil_from_days(days, &year, &month, &day);
 	if (month != d->month + 1 || day != d->day)
 		return false;
-	*out = days * 86400 + d->hour * 3600 + d->minute * 60 + d->second;
+	*out = days * 86400 + INT64_C(3600) * d->hour +
+	       INT64_C(60) * d->minute + d->second;
 	return true;
 }
 

@@ -6,7 +6,7 @@
 #include <string.h>
 
 /* Standard Webhooks: 24 to 64 bytes; what is longer is accepted up to here. */
-#define KEY_MAX 192
+#define KEY_MAX ((size_t)192)
 #define BASE64_MAX (KEY_MAX / 3 * 4)
 
 static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"

@@ -9,8 +9,8 @@
 #include <strings.h>
 
 /* What is read of an answer before the connection is cut instead. */
-#define BODY_MAX (256 * 1024)
-#define HEADERS_MAX (64 * 1024)
+#define BODY_MAX ((size_t)256 * 1024)
+#define HEADERS_MAX ((size_t)64 * 1024)
 /*
  * Idle connections older than this are not used again. Node and Apache close
  * after 5 s, and a request that meets the closing is lost without anyone
@@ -22,7 +22,8 @@
 
 struct http_call {
 	struct http *http;
-	struct http_call *prev, *next;
+	struct http_call *next;
+	struct http_call **at; /* what points here */
 	void *tag;
 	CURL *easy;
 	struct curl_slist *headers;
@@ -189,34 +190,16 @@ call_recycle(struct http *h, struct http_call *c)
 	h->nspare++;
 }
 
-/* What holds for every request; false without memory. */
+#define SET(option, value)                                                     \
+	(ok = ok && curl_easy_setopt(c->easy, (option), (value)) == CURLE_OK)
+
 static bool
-call_set_up(const struct http *h, struct http_call *c)
+set_callbacks(struct http_call *c)
 {
-	CURL *e = c->easy;
 	bool ok = true;
 
-#define SET(option, value)                                                     \
-	(ok = ok && curl_easy_setopt(e, (option), (value)) == CURLE_OK)
 	SET(CURLOPT_PRIVATE, (void *)c);
 	SET(CURLOPT_ERRORBUFFER, c->error);
-	/* No signals in a program with threads; a name that takes long to
-	 * resolve must not hold up the end of its request (getaddrinfo
-	 * cannot be cut short, curl would join its thread). */
-	SET(CURLOPT_NOSIGNAL, 1L);
-	SET(CURLOPT_QUICK_EXIT, 1L);
-	SET(CURLOPT_PROTOCOLS_STR, "http,https");
-	SET(CURLOPT_FOLLOWLOCATION, 0L);
-	SET(CURLOPT_PROXY, h->proxy ? h->proxy : "");
-	/* One request a connection at a time keeps "sent or not" plain. */
-	SET(CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
-	SET(CURLOPT_SSL_VERIFYPEER, 1L);
-	SET(CURLOPT_SSL_VERIFYHOST, 2L);
-	if (h->ca_file)
-		SET(CURLOPT_CAINFO, h->ca_file);
-	if (h->user_agent)
-		SET(CURLOPT_USERAGENT, h->user_agent);
-	SET(CURLOPT_MAXAGE_CONN, IDLE_MAX_S);
 	SET(CURLOPT_PREREQFUNCTION, on_prereq);
 	SET(CURLOPT_PREREQDATA, (void *)c);
 	SET(CURLOPT_READFUNCTION, on_read);
@@ -227,10 +210,37 @@ call_set_up(const struct http *h, struct http_call *c)
 	SET(CURLOPT_HEADERDATA, (void *)c);
 	SET(CURLOPT_WRITEFUNCTION, on_write);
 	SET(CURLOPT_WRITEDATA, (void *)c);
-	SET(CURLOPT_POST, 1L);
-#undef SET
 	return ok;
 }
+
+/* What holds for every request; false without memory. */
+static bool
+set_options(const struct http *h, struct http_call *c)
+{
+	bool ok = true;
+
+	SET(CURLOPT_POST, 1L);
+	/* No signals in a program with threads; a name that takes long to
+	 * resolve must not hold up the end of its request (getaddrinfo
+	 * cannot be cut short, curl would join its thread). */
+	SET(CURLOPT_NOSIGNAL, 1L);
+	SET(CURLOPT_QUICK_EXIT, 1L);
+	SET(CURLOPT_PROTOCOLS_STR, "http,https");
+	SET(CURLOPT_FOLLOWLOCATION, 0L);
+	/* "" and not NULL: that would be the environment's. */
+	SET(CURLOPT_PROXY, h->proxy ? h->proxy : "");
+	/* One request a connection at a time keeps "sent or not" plain. */
+	SET(CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
+	SET(CURLOPT_MAXAGE_CONN, IDLE_MAX_S);
+	SET(CURLOPT_SSL_VERIFYPEER, 1L);
+	SET(CURLOPT_SSL_VERIFYHOST, 2L);
+	SET(CURLOPT_USERAGENT, h->user_agent);
+	/* NULL would be no authorities at all. */
+	if (h->ca_file)
+		SET(CURLOPT_CAINFO, h->ca_file);
+	return ok;
+}
+#undef SET
 
 static struct http_call *
 call_new(struct http *h)
@@ -247,7 +257,7 @@ call_new(struct http *h)
 	c->body = (struct buf)BUF_INIT(SIZE_MAX / 4);
 	c->answer = (struct buf)BUF_INIT(HTTP_KEEP);
 	c->easy = curl_easy_init();
-	if (!c->easy || !call_set_up(h, c)) {
+	if (!c->easy || !set_callbacks(c) || !set_options(h, c)) {
 		call_free(c);
 		return NULL;
 	}
@@ -304,10 +314,10 @@ http_add(struct http *h, const struct http_request *request, void *tag,
 		call_free(c);
 		return err_set(err, RC_RETRY, "no memory for a request");
 	}
-	c->prev = NULL;
+	c->at = &h->calls;
 	c->next = h->calls;
 	if (h->calls)
-		h->calls->prev = c;
+		h->calls->at = &c->next;
 	h->calls = c;
 	h->ncalls++;
 	return RC_OK;
@@ -317,12 +327,9 @@ static void
 unlink_call(struct http *h, struct http_call *c)
 {
 	curl_multi_remove_handle(h->multi, c->easy);
-	if (c->prev)
-		c->prev->next = c->next;
-	else
-		h->calls = c->next;
+	*c->at = c->next;
 	if (c->next)
-		c->next->prev = c->prev;
+		c->next->at = c->at;
 	h->ncalls--;
 }
 
@@ -412,12 +419,15 @@ http_poll(struct http *h, int timeout_ms, http_done_fn *done, void *arg)
 void
 http_abandon(struct http *h, http_done_fn *done, void *arg)
 {
+	struct http_call *c, *next;
+
 	/* What ended by itself is reported as it ended. */
 	report_ended(h, done, arg);
-	while (h->calls)
-		finish(h, h->calls,
-		    h->calls->answered ? HTTP_ANSWERED : HTTP_ABANDONED,
-		    h->calls->answered ? "" : "given up", done, arg);
+	for (c = h->calls; c; c = next) {
+		next = c->next;
+		finish(h, c, c->answered ? HTTP_ANSWERED : HTTP_ABANDONED,
+		    c->answered ? "" : "given up", done, arg);
+	}
 }
 
 size_t
@@ -460,16 +470,17 @@ http_new(const struct http_opts *opts, struct http **out, struct err *err)
 void
 http_free(struct http *h)
 {
-	struct http_call *c;
+	struct http_call *c, *next;
 
 	if (!h)
 		return;
-	while ((c = h->calls) != NULL) {
-		unlink_call(h, c);
+	for (c = h->calls; c; c = next) {
+		next = c->next;
+		curl_multi_remove_handle(h->multi, c->easy);
 		call_free(c);
 	}
-	while ((c = h->spare) != NULL) {
-		h->spare = c->next;
+	for (c = h->spare; c; c = next) {
+		next = c->next;
 		call_free(c);
 	}
 	curl_multi_cleanup(h->multi);

@@ -84,7 +84,7 @@ MUSTUSE enum rc http_add(struct http *h, const struct http_request *request,
  * under way.
  */
 void http_poll(struct http *h, int timeout_ms, http_done_fn *done, void *arg);
-/* End everything that is under way and report it. */
+/* End everything that is under way and report it; what `done` adds stays. */
 void http_abandon(struct http *h, http_done_fn *done, void *arg);
 /* Requests added and not reported. */
 size_t http_running(const struct http *h);

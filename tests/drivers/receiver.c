@@ -40,8 +40,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define REQUEST_MAX (8 * 1024 * 1024)
-#define HUGE_BODY (64u * 1024 * 1024)
+#define REQUEST_MAX ((size_t)8 * 1024 * 1024)
+#define HUGE_BODY ((uint64_t)64 * 1024 * 1024)
 #define NBUCKETS 65536
 
 /* How the answer leaves. */
@@ -304,7 +304,7 @@ answer_status(struct conn *c, const struct request *q, uint64_t status)
 	if (retry.n > 0)
 		(void)snprintf(extra, sizeof extra, "Retry-After: %.*s\r\n",
 		    SLICE_FMT(retry));
-	for (char *p = extra + 12 * (retry.n > 0); *p; p++)
+	for (char *p = extra + (retry.n > 0 ? 12 : 0); *p; p++)
 		if (*p == '+')
 			*p = ' ';
 	put_answer(c, (unsigned)status, extra, words);
@@ -694,8 +694,10 @@ main(int argc, char **argv)
 	(void)printf("%d\n", open_listener(r, (uint16_t)port));
 	(void)fflush(stdout);
 	serve(r);
-	while (r->conns)
-		conn_free(r, r->conns);
+	for (struct conn *c = r->conns, *next; c; c = next) {
+		next = c->next;
+		conn_free(r, c);
+	}
 	forget(r);
 	close(r->listener);
 	close(r->epoll);
