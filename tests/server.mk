@@ -18,3 +18,8 @@ check-server: $(B)/test_server
 test: check-server
 
 .PHONY: check-server
+
+# The server is not in the library: what its fuzz target links beside that.
+$(FUZZ_B)/fuzz_frame: $(call fuzz_obj,fcgi/server/frame.c \
+	fcgi/server/request.c)
+$(FUZZ_B)/fuzz_frame: LIBS += $(LIBS_SERVER)

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -43,8 +44,9 @@ struct acceptor {
 	pthread_t thread;
 	bool joined;
 	int epoll_fd, event_fd;
-	/* The acceptor thread's own. Lists are in the order of deadlines, for
-	 * each has one time-out. */
+	_Atomic uint32_t timeout_ms;
+	/* The acceptor thread's own. Each list has one time-out, so it is in
+	 * the order of deadlines, but for the moment after a reload. */
 	struct conn_list waiting, lingering;
 	size_t nwaiting, nlingering;
 	mono_ms accept_again; /* 0: accepting */
@@ -194,7 +196,7 @@ conn_wait(struct acceptor *a, int fd)
 	struct conn *c = xcalloc(1, sizeof(*c));
 
 	c->fd = fd;
-	c->deadline = clock_mono(a->opts.clock) + a->opts.timeout_ms;
+	c->deadline = clock_mono(a->opts.clock) + atomic_load(&a->timeout_ms);
 	TAILQ_INSERT_TAIL(&a->waiting, c, link);
 	a->nwaiting++;
 	/* Edge-triggered: one event for each arrival, since the bytes stay in
@@ -350,6 +352,7 @@ acceptor_start(
 	int code;
 
 	a->opts = *opts;
+	atomic_init(&a->timeout_ms, opts->timeout_ms);
 	a->joined = true;
 	TAILQ_INIT(&a->waiting);
 	TAILQ_INIT(&a->lingering);
@@ -382,6 +385,12 @@ poke(struct acceptor *a)
 	const uint64_t one = 1;
 
 	(void)!write(a->event_fd, &one, sizeof(one));
+}
+
+void
+acceptor_set_timeout(struct acceptor *a, uint32_t timeout_ms)
+{
+	atomic_store(&a->timeout_ms, timeout_ms);
 }
 
 void

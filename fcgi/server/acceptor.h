@@ -22,6 +22,8 @@ struct acceptor_opts {
 };
 MUSTUSE enum rc acceptor_start(
     const struct acceptor_opts *opts, struct acceptor **out, struct err *err);
+/* Another time-out, for connections to come. Any thread. */
+void acceptor_set_timeout(struct acceptor *a, uint32_t timeout_ms);
 /*
  * acceptor_linger - take a connection that was answered: end our side and
  * read what the client still sends, for a while, so that a reset does not

@@ -38,11 +38,14 @@ struct daemon {
 static enum rc
 read_config(const struct options *o, struct config **out, struct err *err)
 {
-	const char *path = o->config;
+	enum rc rc;
 
-	if (!path && !o->root)
-		path = OPTIONS_CONFIG_DEFAULT;
-	return config_load(path, o->root, out, err);
+	if (o->config || o->root)
+		return config_load(o->config, o->root, out, err);
+	rc = config_load(OPTIONS_CONFIG_DEFAULT, NULL, out, err);
+	if (rc != RC_OK)
+		return err_wrap(err, "without --root DIR or -c FILE");
+	return RC_OK;
 }
 
 static void

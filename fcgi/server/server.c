@@ -1,6 +1,7 @@
 #include "server/server.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -17,7 +18,7 @@
 struct server {
 	struct engine *engine;
 	const struct clock *clock;
-	uint32_t timeout_ms;
+	_Atomic uint32_t timeout_ms;
 	struct roots *roots;
 	struct tokens *tokens;
 	struct work_queue *work;
@@ -70,8 +71,8 @@ thread_main(void *arg)
 	while (work_pop(s->work, &w)) {
 		if (w.waiter)
 			answer_waiter(s, w.waiter);
-		else if (request_begin(r, w.fd, &w.frame, s->timeout_ms) !=
-			 RC_OK)
+		else if (request_begin(r, w.fd, &w.frame,
+			     atomic_load(&s->timeout_ms)) != RC_OK)
 			continue;
 		else if (endpoints_serve(&env, r))
 			finish(s, r);
@@ -110,7 +111,7 @@ server_start(
 
 	s->engine = opts->engine;
 	s->clock = opts->clock ? opts->clock : &clock_system;
-	s->timeout_ms = d->request_timeout_ms;
+	atomic_init(&s->timeout_ms, d->request_timeout_ms);
 	s->roots = roots_new(opts->sites, opts->nsites);
 	s->tokens = tokens_new(opts->config->sites, opts->config->nsites);
 	s->work = work_queue_new();
@@ -142,7 +143,12 @@ out:
 void
 server_reload(struct server *s, const struct config *config)
 {
+	const struct config_daemon *d = &config->daemon;
+
 	tokens_set(s->tokens, config->sites, config->nsites);
+	waits_set_max(s->waits, d->max_waiters);
+	acceptor_set_timeout(s->acceptor, d->request_timeout_ms);
+	atomic_store(&s->timeout_ms, d->request_timeout_ms);
 }
 
 void

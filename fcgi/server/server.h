@@ -26,7 +26,8 @@ MUSTUSE enum rc server_library_begin(struct err *err);
 /* Starts the threads; they inherit the caller's signal mask. */
 MUSTUSE enum rc server_start(
     const struct server_opts *opts, struct server **out, struct err *err);
-/* New tokens from a configuration read again; the rest needs a restart. */
+/* What is reloadable of a configuration read again: tokens, max_waiters and
+ * request_timeout. */
 void server_reload(struct server *s, const struct config *config);
 /*
  * Take no more requests, answer those that are whole, let ?wait go with what

@@ -21,7 +21,7 @@ struct waits {
 	bool joined;
 	int event_fd;
 
-	pthread_mutex_t lock; /* guards all below */
+	pthread_mutex_t lock; /* guards all below, and opts.max */
 	struct waiter *parked;
 	size_t n;
 	bool stopping;
@@ -141,6 +141,14 @@ waits_park(struct waits *ws, struct waiter *w)
 	if (ok)
 		poke(ws);
 	return ok;
+}
+
+void
+waits_set_max(struct waits *ws, uint32_t max)
+{
+	pthread_mutex_lock(&ws->lock);
+	ws->opts.max = max;
+	pthread_mutex_unlock(&ws->lock);
 }
 
 void

@@ -44,6 +44,8 @@ struct waiter {
  * stays the caller's.
  */
 MUSTUSE bool waits_park(struct waits *ws, struct waiter *w);
+/* Another ceiling, for those to come. */
+void waits_set_max(struct waits *ws, uint32_t max);
 /* Decide all as if their time were up, and join. May be called twice. */
 void waits_stop(struct waits *ws);
 void waits_free(struct waits *ws); /* stops first; NULL is fine */

@@ -140,6 +140,20 @@ START_TEST(a_reload_changes_the_token)
 }
 END_TEST
 
+START_TEST(a_reload_changes_how_many_may_wait)
+{
+	struct client_reply reply;
+
+	rig.config.daemon.max_waiters = 0;
+	server_reload(rig.server, &rig.config);
+	rig_ask(&rig,
+	    &(struct client_request){
+		.query = "wait=30", .authorization = BEARER },
+	    &reply);
+	ck_assert_str_eq(rig_status(&reply), "503 Service Unavailable");
+}
+END_TEST
+
 START_TEST(progress_wakes_those_who_wait)
 {
 	struct client_reply reply;
@@ -226,6 +240,7 @@ wait_suite(void)
 	    t, without_the_right_token_a_wait_is_a_ping, 0, (int)NELEMS(pings));
 	tcase_add_test(t, without_a_token_of_the_site_nobody_waits);
 	tcase_add_test(t, a_reload_changes_the_token);
+	tcase_add_test(t, a_reload_changes_how_many_may_wait);
 	tcase_add_test(t, progress_wakes_those_who_wait);
 	tcase_add_test(t, one_too_many_is_refused_and_pings_go_on);
 	tcase_add_test(t, a_stop_lets_those_who_wait_go_with_what_is_known);
