@@ -106,7 +106,7 @@ UPDATE {base}wpcron_claims
 -- name: actions.take
 -- in: claim:u64, now:time, local:time, ids
 -- rows: how many were free and are ours now (compare-and-swap by primary key)
-UPDATE {p}actionscheduler_actions
+UPDATE {p}actionscheduler_actions FORCE INDEX (PRIMARY)
    SET claim_id = ?, last_attempt_gmt = ?, last_attempt_local = ?
  WHERE action_id IN ({ids})
    AND claim_id = 0
@@ -123,7 +123,7 @@ SELECT action_id
 -- name: actions.start
 -- in: now:time, local:time, claim:u64, ids
 -- rows: how many are running now
-UPDATE {p}actionscheduler_actions
+UPDATE {p}actionscheduler_actions FORCE INDEX (PRIMARY)
    SET status = 'in-progress', attempts = attempts + 1,
        last_attempt_gmt = ?, last_attempt_local = ?
  WHERE claim_id = ?
@@ -143,7 +143,7 @@ SELECT action_id
 -- in: offset:i64, id:u64, claim:u64
 -- rows: 1 when the row is still ours; run by worker.php directly before the
 --       plugin runs the row, so that a rescuer sees that it moved
-UPDATE {p}actionscheduler_actions
+UPDATE {p}actionscheduler_actions FORCE INDEX (PRIMARY)
    SET last_attempt_gmt = GREATEST(UTC_TIMESTAMP(),
            last_attempt_gmt + INTERVAL 1 SECOND),
        last_attempt_local = last_attempt_gmt + INTERVAL ? SECOND
@@ -155,7 +155,7 @@ UPDATE {p}actionscheduler_actions
 -- in: offset:i64, id:u64, claim:u64
 -- rows: 1 when the row is still ours and runs now; run by worker.php directly
 --       before it fires the hook itself
-UPDATE {p}actionscheduler_actions
+UPDATE {p}actionscheduler_actions FORCE INDEX (PRIMARY)
    SET status = 'in-progress', attempts = attempts + 1,
        last_attempt_gmt = GREATEST(UTC_TIMESTAMP(),
            last_attempt_gmt + INTERVAL 1 SECOND),
@@ -184,7 +184,7 @@ SELECT action_id, status, claim_id
 -- name: actions.complete
 -- in: now:time, local:time, ids
 -- rows: how many; the rows are locked and known to be ours
-UPDATE {p}actionscheduler_actions
+UPDATE {p}actionscheduler_actions FORCE INDEX (PRIMARY)
    SET status = 'complete', last_attempt_gmt = ?, last_attempt_local = ?
        {?unique_key , unique_key = NULL}
  WHERE action_id IN ({ids})
@@ -192,14 +192,14 @@ UPDATE {p}actionscheduler_actions
 -- name: actions.fail
 -- in: ids
 -- rows: how many; the rows are locked and known to be ours
-UPDATE {p}actionscheduler_actions
+UPDATE {p}actionscheduler_actions FORCE INDEX (PRIMARY)
    SET status = 'failed' {?unique_key , unique_key = NULL}
  WHERE action_id IN ({ids})
 
 -- name: actions.fail_orphan
 -- in: id:u64, claim:u64, seen:time
 -- rows: 1 when its owner died while it ran and nobody touched it since
-UPDATE {p}actionscheduler_actions
+UPDATE {p}actionscheduler_actions FORCE INDEX (PRIMARY)
    SET status = 'failed', claim_id = 0 {?unique_key , unique_key = NULL}
  WHERE action_id = ?
    AND claim_id = ?
@@ -209,7 +209,7 @@ UPDATE {p}actionscheduler_actions
 -- name: actions.reset_orphan
 -- in: id:u64, claim:u64, seen:time
 -- rows: 1 when its owner died before it started and nobody touched it since
-UPDATE {p}actionscheduler_actions
+UPDATE {p}actionscheduler_actions FORCE INDEX (PRIMARY)
    SET claim_id = 0
  WHERE action_id = ?
    AND claim_id = ?
@@ -219,7 +219,7 @@ UPDATE {p}actionscheduler_actions
 -- name: actions.release
 -- in: claim:u64, ids
 -- rows: how many never started and are free again
-UPDATE {p}actionscheduler_actions
+UPDATE {p}actionscheduler_actions FORCE INDEX (PRIMARY)
    SET claim_id = 0
  WHERE claim_id = ?
    AND status = 'pending'
@@ -314,7 +314,7 @@ SELECT a.action_id, a.status, a.last_attempt_gmt, a.hook, a.group_id,
 -- name: actions.heartbeat
 -- in: now:time, local:time, claim:u64, ids
 -- rows: how many are still ours
-UPDATE {p}actionscheduler_actions
+UPDATE {p}actionscheduler_actions FORCE INDEX (PRIMARY)
    SET last_attempt_gmt = ?, last_attempt_local = ?
  WHERE claim_id = ?
    AND status IN ('pending', 'in-progress')
@@ -359,12 +359,13 @@ SELECT c.claim_id
  LIMIT 100
 
 -- name: actions.stale_of_claim
--- in: claim:u64, pending_before:time, running_before:time
--- rows: rows of a foreign claim past PHP's own time-outs
+-- in: any_claim:u64, pending_before:time, running_before:time
+-- rows: rows of a foreign claim past PHP's own time-outs; of claim 0 those that
+--       run, for what is pending there is the backlog
 SELECT a.action_id, a.status, a.last_attempt_gmt
   FROM {p}actionscheduler_actions AS a
  WHERE a.claim_id = ?
-   AND ((a.status = 'pending' AND a.last_attempt_gmt <= ?)
+   AND ((a.status = 'pending' AND a.claim_id <> 0 AND a.last_attempt_gmt <= ?)
         OR (a.status = 'in-progress' AND a.last_attempt_gmt <= ?))
  ORDER BY a.action_id
  LIMIT 100
@@ -372,7 +373,7 @@ SELECT a.action_id, a.status, a.last_attempt_gmt
 -- name: actions.fail_foreign
 -- in: id:u64, claim:u64, seen:time
 -- rows: 1 when nobody touched it since it was seen
-UPDATE {p}actionscheduler_actions
+UPDATE {p}actionscheduler_actions FORCE INDEX (PRIMARY)
    SET status = 'failed' {?unique_key , unique_key = NULL}
  WHERE action_id = ?
    AND claim_id = ?
@@ -381,17 +382,31 @@ UPDATE {p}actionscheduler_actions
 
 -- name: actions.expired
 -- in: status:text, before:time, max:u64
--- rows: finished rows past their retention, oldest first
+-- rows: finished rows past their retention, oldest first. An index that begins
+--       with the date has the whole backlog at its head, with zero dates:
+--       there actions.expired_untried finds the finished ones
 SELECT a.action_id
   FROM {p}actionscheduler_actions AS a FORCE INDEX ({retention_index})
  WHERE a.status = ?
    AND a.last_attempt_gmt <= ?
+   {!attempt_index AND a.last_attempt_gmt > '0000-00-00 00:00:00'}
  ORDER BY a.last_attempt_gmt
+ LIMIT ?
+
+-- name: actions.expired_untried
+-- in: status:text=canceled, max:u64
+-- rows: rows of a status that were never tried; such are past any retention.
+--       YEAR() keeps off the date's index, which has the backlog there
+SELECT a.action_id
+  FROM {p}actionscheduler_actions AS a
+ WHERE a.status = ?
+   AND YEAR(a.last_attempt_gmt) = 0
  LIMIT ?
 
 -- name: actions.delete_finished
 -- in: status:text, ids
 -- rows: how many were still in that status
-DELETE FROM {p}actionscheduler_actions
- WHERE status = ?
-   AND action_id IN ({ids})
+DELETE a
+  FROM {p}actionscheduler_actions AS a FORCE INDEX (PRIMARY)
+ WHERE a.status = ?
+   AND a.action_id IN ({ids})

@@ -187,7 +187,7 @@ function check_in(s,   rest, item, got, i, list)
 	params[s] = tuples[s] = ""
 	nparams[s] = ntuple[s] = has_ids[s] = 0
 	rest = head[s, "in"]
-	if (rest == "none" || rest == "-")
+	if (rest == "none")
 		rest = ""
 	while (rest != "") {
 		if (match(rest, /^rows\([^)]*\)/)) {
@@ -243,7 +243,7 @@ function end_statement(   flat)
 	gsub(/[ \t\n]+/, " ", flat)
 	if (flat ~ / \(?(SELECT|DISTINCT|ALL) \*/ || flat ~ /[.,] ?\*/)
 		fail_at(n, "SELECT *: name the columns")
-	if (!((n, "in") in head) || head[n, "in"] == "")
+	if (!((n, "in") in head))
 		fail_at(n, "no `in:` in the head (`none` if nothing goes in)")
 	else
 		check_in(n)

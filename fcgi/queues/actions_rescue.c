@@ -353,12 +353,16 @@ purge_body(struct db *db, void *arg, struct err *err)
 {
 	struct purging *p = arg;
 	struct sql_args args = *SQL_ARGS(V_STR(p->status));
+	uint64_t deleted = 0;
 	enum rc rc;
 
 	args.ids = p->ids;
 	args.nids = p->n;
-	rc = db_exec(db, &p->s->scope, SQL_ACTIONS_DELETE_FINISHED, &args, NULL,
-	    err);
+	rc = db_exec(db, &p->s->scope, SQL_ACTIONS_DELETE_FINISHED, &args,
+	    &deleted, err);
+	/* Somebody revived or deleted one: its log is not ours to delete. */
+	if (rc == RC_OK && deleted != p->n)
+		return err_set(err, RC_NONE, "rows changed while purged");
 	args.nvalues = 0;
 	if (rc == RC_OK)
 		rc = db_exec(db, &p->s->scope, SQL_ACTIONS_DELETE_LOGS, &args,
@@ -367,29 +371,42 @@ purge_body(struct db *db, void *arg, struct err *err)
 }
 
 static enum rc
+find_expired(struct purging *p, struct db *db, enum sql_id id,
+    const struct sql_args *args, struct err *err)
+{
+	struct db_rows *rows = NULL;
+	enum rc rc = db_select(db, &p->s->scope, id, args, &rows, err);
+
+	if (rc != RC_OK)
+		return rc;
+	while (p->n < CLEAN_ROWS && db_rows_next(rows))
+		p->ids[p->n++] = db_u64(rows, 0);
+	db_rows_free(rows);
+	return RC_OK;
+}
+
+static enum rc
 purge(const struct rescuing *r, struct db *db, const char *status,
-    size_t *changed, struct err *err)
+    bool often_untried, size_t *changed, struct err *err)
 {
 	struct purging p = { .s = r->s, .status = status };
-	struct db_rows *rows = NULL;
 	enum rc rc;
 
 	if (r->s->export.retention_s < 0)
 		return RC_OK;
-	rc = db_select(db, &r->s->scope, SQL_ACTIONS_EXPIRED,
+	rc = find_expired(&p, db, SQL_ACTIONS_EXPIRED,
 	    SQL_ARGS(V_STR(status),
 		V_TIME(r->now - r->s->export.retention_s), V_U64(CLEAN_ROWS)),
-	    &rows, err);
-	if (rc != RC_OK)
+	    err);
+	if (rc == RC_OK && p.n == 0 && often_untried &&
+	    !(r->s->scope.columns & DB_INDEX_ATTEMPT))
+		rc = find_expired(&p, db, SQL_ACTIONS_EXPIRED_UNTRIED,
+		    SQL_ARGS(V_STR(status), V_U64(CLEAN_ROWS)), err);
+	if (rc != RC_OK || p.n == 0)
 		return rc;
-	while (p.n < CLEAN_ROWS && db_rows_next(rows))
-		p.ids[p.n++] = db_u64(rows, 0);
-	db_rows_free(rows);
-	if (p.n == 0)
-		return RC_OK;
 	rc = db_transact(db, purge_body, &p, err);
 	*changed += rc == RC_OK ? p.n : 0;
-	return rc;
+	return rc == RC_NONE ? RC_OK : rc;
 }
 
 enum rc
@@ -407,9 +424,9 @@ actions_clean(struct queue *q, struct db *db, size_t *changed, struct err *err)
 		return RC_NONE;
 	rc = time_out_foreign(&r, db, changed, err);
 	if (rc == RC_OK && s.export.purge_complete)
-		rc = purge(&r, db, "complete", changed, err);
+		rc = purge(&r, db, "complete", false, changed, err);
 	if (rc == RC_OK && s.export.purge_canceled)
-		rc = purge(&r, db, "canceled", changed, err);
+		rc = purge(&r, db, "canceled", true, changed, err);
 	/* A full batch means that more waits: soon again, but not at once. */
 	q->clean_at = r.now + (*changed >= CLEAN_ROWS ? 1 : CLEAN_EVERY_S);
 	arena_clear(&arena);

@@ -28,6 +28,8 @@ void db_test_close(void);
 /* A case with these fixtures; `seconds` is its time limit. */
 TCase *db_test_case(const char *name, double seconds);
 
+/* The raw connection that db_test_sql() uses. */
+struct st_mysql *db_test_raw(void);
 /* Another connection, as t.params say. */
 struct db *db_test_connect(void);
 /* One statement on a raw connection of the calling test, which stays open. */
@@ -36,8 +38,11 @@ void db_test_sql(const char *fmt, ...) PRINTF_LIKE(1, 2);
 uint64_t db_test_u64(const char *fmt, ...) PRINTF_LIKE(1, 2);
 /* Wait until the query gives 1; fails the test after 10 s. */
 void db_test_await(const char *query);
-/* The four Action Scheduler tables as a store schema (3 to 9) has them. */
+/* The four Action Scheduler tables as a store schema (3 to 9) has them; first
+ * the tables with their primary keys alone, then the other indexes. */
 void db_test_actions(int schema);
+void db_test_actions_tables(int schema);
+void db_test_actions_indexes(int schema);
 
 #define CK_RC(want, call)                                                      \
 	do {                                                                   \

@@ -1,3 +1,4 @@
 /* One line a suite, sorted; expanded twice by main.c. */
 SUITE(db)
+SUITE(explain)
 SUITE(tables)
