@@ -172,6 +172,14 @@ skip_declaration(struct wp_config_parser *p)
 	p->live = outer;
 }
 
+/* #[...] before a function or class. */
+static void
+skip_attribute(struct wp_config_parser *p)
+{
+	wp_config_skip_to(p, "");
+	(void)wp_config_take_op(p, "]");
+}
+
 /* const A = 1, B = 2; */
 static void
 parse_const(struct wp_config_parser *p)
@@ -220,8 +228,12 @@ static const char *const declaration_words[] = { "function", "class",
 static void
 parse_nested(struct wp_config_parser *p)
 {
+	if (wp_config_at_name(p, "echo"))
+		p->t++;
 	if (wp_config_take_op(p, "{"))
 		parse_block(p);
+	else if (wp_config_take_op(p, "#["))
+		skip_attribute(p);
 	else if (wp_config_at_name(p, "if"))
 		parse_if(p);
 	else if (wp_config_at_name(p, "const"))
