@@ -462,15 +462,15 @@ final class WPCron_FCGI_Worker {
 			'mem' => memory_get_usage( true ),
 		);
 		if ( 'plugin' === self::$mode ) {
-			if ( self::roll_back() && null !== self::$outcome && ! self::is_outcome_written() ) {
-				self::$outcome = null;
-				return array( 'fail', $fields + array( 'class' => '', 'msg' => 'the callback left a database transaction open; what it wrote is lost', 'file' => '', 'line' => 0 ) );
-			}
 			if ( null !== $thrown ) {
 				self::$outcome = array( 'threw', self::cut( $thrown->getMessage() ) );
-			}
-			if ( null === self::$outcome ) {
+			} elseif ( null === self::$outcome ) {
 				self::$outcome = array( 'unknown', '' );
+			}
+			// What the plugin wrote inside the callback's transaction is gone with it.
+			if ( self::roll_back() && ! self::is_outcome_written() ) {
+				$message = 'complete' === self::$outcome[0] ? 'the callback left a database transaction open; what it wrote is lost' : self::$outcome[1];
+				return array( 'fail', $fields + array( 'class' => '', 'msg' => $message, 'file' => '', 'line' => 0 ) );
 			}
 			return array( 'settled', $fields + array( 'status' => self::$outcome[0], 'msg' => self::$outcome[1] ) );
 		}

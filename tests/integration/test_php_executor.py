@@ -12,7 +12,7 @@ import subprocess
 import time
 import unittest
 
-from stack import SALTS, Stack, connectable, wait_until
+from stack import REPO, SALTS, Stack, connectable, wait_until
 
 CLAIM = 77
 
@@ -569,19 +569,31 @@ class SecretTest(PhpCase):
 
 
 class PoolFileTest(PhpCase):
-    """The pool file that is shipped, with the paths and user of the test."""
+    """The pool file that is shipped, but for the user and the socket."""
 
     @classmethod
     def setUpClass(cls):
-        cls.s = php_site(cls, pool="php_admin_value[disable_functions] ="
-                         " fastcgi_finish_request\n"
-                         "php_admin_value[output_buffering] = 0")
+        with open(os.path.join(REPO, "conf",
+                               "php-fpm-wp-cron-fcgi.conf")) as f:
+            lines = [x.strip() for x in f]
+        cls.s = php_site(cls, pool="\n".join(
+            x for x in lines if x and not x.startswith(
+                (";", "[", "user", "group", "listen =", "listen.owner",
+                 "listen.group", "listen.mode"))))
 
     def test_finishing_the_request_does_nothing(self):
         reply, _ = self.ten("finish")
         self.assertEqual(reply.kinds(), ["done"] * 10)
         self.assertIn("finish true", self.notes())
         self.assertEqual(reply.state["finish"], "0")
+
+    def test_jobs_are_reported_as_they_end(self):
+        p = self.start([self.job("ok"), self.job("sleep", 1)])
+        self.wait_note("sleep [1]")
+        seen = [p.stdout.readline().split()[0] for _ in range(2)]
+        self.assertEqual(seen, ["request", "outcome"])
+        self.assertNotIn("slept", self.notes())
+        self.assertEqual(self.finish(p).kinds(), ["done"])
 
 
 class PluginModeTest(PhpCase):
@@ -617,10 +629,17 @@ class PluginModeTest(PhpCase):
                     "in-progress")
 
     def test_an_open_transaction_does_not_undo_the_outcome_unseen(self):
-        reply, jobs = self.ten("transaction", "throw")
-        self.assertEqual(reply.kinds(),
-                         ["settled"] * 6 + ["failed"] + ["settled"] * 3)
-        self.assertIn("transaction", self.seventh(reply, jobs).message)
+        for then, words in (("throw", "inside a transaction"),
+                            ("", "the callback left a database transaction")):
+            with self.subTest(then):
+                reply, jobs = self.ten("transaction", then)
+                self.assertEqual(
+                    reply.kinds(),
+                    ["settled"] * 6 + ["failed"] + ["settled"] * 3)
+                self.assertIn(words, self.seventh(reply, jobs).message)
+                self.assertEqual(
+                    self.s.actions("action_id=%s", (jobs[6],))[0]["status"],
+                    "in-progress")
 
     def test_work_at_shutdown_is_reported_after_it(self):
         for how in ("note", "throw", "exit", "fatal"):
@@ -717,6 +736,31 @@ class CronTest(PhpCase):
         self.assertEqual(reply.crons[0]["run"], 1)
         self.assertEqual(self.notes(), ["ok [1]", "ok [60]"])
         self.assertEqual(reply.requests, 1)
+
+
+class NetworkTest(PhpCase):
+    """A network: jobs run in the blog whose rows they are."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.s = php_site(cls)
+        cls.blog = cls.s.make_network(1)[0]
+
+    def test_jobs_run_in_their_blog_and_do_not_leave_it(self):
+        for blog in (1, self.blog):
+            with self.subTest(blog):
+                open(self.s.notes, "w").close()
+                self.run_jobs([self.job("look"), self.job("blog"),
+                               self.job("look")], blog=blog)
+                looks = [json.loads(n[5:]) for n in self.notes()
+                         if n.startswith("look {")]
+                self.assertEqual([x["blog"] for x in looks], [blog, blog])
+
+    def test_a_blog_that_is_not_there_runs_nothing(self):
+        reply = self.run_jobs([self.job("ok")], blog=99)
+        self.assertEqual(reply.kinds(), ["released"])
+        self.assertIn("no blog 99", reply.outcomes[0].message)
+        self.assertEqual(self.notes(), [])
 
 
 # PhpCase itself holds no test.
