@@ -57,6 +57,9 @@ DB_PASSWORD = "wp"
 SALTS = ("AUTH_KEY", "SECURE_AUTH_KEY", "LOGGED_IN_KEY", "NONCE_KEY",
          "AUTH_SALT", "SECURE_AUTH_SALT", "LOGGED_IN_SALT", "NONCE_SALT")
 
+SANITIZER_SPOKE = re.compile(
+    r"ERROR: (Address|Leak)Sanitizer|WARNING: ThreadSanitizer|runtime error:")
+
 _open_stacks = weakref.WeakSet()
 
 
@@ -250,18 +253,35 @@ class Stack:
         return path
 
     def close(self):
-        """Stop everything in reverse and remove the directory."""
+        """Stop everything in reverse and remove the directory. StackError
+        when a sanitizer has spoken, be it at the very end of a process."""
         for server in reversed(self.servers):
             try:
                 server.stop(timeout=15)
             except StackError as e:
                 print("stack: %s" % e, file=sys.stderr)
+        found = self.sanitizer_reports()
         self.servers.clear()
         _open_stacks.discard(self)
         if self.keep:
             print("stack: kept %s" % self.dir, file=sys.stderr)
         else:
             shutil.rmtree(self.dir, ignore_errors=True)
+        if found:
+            raise StackError(found)
+
+    def sanitizer_reports(self):
+        """What ASan, UBSan, LSan or TSan wrote to any log; "" is good."""
+        found = []
+        for name in sorted(glob.glob(self.path("*.log"))):
+            with open(name, errors="replace") as f:
+                text = f.read()
+            at = SANITIZER_SPOKE.search(text)
+            if at:
+                found.append("%s:\n%s" % (
+                    os.path.basename(name),
+                    text[at.start():at.start() + 6000]))
+        return "\n".join(found)
 
     def dump_logs(self, out=sys.stderr, lines=25):
         """The end of every log: what a failed test shows."""
@@ -844,10 +864,14 @@ define( 'BLOG_ID_CURRENT_SITE', 1 );
             "--root", self.root] + (["-c", config] if config else []))
         if self.variant == "tsan":
             argv = [tool("setarch"), "-R"] + argv
-        return subprocess.run(
+        r = subprocess.run(
             argv, text=True, capture_output=True, check=check,
             stdin=subprocess.DEVNULL, timeout=timeout,
             env=self.sanitizer_env(), cwd=self.dir)
+        if SANITIZER_SPOKE.search(r.stderr):
+            raise StackError("wp-cronctl %s:\n%s" % (
+                " ".join(args), r.stderr[-6000:]))
+        return r
 
     def start_receiver(self, *args, name="receiver", variant=None):
         """tests/drivers/receiver.c: a webhook's other end."""
@@ -932,7 +956,10 @@ http {
 def close_all():
     """Stop every open stack; for atexit and signals."""
     for stack in list(_open_stacks):
-        stack.close()
+        try:
+            stack.close()
+        except StackError as e:
+            print("stack: %s" % e, file=sys.stderr)
 
 
 def _on_signal(number, _frame):

@@ -5,7 +5,7 @@ import os
 import time
 import unittest
 
-from stack import Stack
+from stack import Stack, StackError
 
 
 class StackTest(unittest.TestCase):
@@ -63,6 +63,17 @@ class StackTest(unittest.TestCase):
                     " echo 'from the sample'; } );")
         self.s.add_plugin(plugin)
         self.assertIn(b"from the sample", self.s.get("/")[2])
+
+
+class SanitizerTest(unittest.TestCase):
+    def test_report_at_the_end_of_a_server_is_not_lost(self):
+        s = Stack()
+        s.spawn("leaky", ["/bin/sh", "-c",
+                          "echo 'ERROR: LeakSanitizer: detected' >&2"])
+        s.servers[0].process.wait()
+        with self.assertRaisesRegex(StackError, "leaky.log"):
+            s.close()
+        self.assertFalse(os.path.exists(s.dir))
 
 
 class NetworkTest(unittest.TestCase):
