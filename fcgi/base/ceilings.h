@@ -11,8 +11,8 @@
 #define CEILING_SERIALIZED_BYTES ((size_t)16 << 20)
 /* Members of all arrays and objects together: 20,000 events are 200,000. */
 #define CEILING_SERIALIZED_ELEMENTS ((size_t)1000000)
-/* One level is one stack frame below 300 bytes; json_decode() stops at 512 too,
- * so nothing that came through JSON is deeper. */
+/* A level is three stack frames, 600 bytes or so, which 512 levels may take of
+ * any thread; json_decode() stops there too. */
 #define CEILING_SERIALIZED_DEPTH 512
 
 /* The longest schedule PHP writes (six-part cron) is 800 bytes and its parts
@@ -30,8 +30,8 @@
 
 /* Column extended_args is varchar(8000) characters, up to 4 bytes each. */
 #define CEILING_ARGS_BYTES ((size_t)32000)
-/* json_decode()'s default depth. */
-#define CEILING_ARGS_DEPTH 512
+/* json_decode()'s default of 512 counts the scalars as a level. */
+#define CEILING_ARGS_DEPTH 511
 
 /* One SQL statement. Servers refuse more than max_allowed_packet, of which the
  * smallest default still in use is 1 MiB with the packet's own head. */

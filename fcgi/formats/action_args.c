@@ -5,7 +5,7 @@
 
 #include "base/ceilings.h"
 
-/* jansson's own limit is 2048 levels, PHP's 512. */
+/* jansson's own limit is 2048 levels. */
 static bool
 is_too_deep(struct slice json)
 {
@@ -45,6 +45,10 @@ action_args_check(struct slice json, size_t *count, struct err *err)
 		    CEILING_ARGS_BYTES);
 	if (json.n == 0)
 		return err_set(err, RC_REJECT, "arguments are empty");
+	/* jansson overlooks one that follows a number or a word. */
+	if (slice_find(json, '\0') < json.n)
+		return err_set(err, RC_REJECT,
+		    "arguments hold a NUL at byte %zu", slice_find(json, '\0'));
 	if (is_too_deep(json))
 		return err_set(err, RC_REJECT,
 		    "arguments are nested over %d levels", CEILING_ARGS_DEPTH);

@@ -12,7 +12,7 @@
  * and objects both are; their values in stored order are what a callback gets,
  * so `*count` (may be NULL) is how many. RC_REJECT: it is not, and why.
  *
- * As in PHP: 512 levels at most, UTF-8 and surrogate pairs must be whole, of
+ * As in PHP: 511 levels at most, UTF-8 and surrogate pairs must be whole, of
  * two equal keys the last counts, integers of any size are fine. Otherwise
  * than in PHP, and so left to PHP: reals past 1.8e308, object keys with
  * "\u0000".

@@ -8,7 +8,7 @@
 #define YEAR_10000 INT64_C(253402300800) /* a datetime column ends before */
 #define US_PER_S 1000000
 
-static const struct class {
+static const struct schedule_class {
 	const char *name;
 	const char *legacy_time; /* private name before 3.0, NULL: no time */
 } classes[] = {
@@ -57,12 +57,12 @@ whole_number(const struct php_serialize_value *v, int64_t *out)
 	}
 	return (v->type == PHP_SERIALIZE_STRING ||
 		   v->type == PHP_SERIALIZE_FLOAT) &&
-	    slice_i64(v->text, out);
+	       slice_i64(v->text, out);
 }
 
 static enum rc
-parse_time(const struct php_serialize_value *object, const struct class *class,
-    int64_t *out, struct err *err)
+parse_time(const struct php_serialize_value *object,
+    const struct schedule_class *class, int64_t *out, struct err *err)
 {
 	const struct php_serialize_value *v =
 	    property(object, "scheduled_timestamp");
@@ -143,8 +143,7 @@ parse_cron(const struct php_serialize_value *object,
 		    SLICE_FMT(v->class_name));
 	}
 	v = property(v, "cronParts");
-	if (!v || v->type != PHP_SERIALIZE_ARRAY ||
-	    v->nmembers > NELEMS(parts))
+	if (!v || v->type != PHP_SERIALIZE_ARRAY || v->nmembers > NELEMS(parts))
 		return err_set(
 		    err, RC_REJECT, "a cron expression has no fields");
 	for (size_t i = 0; i < v->nmembers; i++) {
@@ -156,8 +155,7 @@ parse_cron(const struct php_serialize_value *object,
 			    "a cron expression's fields are not in order");
 		parts[i] = m->value.text;
 	}
-	return cron_expression_from_parts(
-	    parts, v->nmembers, &out->cron, err);
+	return cron_expression_from_parts(parts, v->nmembers, &out->cron, err);
 }
 
 static enum rc
@@ -175,8 +173,8 @@ parse_object(const struct php_serialize_value *object,
 	if (rc != RC_OK)
 		return rc;
 	return out->kind == ACTION_SCHEDULE_INTERVAL
-	    ? parse_interval(object, out, err)
-	    : parse_cron(object, out, class_name, err);
+		   ? parse_interval(object, out, err)
+		   : parse_cron(object, out, class_name, err);
 }
 
 enum rc
@@ -202,8 +200,8 @@ action_schedule_parse(struct slice text, struct arena *a,
 	if (object.type != PHP_SERIALIZE_OBJECT &&
 	    object.type != PHP_SERIALIZE_CUSTOM)
 		return err_set(err, RC_REJECT, "a schedule is not an object");
-	for (size_t i = 0; object.type == PHP_SERIALIZE_OBJECT &&
-	     i < NELEMS(classes); i++) {
+	for (size_t i = 0;
+	     object.type == PHP_SERIALIZE_OBJECT && i < NELEMS(classes); i++) {
 		if (!slice_eq_nocase(
 			object.class_name, slice_str(classes[i].name)))
 			continue;
@@ -221,7 +219,7 @@ bool
 action_schedule_recurs(const struct action_schedule *s)
 {
 	return s->kind == ACTION_SCHEDULE_INTERVAL ||
-	    s->kind == ACTION_SCHEDULE_CRON;
+	       s->kind == ACTION_SCHEDULE_CRON;
 }
 
 /* ActionScheduler_ActionFactory::repeat() */
@@ -231,7 +229,7 @@ action_schedule_next(const struct action_schedule *s, wall_us now,
 {
 	int64_t now_s = now / US_PER_S - (now % US_PER_S < 0);
 	bool late = now_s > s->scheduled ||
-	    (now_s == s->scheduled && now % US_PER_S != 0);
+		    (now_s == s->scheduled && now % US_PER_S != 0);
 	int64_t at;
 	enum rc rc = RC_OK;
 

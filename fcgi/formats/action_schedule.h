@@ -17,8 +17,8 @@
  * property names, rows since hold both; the protected one wins.
  */
 enum action_schedule_kind {
-	ACTION_SCHEDULE_NULL,	  /* async: no time of its own */
-	ACTION_SCHEDULE_SIMPLE,	  /* once */
+	ACTION_SCHEDULE_NULL,     /* async: no time of its own */
+	ACTION_SCHEDULE_SIMPLE,   /* once */
 	ACTION_SCHEDULE_CANCELED, /* rows migrated from posts */
 	ACTION_SCHEDULE_INTERVAL,
 	ACTION_SCHEDULE_CRON,
@@ -27,7 +27,7 @@ enum action_schedule_kind {
 struct action_schedule {
 	enum action_schedule_kind kind;
 	int64_t scheduled; /* Unix time; 0 for NULL, and CANCELED without one */
-	int64_t first;	   /* INTERVAL, CRON: of the first instance */
+	int64_t first;     /* INTERVAL, CRON: of the first instance */
 	int64_t interval;  /* INTERVAL: seconds, as PHP's (int) reads it */
 	/* INTERVAL: the serialized value itself, `i:900;` or `s:3:"900";`;
 	 * empty: the int. It is rendered as it was. */

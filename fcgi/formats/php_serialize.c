@@ -18,14 +18,13 @@ struct parser {
 	struct err *err;
 };
 
-static enum rc parse_value(
-    struct parser *ps, struct php_serialize_value *v);
+static enum rc parse_value(struct parser *ps, struct php_serialize_value *v);
 
 static enum rc
 reject_at(struct parser *ps, size_t pos, const char *what)
 {
-	return err_set(ps->err, RC_REJECT, "%s at byte %zu of %zu", what, pos,
-	    ps->in.n);
+	return err_set(
+	    ps->err, RC_REJECT, "%s at byte %zu of %zu", what, pos, ps->in.n);
 }
 
 static enum rc
@@ -279,24 +278,6 @@ parse_escaped_string(struct parser *ps, struct slice *out)
 	return RC_OK;
 }
 
-/*
- * An array takes "5" for 5: ZEND_HANDLE_NUMERIC, that is a decimal number in
- * its shortest form. INT64_MIN stays a string there.
- */
-static bool
-is_index(struct slice s, int64_t *out)
-{
-	struct slice digits = s.n && s.p[0] == '-' ? slice_from(s, 1) : s;
-	int64_t index;
-
-	if (digits.n == 0 || !is_digit(digits.p[0]) ||
-	    (digits.p[0] == '0' && s.n > 1) || !slice_i64(s, &index) ||
-	    index == INT64_MIN)
-		return false;
-	*out = index;
-	return true;
-}
-
 static enum rc
 parse_key(struct parser *ps, bool of_array, struct php_serialize_member *m)
 {
@@ -318,7 +299,7 @@ parse_key(struct parser *ps, bool of_array, struct php_serialize_member *m)
 	m->int_key = !m->key.p;
 	if (m->int_key)
 		m->index = number.integer;
-	else if (of_array && is_index(m->key, &m->index))
+	else if (of_array && php_serialize_index(m->key, &m->index))
 		m->int_key = true;
 	return RC_OK;
 }
@@ -366,12 +347,10 @@ parse_array(struct parser *ps, struct php_serialize_value *v)
 	return parse_members(ps, count, v);
 }
 
-/* zend_is_valid_class_name(), and no leading separator. */
+/* zend_is_valid_class_name() */
 static bool
 is_class_name(struct slice s)
 {
-	if (s.n == 0 || s.p[0] == '\\')
-		return false;
 	for (size_t i = 0; i < s.n; i++) {
 		unsigned char c = (unsigned char)s.p[i];
 
@@ -380,7 +359,7 @@ is_class_name(struct slice s)
 		    c < 0x80)
 			return false;
 	}
-	return true;
+	return s.n > 0;
 }
 
 /* The count of an object or length of a C:, which PHP reads with parse_iv2():
@@ -409,7 +388,7 @@ take_object_head(
 
 	if (rc != RC_OK)
 		return rc;
-	if (!is_class_name(v->class_name))
+	if (!is_class_name(v->class_name) || v->class_name.p[0] == '\\')
 		return reject_at(ps, from, "a class name is expected");
 	if (!take(ps, ':'))
 		return reject(ps, "':' is expected");
@@ -460,8 +439,7 @@ parse_enum(struct parser *ps, struct php_serialize_value *v)
 	if (rc != RC_OK)
 		return rc;
 	colon = slice_find(v->text, ':');
-	if (colon == v->text.n ||
-	    !is_class_name(slice_mem(v->text.p, colon)))
+	if (colon == v->text.n || !is_class_name(slice_mem(v->text.p, colon)))
 		return reject_at(ps, from, "Enum:Case is expected");
 	return RC_OK;
 }
@@ -470,14 +448,14 @@ static bool
 is_object(const struct php_serialize_value *v)
 {
 	return v->type == PHP_SERIALIZE_OBJECT ||
-	    v->type == PHP_SERIALIZE_CUSTOM ||
-	    v->type == PHP_SERIALIZE_ENUM ||
-	    v->type == PHP_SERIALIZE_OBJECT_AGAIN;
+	       v->type == PHP_SERIALIZE_CUSTOM ||
+	       v->type == PHP_SERIALIZE_ENUM ||
+	       v->type == PHP_SERIALIZE_OBJECT_AGAIN;
 }
 
 static enum rc
-parse_again(
-    struct parser *ps, enum php_serialize_type type, struct php_serialize_value *v)
+parse_again(struct parser *ps, enum php_serialize_type type,
+    struct php_serialize_value *v)
 {
 	size_t from = ps->pos;
 	uint64_t number;
@@ -488,8 +466,7 @@ parse_again(
 		return rc;
 	if (!take(ps, ';'))
 		return reject(ps, "';' is expected");
-	if (number == 0 || number > ps->nslots ||
-	    ps->slots[number - 1] == v)
+	if (number == 0 || number > ps->nslots || ps->slots[number - 1] == v)
 		return reject_at(ps, from, "a reference leads nowhere");
 	v->integer = (int64_t)number;
 	v->target = ps->slots[number - 1];
@@ -582,181 +559,4 @@ php_serialize_parse(struct slice in, const struct php_serialize_limits *limits,
 	if (rc == RC_OK && ps.pos != in.n)
 		rc = reject(&ps, "bytes follow the value");
 	return rc;
-}
-
-/* ---- write ---- */
-
-void
-php_serialize_put_int(struct buf *out, int64_t v)
-{
-	buf_put_str(out, "i:");
-	buf_put_i64(out, v);
-	buf_put_char(out, ';');
-}
-
-static void
-put_quoted(struct buf *out, char type, struct slice s)
-{
-	buf_put_char(out, type);
-	buf_put_char(out, ':');
-	buf_put_u64(out, s.n);
-	buf_put_str(out, ":\"");
-	buf_put_slice(out, s);
-	buf_put_char(out, '"');
-}
-
-void
-php_serialize_put_string(struct buf *out, struct slice s)
-{
-	put_quoted(out, 's', s);
-	buf_put_char(out, ';');
-}
-
-static void
-put_number(struct buf *out, char type, int64_t number)
-{
-	buf_put_char(out, type);
-	buf_put_char(out, ':');
-	buf_put_i64(out, number);
-	buf_put_char(out, ';');
-}
-
-static void
-put_members(struct buf *out, const struct php_serialize_value *v)
-{
-	buf_put_char(out, ':');
-	buf_put_u64(out, v->nmembers);
-	buf_put_str(out, ":{");
-	for (size_t i = 0; i < v->nmembers; i++) {
-		const struct php_serialize_member *m = &v->members[i];
-
-		if (m->int_key)
-			php_serialize_put_int(out, m->index);
-		else
-			php_serialize_put_string(out, m->key);
-		php_serialize_write(&m->value, out);
-	}
-	buf_put_char(out, '}');
-}
-
-void
-php_serialize_write(const struct php_serialize_value *v, struct buf *out)
-{
-	switch (v->type) {
-	case PHP_SERIALIZE_NULL:
-		buf_put_str(out, "N;");
-		break;
-	case PHP_SERIALIZE_BOOL:
-		buf_put_str(out, v->boolean ? "b:1;" : "b:0;");
-		break;
-	case PHP_SERIALIZE_INT:
-		php_serialize_put_int(out, v->integer);
-		break;
-	case PHP_SERIALIZE_FLOAT:
-		buf_put_str(out, "d:");
-		buf_put_slice(out, v->text);
-		buf_put_char(out, ';');
-		break;
-	case PHP_SERIALIZE_STRING:
-		php_serialize_put_string(out, v->text);
-		break;
-	case PHP_SERIALIZE_ARRAY:
-		buf_put_char(out, 'a');
-		put_members(out, v);
-		break;
-	case PHP_SERIALIZE_OBJECT:
-		put_quoted(out, 'O', v->class_name);
-		put_members(out, v);
-		break;
-	case PHP_SERIALIZE_CUSTOM:
-		put_quoted(out, 'C', v->class_name);
-		buf_put_char(out, ':');
-		buf_put_u64(out, v->text.n);
-		buf_put_str(out, ":{");
-		buf_put_slice(out, v->text);
-		buf_put_char(out, '}');
-		break;
-	case PHP_SERIALIZE_ENUM:
-		put_quoted(out, 'E', v->text);
-		buf_put_char(out, ';');
-		break;
-	case PHP_SERIALIZE_OBJECT_AGAIN:
-		put_number(out, 'r', v->integer);
-		break;
-	case PHP_SERIALIZE_REFERENCE:
-		put_number(out, 'R', v->integer);
-		break;
-	}
-}
-
-/* ---- find ---- */
-
-const struct php_serialize_member *
-php_serialize_find_int(const struct php_serialize_value *v, int64_t index)
-{
-	for (size_t i = v->nmembers; i-- > 0;)
-		if (v->members[i].int_key && v->members[i].index == index)
-			return &v->members[i];
-	return NULL;
-}
-
-const struct php_serialize_member *
-php_serialize_find(const struct php_serialize_value *v, struct slice key)
-{
-	int64_t index;
-
-	if (v->type == PHP_SERIALIZE_ARRAY && is_index(key, &index))
-		return php_serialize_find_int(v, index);
-	for (size_t i = v->nmembers; i-- > 0;)
-		if (!v->members[i].int_key && slice_eq(v->members[i].key, key))
-			return &v->members[i];
-	return NULL;
-}
-
-/* "\0scope\0name"; a key without a leading NUL is public, scope empty. */
-static bool
-unmangle(struct slice key, struct slice *scope, struct slice *name)
-{
-	size_t end;
-
-	*scope = SLICE_NONE;
-	*name = key;
-	if (key.n == 0 || key.p[0] != '\0')
-		return true;
-	key = slice_from(key, 1);
-	end = slice_find(key, '\0');
-	if (end == 0 || end == key.n)
-		return false;
-	*scope = slice_mem(key.p, end);
-	*name = slice_from(key, end + 1);
-	return true;
-}
-
-const struct php_serialize_value *
-php_serialize_property(
-    const struct php_serialize_value *object, struct slice name)
-{
-	if (object->type != PHP_SERIALIZE_OBJECT)
-		return NULL;
-	for (size_t i = object->nmembers; i-- > 0;) {
-		const struct php_serialize_member *m = &object->members[i];
-		struct slice scope, found;
-
-		if (m->int_key || !unmangle(m->key, &scope, &found) ||
-		    !slice_eq(found, name))
-			continue;
-		if (scope.n == 0 || slice_eq_str(scope, "*") ||
-		    slice_eq_nocase(scope, object->class_name))
-			return &m->value;
-	}
-	return NULL;
-}
-
-const struct php_serialize_value *
-php_serialize_deref(const struct php_serialize_value *v)
-{
-	/* A target has a lower number than what names it, so this ends. */
-	while (v->target)
-		v = v->target;
-	return v;
 }

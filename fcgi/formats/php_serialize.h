@@ -34,10 +34,10 @@ enum php_serialize_type {
 	PHP_SERIALIZE_STRING,
 	PHP_SERIALIZE_ARRAY,
 	PHP_SERIALIZE_OBJECT,
-	PHP_SERIALIZE_CUSTOM,	   /* C: (Serializable) */
-	PHP_SERIALIZE_ENUM,	   /* E: */
-	PHP_SERIALIZE_OBJECT_AGAIN,/* r:n, the same object */
-	PHP_SERIALIZE_REFERENCE,   /* R:n, a PHP reference (&) */
+	PHP_SERIALIZE_CUSTOM,       /* C: (Serializable) */
+	PHP_SERIALIZE_ENUM,         /* E: */
+	PHP_SERIALIZE_OBJECT_AGAIN, /* r:n, the same object */
+	PHP_SERIALIZE_REFERENCE,    /* R:n, a PHP reference (&) */
 };
 
 struct php_serialize_member;
@@ -50,7 +50,7 @@ struct php_serialize_value {
 	/* FLOAT: its digits as given. STRING: its bytes. CUSTOM: the payload.
 	 * ENUM: "Class:Case". */
 	struct slice text;
-	struct slice class_name; /* OBJECT, CUSTOM */
+	struct slice class_name;              /* OBJECT, CUSTOM */
 	struct php_serialize_member *members; /* ARRAY, OBJECT, as stored */
 	size_t nmembers;
 	/* r, R: the value it stands for. Only set by parse. */
@@ -60,8 +60,8 @@ struct php_serialize_value {
 
 struct php_serialize_member {
 	bool int_key;
-	int64_t index;	 /* int_key */
-	struct slice key;/* otherwise; a property's with its NUL bytes */
+	int64_t index;    /* int_key */
+	struct slice key; /* otherwise; a property's with its NUL bytes */
 	struct slice key_span;
 	struct php_serialize_value value;
 };
@@ -69,10 +69,10 @@ struct php_serialize_member {
 struct php_serialize_limits {
 	size_t bytes;
 	size_t elements; /* members of all arrays and objects together */
-	unsigned depth;	 /* arrays and objects within each other */
+	unsigned depth;  /* arrays and objects within each other */
 };
 #define PHP_SERIALIZE_LIMITS                                                   \
-	((struct php_serialize_limits) { CEILING_SERIALIZED_BYTES,             \
+	((struct php_serialize_limits){ CEILING_SERIALIZED_BYTES,              \
 	    CEILING_SERIALIZED_ELEMENTS, CEILING_SERIALIZED_DEPTH })
 
 /*
@@ -93,8 +93,7 @@ MUSTUSE enum rc php_serialize_parse(struct slice in,
  * every x that serialize() wrote; other accepted spellings ("i:+5;",
  * "s:03:", "S:", "a:00:") come out in the normal form. Look at out->failed.
  */
-void php_serialize_write(
-    const struct php_serialize_value *v, struct buf *out);
+void php_serialize_write(const struct php_serialize_value *v, struct buf *out);
 
 /* Pieces for building text directly. */
 void php_serialize_put_int(struct buf *out, int64_t v);
@@ -109,6 +108,9 @@ const struct php_serialize_member *php_serialize_find(
     const struct php_serialize_value *v, struct slice key);
 const struct php_serialize_member *php_serialize_find_int(
     const struct php_serialize_value *v, int64_t index);
+/* Whether an array takes this text for a number: a decimal in its shortest
+ * form. `*out` is untouched if not. */
+MUSTUSE bool php_serialize_index(struct slice key, int64_t *out);
 
 /*
  * php_serialize_property - the property `name` of an object, whether it is

@@ -21,8 +21,8 @@ parsed(struct slice in)
 {
 	struct php_serialize_value v;
 	struct err err = ERR_INIT;
-	enum rc rc = php_serialize_parse(
-	    in, &PHP_SERIALIZE_LIMITS, &arena, &v, &err);
+	enum rc rc =
+	    php_serialize_parse(in, &PHP_SERIALIZE_LIMITS, &arena, &v, &err);
 
 	ck_assert_msg(rc == RC_OK, "%s: %.*s", err.text, SLICE_FMT(in));
 	return v;
@@ -74,6 +74,7 @@ static const struct slice canonical[] = {
 	ROW("O:2:\"\xc3\xa9\":0:{}"),
 	ROW("C:11:\"ArrayObject\":21:{x:i:0;a:0:{};m:a:0:{}}"),
 	ROW("E:9:\"Suit:Clue\";"),
+	ROW("E:10:\"\\Suit:Clue\";"),
 	ROW("a:2:{i:0;O:1:\"A\":0:{}i:1;r:2;}"),
 	ROW("a:2:{i:0;i:5;i:1;R:2;}"),
 	ROW("O:1:\"A\":1:{s:1:\"x\";r:1;}"),
@@ -207,18 +208,17 @@ END_TEST
 
 START_TEST(every_cut_of_a_value_is_rejected)
 {
-	static const struct slice whole = ROW(
-	    "a:4:{i:0;O:1:\"A\":1:{s:4:\"\0*\0x\";d:1.5;}i:1;r:2;s:1:\"k\";"
-	    "C:1:\"B\":2:{ab}s:1:\"l\";E:3:\"C:D\";}");
+	static const struct slice whole =
+	    ROW("a:4:{i:0;O:1:\"A\":1:{s:4:\"\0*\0x\";d:1.5;}i:1;r:2;s:1:\"k\";"
+		"C:1:\"B\":2:{ab}s:1:\"l\";E:3:\"C:D\";}");
 	struct php_serialize_value v = parsed(whole);
 
 	assert_written(&v, whole);
 	for (size_t n = 0; n < whole.n; n++) {
 		struct php_serialize_value cut;
 
-		ck_assert_int_eq(
-		    php_serialize_parse(slice_mem(whole.p, n),
-			&PHP_SERIALIZE_LIMITS, &arena, &cut, NULL),
+		ck_assert_int_eq(php_serialize_parse(slice_mem(whole.p, n),
+				     &PHP_SERIALIZE_LIMITS, &arena, &cut, NULL),
 		    RC_REJECT);
 	}
 }
@@ -241,8 +241,8 @@ START_TEST(limits_hold_for_bytes_members_and_depth)
 	struct php_serialize_limits l = limits[_i].limits;
 
 	l.bytes -= 2;
-	ck_assert_int_eq(php_serialize_parse(slice_mem(in.p, in.n - 2), &l,
-			     &arena, &v, NULL),
+	ck_assert_int_eq(php_serialize_parse(
+			     slice_mem(in.p, in.n - 2), &l, &arena, &v, NULL),
 	    limits[_i].rc);
 }
 END_TEST
@@ -251,9 +251,8 @@ START_TEST(no_memory_is_retry_not_reject)
 {
 	struct arena small = ARENA_INIT(600);
 	struct php_serialize_value v;
-	enum rc rc = php_serialize_parse(
-	    SLICE_LIT("a:3:{i:0;N;i:1;N;i:2;N;}"), &PHP_SERIALIZE_LIMITS,
-	    &small, &v, NULL);
+	enum rc rc = php_serialize_parse(SLICE_LIT("a:3:{i:0;N;i:1;N;i:2;N;}"),
+	    &PHP_SERIALIZE_LIMITS, &small, &v, NULL);
 
 	ck_assert_int_eq(rc, RC_RETRY);
 	arena_clear(&small);
@@ -262,16 +261,16 @@ END_TEST
 
 START_TEST(each_value_knows_its_bytes)
 {
-	static const struct slice in = ROW(
-	    "a:2:{i:5;a:2:{s:8:\"schedule\";b:0;s:4:\"args\";a:0:{}}"
-	    "s:7:\"version\";i:2;}");
+	static const struct slice in =
+	    ROW("a:2:{i:5;a:2:{s:8:\"schedule\";b:0;s:4:\"args\";a:0:{}}"
+		"s:7:\"version\";i:2;}");
 	struct php_serialize_value v = parsed(in);
 	const struct php_serialize_member *m = php_serialize_find_int(&v, 5);
 
 	ck_assert_ptr_nonnull(m);
 	ck_assert(slice_eq_str(m->key_span, "i:5;"));
-	ck_assert(slice_eq_str(m->value.span,
-	    "a:2:{s:8:\"schedule\";b:0;s:4:\"args\";a:0:{}}"));
+	ck_assert(slice_eq_str(
+	    m->value.span, "a:2:{s:8:\"schedule\";b:0;s:4:\"args\";a:0:{}}"));
 	m = php_serialize_find(&m->value, SLICE_LIT("args"));
 	ck_assert_ptr_nonnull(m);
 	ck_assert(slice_eq_str(m->value.span, "a:0:{}"));
@@ -325,8 +324,7 @@ START_TEST(a_shortest_decimal_key_of_an_array_is_a_number)
 	v = parsed(buf_slice(&in));
 	ck_assert(v.members[0].int_key == keys[_i].is_index);
 	ck_assert_int_eq(v.members[0].index, keys[_i].index);
-	ck_assert_ptr_eq(
-	    php_serialize_find(&v, keys[_i].key), &v.members[0]);
+	ck_assert_ptr_eq(php_serialize_find(&v, keys[_i].key), &v.members[0]);
 	buf_clear(&in);
 }
 END_TEST
@@ -372,8 +370,7 @@ START_TEST(references_lead_to_their_values)
 
 	ck_assert_ptr_eq(php_serialize_deref(object), object);
 	ck_assert_ptr_eq(php_serialize_deref(&v.members[1].value), object);
-	ck_assert_int_eq(
-	    php_serialize_deref(&v.members[2].value)->integer, 7);
+	ck_assert_int_eq(php_serialize_deref(&v.members[2].value)->integer, 7);
 	ck_assert_ptr_eq(php_serialize_deref(&v.members[3].value), object);
 	ck_assert_ptr_eq(php_serialize_deref(&v.members[4].value), &v);
 }
@@ -382,7 +379,8 @@ END_TEST
 START_TEST(a_tree_made_by_hand_is_written)
 {
 	struct php_serialize_member members[] = {
-		{ .int_key = true, .index = 3,
+		{ .int_key = true,
+		    .index = 3,
 		    .value = { .type = PHP_SERIALIZE_INT, .integer = -4 } },
 		{ .key = SLICE_LIT("k"),
 		    .value = { .type = PHP_SERIALIZE_STRING,
@@ -413,8 +411,8 @@ php_serialize_suite(void)
 	ROWS(tc, broken, anything_else_is_rejected_with_words);
 	ROWS(tc, limits, limits_hold_for_bytes_members_and_depth);
 	ROWS(tc, keys, a_shortest_decimal_key_of_an_array_is_a_number);
-	ROWS(tc, properties,
-	    a_property_is_found_whatever_its_stored_visibility);
+	ROWS(
+	    tc, properties, a_property_is_found_whatever_its_stored_visibility);
 	tcase_add_test(tc, every_cut_of_a_value_is_rejected);
 	tcase_add_test(tc, no_memory_is_retry_not_reject);
 	tcase_add_test(tc, each_value_knows_its_bytes);
