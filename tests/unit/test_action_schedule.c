@@ -6,8 +6,14 @@
 #include "suites.h"
 #undef SUITE
 
-#define ROW(s) { "" s, sizeof(s) - 1 }
-#define LIT(s) { "" s, sizeof(s) - 1 }
+#define ROW(s)                                                                 \
+	{                                                                      \
+		"" s, sizeof(s) - 1                                            \
+	}
+#define LIT(s)                                                                 \
+	{                                                                      \
+		"" s, sizeof(s) - 1                                            \
+	}
 #define BYTES_MAX ((size_t)8192)
 
 static struct arena arena = ARENA_INIT((size_t)1 << 20);
@@ -24,8 +30,8 @@ parsed(struct slice text)
 	struct action_schedule s;
 	struct err err = ERR_INIT;
 
-	ck_assert_msg(action_schedule_parse(text, &arena, &s, NULL, &err) ==
-		RC_OK,
+	ck_assert_msg(
+	    action_schedule_parse(text, &arena, &s, NULL, &err) == RC_OK,
 	    "%s: %.*s", err.text, SLICE_FMT(text));
 	return s;
 }
@@ -111,8 +117,8 @@ static const struct {
 	    ACTION_SCHEDULE_INTERVAL, 1800000000, 1799990000, 900 },
 	{ LIT(INTERVAL("1800000000", "1799990000", "d:900;")),
 	    ACTION_SCHEDULE_INTERVAL, 1800000000, 1799990000, 900 },
-	{ LIT(CRON("1800239400", "1800000000", WORKDAYS)),
-	    ACTION_SCHEDULE_CRON, 1800239400, 1800000000, 0 },
+	{ LIT(CRON("1800239400", "1800000000", WORKDAYS)), ACTION_SCHEDULE_CRON,
+	    1800239400, 1800000000, 0 },
 	{ LIT(CRON("1832976000", "1800000000", YEAR_2028)),
 	    ACTION_SCHEDULE_CRON, 1832976000, 1800000000, 0 },
 };
@@ -127,8 +133,8 @@ START_TEST(what_php_writes_is_read_and_rendered_byte_for_byte)
 	ck_assert_int_eq(s.first, canonical[_i].first);
 	ck_assert_int_eq(s.interval, canonical[_i].interval);
 	action_schedule_render(&s, s.scheduled, &out);
-	ck_assert_msg(slice_eq(buf_slice(&out), canonical[_i].text), "%s",
-	    buf_str(&out));
+	ck_assert_msg(
+	    slice_eq(buf_slice(&out), canonical[_i].text), "%s", buf_str(&out));
 	buf_clear(&out);
 }
 END_TEST
@@ -183,8 +189,8 @@ static const struct {
 	    LIT(INTERVAL("1800000000", "1800000000", "i:900;")) },
 	{ ROW("O:28:\"ActionScheduler_CronSchedule\":2:{"
 	      "s:45:\"\0ActionScheduler_CronSchedule\0start_timestamp\";"
-	      "i:1800239400;s:34:\"\0ActionScheduler_CronSchedule\0cron\";"
-	      WORKDAYS "}"),
+	      "i:1800239400;s:34:\"\0ActionScheduler_"
+	      "CronSchedule\0cron\";" WORKDAYS "}"),
 	    LIT(CRON("1800239400", "1800239400", WORKDAYS)) },
 	/* the expression stands at the other name, the reference here */
 	{ ROW("O:28:\"ActionScheduler_CronSchedule\":3:{"
@@ -209,7 +215,7 @@ END_TEST
 START_TEST(an_empty_field_factory_is_accepted)
 {
 	struct action_schedule s = parsed(
-	    (struct slice) LIT(CRON("1800000300", "1800000300", EMPTY_FACTORY)));
+	    (struct slice)LIT(CRON("1800000300", "1800000300", EMPTY_FACTORY)));
 
 	ck_assert_uint_eq(s.cron.nparts, 5);
 	ck_assert(slice_eq_str(s.cron.parts[0], "5"));
@@ -236,8 +242,8 @@ START_TEST(another_class_is_named_not_refused)
 	struct slice name;
 	struct err err = ERR_INIT;
 
-	ck_assert_int_eq(action_schedule_parse(
-			     unknown[_i].text, &arena, &s, &name, &err),
+	ck_assert_int_eq(
+	    action_schedule_parse(unknown[_i].text, &arena, &s, &name, &err),
 	    RC_NONE);
 	ck_assert(slice_eq_str(name, unknown[_i].class_name));
 	ck_assert_ptr_nonnull(strstr(err.text, unknown[_i].class_name));
@@ -319,12 +325,12 @@ START_TEST(the_next_instance_is_the_one_php_wrote)
 	int64_t next;
 
 	ck_assert(action_schedule_recurs(&s));
-	ck_assert_int_eq(action_schedule_next(
-			     &s, INT64_C(1795281711654321), &next, NULL),
+	ck_assert_int_eq(
+	    action_schedule_next(&s, INT64_C(1795281711654321), &next, NULL),
 	    RC_OK);
 	action_schedule_render(&s, next, &out);
-	ck_assert_msg(slice_eq(buf_slice(&out), chains[_i].next), "%s",
-	    buf_str(&out));
+	ck_assert_msg(
+	    slice_eq(buf_slice(&out), chains[_i].next), "%s", buf_str(&out));
 	buf_clear(&out);
 }
 END_TEST
@@ -343,12 +349,12 @@ static const struct {
 	{ LIT(INTERVAL("1800000000", "1799990000", "i:900;")), S * 1000000,
 	    RC_OK, S },
 	/* one microsecond decides */
-	{ LIT(INTERVAL("1800000000", "1799990000", "i:900;")),
-	    S * 1000000 + 1, RC_OK, S + 900 },
+	{ LIT(INTERVAL("1800000000", "1799990000", "i:900;")), S * 1000000 + 1,
+	    RC_OK, S + 900 },
 	{ LIT(INTERVAL("1800000000", "1799990000", "i:900;")),
 	    S * 1000000 + 999999, RC_OK, S + 900 },
-	{ LIT(INTERVAL("1800000000", "1799990000", "i:0;")),
-	    (S + 7) * 1000000, RC_OK, S + 7 },
+	{ LIT(INTERVAL("1800000000", "1799990000", "i:0;")), (S + 7) * 1000000,
+	    RC_OK, S + 7 },
 	{ LIT(INTERVAL("1800000000", "1799990000", "i:9223372036854775807;")),
 	    (S + 7) * 1000000, RC_REJECT, 0 },
 	{ LIT(INTERVAL("1800000000", "1799990000", "i:252000000000;")),
@@ -386,8 +392,8 @@ START_TEST(a_fresh_simple_schedule_is_phps)
 
 	action_schedule_render_simple(1800000000, &out);
 	ck_assert_uint_eq(out.n, 147);
-	ck_assert(slice_eq(buf_slice(&out),
-	    (struct slice) LIT(SIMPLE("1800000000"))));
+	ck_assert(
+	    slice_eq(buf_slice(&out), (struct slice)LIT(SIMPLE("1800000000"))));
 	buf_clear(&out);
 }
 END_TEST
