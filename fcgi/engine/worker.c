@@ -13,6 +13,7 @@
 
 #define SETTLE_AFTER_MS 50
 #define SETTLE_MAX 500
+#define PLACES_MAX 16
 #define POLL_MS 20
 #define DB_IDLE_MS 30000
 #define DB_RETRY_MS 500
@@ -277,32 +278,109 @@ settle(struct worker *w)
 
 /* ---- starting ---------------------------------------------------------- */
 
-/* The first jobs on the list that one executor has room for. */
-static size_t
-next_batch(struct worker *w, struct executor **ex, struct job **batch,
-    size_t max)
-{
-	enum executor_kind kind;
-	size_t room, n = 0;
+/* Places left at the targets of a batch that is being put together. */
+struct places {
+	struct {
+		const char *target;
+		size_t left;
+		bool shut;
+	} at[PLACES_MAX];
+	size_t n;
+};
 
-	if (!w->todo)
-		return 0;
-	kind = w->todo->route->kind;
-	*ex = executor_of(w, kind);
-	room = *ex ? (*ex)->ops->room(*ex) : max;
-	if (room > max)
-		room = max;
-	while (n < room && w->todo && w->todo->route->kind == kind) {
-		batch[n++] = w->todo;
-		w->todo = w->todo->next;
-		/* A suspect runs alone, so that it harms nobody but itself. */
-		if (w->lane == LANE_PHP && batch[n - 1]->strikes > 0)
-			break;
-		if (w->lane == LANE_PHP && w->todo && w->todo->strikes > 0)
-			break;
+/* Take a place for a job; false: none now, and *shut when not for a while. */
+static bool
+place_take(struct places *p, const struct executor *ex, const struct job *j,
+    bool *shut)
+{
+	size_t i = 0;
+
+	*shut = false;
+	if (!ex->ops->places)
+		return true;
+	while (i < p->n && p->at[i].target != j->route->target)
+		i++;
+	if (i == PLACES_MAX)
+		return false;
+	if (i == p->n) {
+		p->n++;
+		p->at[i].target = j->route->target;
+		p->at[i].left = ex->ops->places(ex, j, &p->at[i].shut);
 	}
-	w->ntodo -= n;
+	*shut = p->at[i].shut;
+	if (p->at[i].left == 0)
+		return false;
+	p->at[i].left--;
+	return true;
+}
+
+static struct job *
+todo_remove(struct worker *w, struct job **at)
+{
+	struct job *j = *at;
+
+	*at = j->next;
+	w->ntodo--;
+	return j;
+}
+
+/*
+ * Jobs on the list that an executor can begin now. A job whose target rests
+ * is given back; one whose target is busy waits and lets others pass.
+ */
+static size_t
+batch_take(struct worker *w, struct executor *ex, enum executor_kind kind,
+    struct job **batch, size_t max)
+{
+	struct places places = { .n = 0 };
+	size_t room = ex->ops->room(ex), n = 0;
+	struct job **at = &w->todo;
+	bool shut;
+
+	while (*at && n < room && n < max) {
+		if ((*at)->route->kind != kind) {
+			at = &(*at)->next;
+			continue;
+		}
+		/* A suspect runs alone, so that it harms nobody but itself. */
+		if (w->lane == LANE_PHP && n > 0 && (*at)->strikes > 0)
+			break;
+		if (place_take(&places, ex, *at, &shut)) {
+			batch[n++] = todo_remove(w, at);
+			if (w->lane == LANE_PHP && batch[n - 1]->strikes > 0)
+				break;
+		} else if (shut) {
+			end_job(w, todo_remove(w, at), OUTCOME_RELEASED,
+			    "its host does not answer");
+		} else {
+			at = &(*at)->next;
+		}
+	}
 	return n;
+}
+
+/* Without its executor a kind's jobs are given back. */
+static void
+give_back(struct worker *w, enum executor_kind kind)
+{
+	struct job **at = &w->todo;
+
+	while (*at) {
+		if ((*at)->route->kind == kind)
+			end_job(w, todo_remove(w, at), OUTCOME_RELEASED,
+			    "its executor cannot be started");
+		else
+			at = &(*at)->next;
+	}
+}
+
+static bool
+todo_has(const struct worker *w, enum executor_kind kind)
+{
+	for (const struct job *j = w->todo; j; j = j->next)
+		if (j->route->kind == kind)
+			return true;
+	return false;
 }
 
 static void
@@ -343,24 +421,29 @@ mark_started(struct worker *w, struct job **batch, size_t *n)
 }
 
 static void
-begin_jobs(struct worker *w)
+begin_kind(struct worker *w, enum executor_kind kind)
 {
+	struct executor *ex = executor_of(w, kind);
 	struct job *batch[SETTLE_MAX];
-	struct executor *ex;
 	size_t n;
 
-	while ((n = next_batch(w, &ex, batch, SETTLE_MAX)) > 0) {
-		if (!ex) {
-			for (size_t i = 0; i < n; i++)
-				end_job(w, batch[i], OUTCOME_RELEASED,
-				    "its executor cannot be started");
-			return;
-		}
-		if (w->lane == LANE_NATIVE && !mark_started(w, batch, &n))
-			return;
-		if (n > 0)
-			ex->ops->begin(ex, batch, n);
+	if (!ex) {
+		give_back(w, kind);
+		return;
 	}
+	n = batch_take(w, ex, kind, batch, SETTLE_MAX);
+	if (n > 0 && w->lane == LANE_NATIVE && !mark_started(w, batch, &n))
+		return;
+	if (n > 0)
+		ex->ops->begin(ex, batch, n);
+}
+
+static void
+begin_jobs(struct worker *w)
+{
+	for (size_t k = 0; k < EXECUTOR_NKINDS; k++)
+		if (todo_has(w, (enum executor_kind)k))
+			begin_kind(w, (enum executor_kind)k);
 }
 
 static void

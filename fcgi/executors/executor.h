@@ -23,6 +23,11 @@ struct executor_ops {
 	const char *name;
 	/* How many more jobs begin() would take now. */
 	size_t (*room)(const struct executor *);
+	/* How many jobs to the place this one goes to could be sent at once now;
+	 * *shut: none for a while, better give it back. NULL: as many as room()
+	 * says. So that no row is marked running that only waits. */
+	size_t (*places)(
+	    const struct executor *, const struct job *, bool *shut);
 	/* Take n <= room() jobs. Every one is reported by a later poll(), also
 	 * when it could not even be sent. */
 	void (*begin)(struct executor *, struct job *const *jobs, size_t n);

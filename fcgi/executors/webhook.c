@@ -331,6 +331,13 @@ webhook_room(const struct executor *e)
 }
 
 static size_t
+webhook_places(const struct executor *e, const struct job *job, bool *shut)
+{
+	return webhook_hosts_places(
+	    of(e)->opts.hosts, job->route->target, shut);
+}
+
+static size_t
 webhook_running(const struct executor *e)
 {
 	return of(e)->running;
@@ -411,6 +418,7 @@ webhook_free(struct executor *e)
 static const struct executor_ops webhook_ops = {
 	.name = "webhook",
 	.room = webhook_room,
+	.places = webhook_places,
 	.begin = webhook_begin,
 	.poll = webhook_poll,
 	.running = webhook_running,

@@ -136,6 +136,43 @@ webhook_hosts_admits(
 	return admit;
 }
 
+static size_t
+places_locked(const struct webhook_hosts *hosts,
+    const struct webhook_host *host, mono_ms now, bool *shut)
+{
+	size_t left = host->running < hosts->concurrency
+	    ? hosts->concurrency - host->running
+	    : 0;
+
+	switch (breaker_ask(&host->breaker, now)) {
+	case BREAKER_GO:
+		return left;
+	case BREAKER_PROBE:
+		return left > 0 ? 1 : 0;
+	case BREAKER_WAIT:
+		return 0;
+	case BREAKER_STOP:
+		break;
+	}
+	*shut = true;
+	return 0;
+}
+
+size_t
+webhook_hosts_places(struct webhook_hosts *hosts, const char *url, bool *shut)
+{
+	struct webhook_host *host;
+	size_t n;
+
+	*shut = false;
+	if (webhook_hosts_find(hosts, url, &host, NULL) != RC_OK)
+		return SIZE_MAX;
+	pthread_mutex_lock(&hosts->lock);
+	n = places_locked(hosts, host, clock_mono(hosts->clock), shut);
+	pthread_mutex_unlock(&hosts->lock);
+	return n;
+}
+
 enum webhook_admit
 webhook_hosts_begin(struct webhook_hosts *hosts, struct webhook_host *host,
     bool *probe, int64_t *retry_after_ms)

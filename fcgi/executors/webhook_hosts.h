@@ -2,6 +2,7 @@
 #define EXECUTORS_WEBHOOK_HOSTS_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/clock.h"
@@ -37,6 +38,14 @@ enum webhook_admit {
  */
 enum webhook_admit webhook_hosts_admits(
     struct webhook_hosts *hosts, const char *url, int64_t *retry_after_ms);
+
+/*
+ * webhook_hosts_places - how many requests to this URL could begin now; takes
+ * none. *shut: the breaker is open. A URL that cannot be used has places: its
+ * jobs fail for good when they are begun.
+ */
+size_t webhook_hosts_places(
+    struct webhook_hosts *hosts, const char *url, bool *shut);
 
 /* The host of a URL, lent until webhook_hosts_free(). RC_REJECT: no such URL.
  */
