@@ -27,12 +27,14 @@ $(FUZZ_B)/libwpcron.a: $(FUZZ_LIB_OBJ)
 
 $(FUZZ_B)/fuzz_%: $(FUZZ_B)/obj/tests/fuzz/fuzz_%.o $(FUZZ_B)/libwpcron.a
 	@echo "  LD    $@"; \
-	$(FUZZ_CC) $(FUZZ_SAN) -fsanitize=fuzzer -pthread -o $@ $^ $(LIBS)
+	$(FUZZ_CC) $(FUZZ_SAN) -fsanitize=fuzzer -pthread -o $@ \
+	    $(filter %.o,$^) $(filter %.a,$^) -Wl,--as-needed $(LIBS_SERVER) $(LIBS)
 
 fuzz-build: $(FUZZ_TARGETS)
 .SECONDARY: $(call fuzz_obj,$(FUZZ_SRC)) $(call obj,$(DRIVER_SRC))
 
 fuzz: fuzz-build
-	@FUZZ_SECONDS=$(FUZZ_SECONDS) $(PYTHON) tests/fuzz/run.py $(FUZZ)
+	@FUZZ_SECONDS=$(FUZZ_SECONDS) $(PYTHON) tests/fuzz/run.py \
+	    $(or $(FUZZ),$(notdir $(FUZZ_TARGETS)))
 
 .PHONY: fuzz fuzz-build

@@ -36,9 +36,12 @@ def run(name):
     if os.path.exists(words):
         argv.append("-dict=" + words)
     begun = time.monotonic()
-    r = subprocess.run(argv, stdin=subprocess.DEVNULL, text=True,
-                       errors="replace", stdout=subprocess.PIPE,
-                       stderr=subprocess.STDOUT, timeout=SECONDS + 120)
+    try:
+        r = subprocess.run(argv, stdin=subprocess.DEVNULL, text=True,
+                           errors="replace", stdout=subprocess.PIPE,
+                           stderr=subprocess.STDOUT, timeout=SECONDS + 120)
+    except (OSError, subprocess.TimeoutExpired) as e:
+        return (name, 1, time.monotonic() - begun, 0, str(e))
     units = re.search(r"number_of_executed_units: (\d+)", r.stdout)
     return (name, r.returncode, time.monotonic() - begun,
             int(units.group(1)) if units else 0, r.stdout)
@@ -57,7 +60,9 @@ def main():
             print("%-6s %s: %d inputs in %.0f s" % (
                 "ok" if good else "FAILED", name, units, took), flush=True)
             if not good:
-                print("\n".join(text.splitlines()[-60:]), flush=True)
+                words = [line for line in text.splitlines()
+                         if not re.match(r"#\d|stat::|INFO:", line)]
+                print("\n".join(words[-60:]), flush=True)
     print("fuzz: %d passed, %d failed" % (len(names) - failed, failed))
     return 1 if failed or not names else 0
 
