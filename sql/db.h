@@ -148,6 +148,20 @@ struct db_schema {
 MUSTUSE enum rc db_probe(struct db *db, const struct sql_scope *scope,
     struct db_schema *out, struct err *err);
 
+/*
+ * db_explain - how the server would run a SELECT on one table, for doctor and
+ * tests. Errors as db_select().
+ */
+struct db_plan {
+	char how[32];	/* "range", "ref", "ALL": reads every row */
+	char index[80]; /* "" for none */
+	uint64_t rows;	/* its estimate of rows read */
+	bool sorts;	/* what it reads, instead of an index's order */
+};
+MUSTUSE enum rc db_explain(struct db *db, const struct sql_scope *scope,
+    enum sql_id id, const struct sql_args *args, struct db_plan *out,
+    struct err *err);
+
 /* Counters over all connections of the process, for status and tests. */
 struct db_counters {
 	uint64_t statements, retries_deadlock, retries_lock_wait, lost;

@@ -13,6 +13,7 @@
 #include "base/xalloc.h"
 #include "engine/engine_internal.h"
 #include "engine/site_prepare.h"
+#include "queues/actions_admin.h"
 #include "sql/nodes.h"
 
 #define CONNECT_RETRY_MIN_MS 100
@@ -324,7 +325,10 @@ claim_for(struct site_run *s, struct config *c,
 	enum rc rc;
 
 	memcpy(req.room, room, sizeof req.room);
-	rc = actions_ops.claim(s->queue, s->database->db, &req, &res, err);
+	rc = e->only_id
+	    ? actions_claim_one(
+		  s->queue, s->database->db, e->only_id, &req, &res, err)
+	    : actions_ops.claim(s->queue, s->database->db, &req, &res, err);
 	for (size_t l = 0; l < LANE_COUNT; l++)
 		hold_limits(s, res.jobs[l]);
 	limits_settle_claim(&s->limits);
@@ -433,8 +437,10 @@ look(struct site_run *s, struct config *c, uint64_t number)
 	enum rc rc;
 
 	site_cron_look(s, c);
-	rc = actions_ops.next_due(s->queue, s->database->db, &due, &err);
-	if (rc == RC_OK && due <= now)
+	rc = e->only_id
+	    ? RC_OK
+	    : actions_ops.next_due(s->queue, s->database->db, &due, &err);
+	if (rc == RC_OK && (due <= now || e->only_id > 0))
 		rc = claim_once(s, c, &claimed, &more, &err);
 	else if (rc == RC_NONE)
 		due = INT64_MAX;

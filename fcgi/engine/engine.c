@@ -118,6 +118,7 @@ engine_new(
 	e->once_left = opts->limit;
 	e->only_hooks = opts->hooks;
 	e->only_groups = opts->groups;
+	e->only_id = opts->once ? opts->only_id : 0;
 	e->nsites = opts->nsites;
 	e->sites = xcalloc(e->nsites, sizeof *e->sites);
 	e->databases = xcalloc(e->nsites, sizeof *e->databases);

@@ -25,6 +25,7 @@ struct engine_opts {
 	bool once;
 	size_t limit;		   /* once: at most so many jobs; 0: any */
 	const struct config_list *hooks, *groups; /* once: only these; NULL: any */
+	uint64_t only_id; /* once: this row, whatever its date; 0: what is due */
 };
 
 /* Open nothing yet; engine_start() starts the threads. */

@@ -138,6 +138,7 @@ struct engine {
 	bool once;
 	bool limited;
 	const struct config_list *only_hooks, *only_groups;
+	uint64_t only_id;	/* once: claim this row alone; 0: what is due */
 	struct site_run *sites;
 	size_t nsites;
 	struct database *databases;

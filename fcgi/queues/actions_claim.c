@@ -374,12 +374,32 @@ lane_claim(struct queue *q, const struct actions_settings *s, struct db *db,
 }
 
 enum rc
+actions_claim_picks(struct queue *q, const struct actions_settings *s,
+    struct db *db, const struct picks *p, struct claim_result *res,
+    struct err *err)
+{
+	bool claimed = false;
+	enum rc rc = RC_OK;
+
+	for (size_t l = 0; l < LANE_COUNT && rc == RC_OK; l++) {
+		if (p->lane[l].n == 0)
+			continue;
+		rc = lane_claim(q, s, db, p, (enum lane)l, res, err);
+		claimed = claimed || rc == RC_OK;
+		if (rc == RC_NONE)
+			rc = RC_OK;
+	}
+	if (claimed)
+		return RC_OK; /* an error of the other lane will be back */
+	return rc == RC_OK ? RC_NONE : rc;
+}
+
+enum rc
 actions_claim(struct queue *q, struct db *db, const struct claim_request *req,
     struct claim_result *res, struct err *err)
 {
 	struct actions_settings s;
 	struct picks p;
-	bool claimed = false;
 	enum rc rc;
 
 	*res = (struct claim_result) { 0 };
@@ -388,16 +408,8 @@ actions_claim(struct queue *q, struct db *db, const struct claim_request *req,
 	rc = actions_walk(q, &s, db, req, &p, err);
 	res->more = p.more;
 	res->unfinished = p.unfinished;
-	for (size_t l = 0; l < LANE_COUNT && rc == RC_OK; l++) {
-		if (p.lane[l].n == 0)
-			continue;
-		rc = lane_claim(q, &s, db, &p, (enum lane)l, res, err);
-		claimed = claimed || rc == RC_OK;
-		if (rc == RC_NONE)
-			rc = RC_OK;
-	}
+	if (rc == RC_OK)
+		rc = actions_claim_picks(q, &s, db, &p, res, err);
 	picks_clear(&p);
-	if (claimed)
-		return RC_OK; /* an error of the other lane will be back */
-	return rc == RC_OK ? RC_NONE : rc;
+	return rc;
 }

@@ -124,6 +124,11 @@ void picks_clear(struct picks *p);
 MUSTUSE enum rc actions_walk(struct queue *q, const struct actions_settings *s,
     struct db *db, const struct claim_request *req, struct picks *p,
     struct err *err);
+/* Claim what was picked, at most one claim a lane. RC_NONE: all of it was
+ * gone, or cannot run here. */
+MUSTUSE enum rc actions_claim_picks(struct queue *q,
+    const struct actions_settings *s, struct db *db, const struct picks *p,
+    struct claim_result *res, struct err *err);
 void actions_cursors_reset(struct queue *q);
 /* Never offer this row again (until the next forced rewind). */
 void actions_refuse(struct queue *q, uint64_t id);

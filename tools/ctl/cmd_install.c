@@ -1,0 +1,224 @@
+/* check, install, uninstall: the configuration and the program's tables. */
+#include <stdio.h>
+
+#include "ctl.h"
+#include "sql/schema.h"
+
+#define DDL_MAX ((size_t)64 << 10)
+#define ER_DBACCESS_DENIED 1044
+#define ER_TABLEACCESS_DENIED 1142
+
+const char *const check_columns[] = { "site", "config", "database", "server",
+	"prefix", "actions", "own_tables", "php_fpm", NULL };
+const char *const install_columns[] = { "site", "tables", "standing", NULL };
+
+static void
+put_text(json_t *row, const char *name, const char *text)
+{
+	(void)json_object_set_new(
+	    row, name, text ? output_text(slice_str(text)) : json_null());
+}
+
+static enum rc
+check_one(const struct site *s, json_t *rows, struct err *err)
+{
+	json_t *row = json_object();
+	struct place p;
+	enum rc rc = place_open(&p, s, err);
+
+	put_text(row, "site", s->name);
+	put_text(row, "config", s->config_path);
+	put_text(row, "database", s->db.name);
+	put_text(row, "prefix", s->prefix);
+	put_text(row, "php_fpm", s->config->php_fpm);
+	if (rc == RC_OK) {
+		put_text(row, "server", db_server_info(p.db));
+		(void)json_object_set_new(
+		    row, "actions", json_boolean(p.actions));
+		(void)json_object_set_new(
+		    row, "own_tables", json_boolean(p.own));
+		(void)json_array_append(rows, row);
+	}
+	json_decref(row);
+	place_close(&p);
+	return rc == RC_OK ? RC_OK : err_wrap(err, "site %s", s->name);
+}
+
+int
+cmd_check(struct ctl *c)
+{
+	json_t *rows = json_array();
+	struct err err = ERR_INIT;
+
+	for (size_t i = 0; i < c->nsites; i++) {
+		if (check_one(c->sites[i], rows, &err) == RC_OK)
+			continue;
+		json_decref(rows);
+		return ctl_error(c, &err);
+	}
+	return ctl_print_rows(c, rows, EXIT_DONE);
+}
+
+/* ---- install ------------------------------------------------------------ */
+
+static int
+print_ddl(const struct ctl *c, const struct sql_scope *scope,
+    enum ctl_exit status)
+{
+	struct buf text = BUF_INIT(DDL_MAX);
+	struct err err = ERR_INIT;
+	int result = (int)status;
+
+	if (schema_print(scope, &text, &err) == RC_OK)
+		fputs(buf_str(&text), stdout);
+	else
+		result = ctl_error(c, &err);
+	buf_clear(&text);
+	return result;
+}
+
+/* What is there is kept: only `site adopt` makes a copy the site. */
+static enum rc
+record(struct place *p, enum site_standing *standing, struct err *err)
+{
+	enum rc rc = site_standing_read(
+	    p->site, &p->facts, p->db, &p->scope, standing, err);
+
+	if (rc != RC_OK || *standing != SITE_UNKNOWN)
+		return rc;
+	rc = site_record(p->site, &p->facts, p->db, &p->scope, err);
+	if (rc == RC_OK)
+		rc = site_standing_read(
+		    p->site, &p->facts, p->db, &p->scope, standing, err);
+	return rc;
+}
+
+static int
+install_one(struct ctl *c, struct place *p, json_t *rows)
+{
+	enum site_standing standing = SITE_UNKNOWN;
+	struct err err = ERR_INIT;
+	json_t *row;
+	enum rc rc = schema_install(p->db, &p->scope, &err);
+
+	if (rc == RC_REJECT &&
+	    (db_errno(p->db) == ER_DBACCESS_DENIED ||
+		db_errno(p->db) == ER_TABLEACCESS_DENIED)) {
+		ctl_error(c, &err);
+		return print_ddl(c, &p->scope, EXIT_CONFIG);
+	}
+	if (rc == RC_OK)
+		rc = record(p, &standing, &err);
+	if (rc != RC_OK)
+		return ctl_error(c, &err);
+	if (standing == SITE_COPY)
+		ctl_notice(c, "site %s is a copy of the site recorded here: "
+		    "what leaves it is held until `wp-cronctl site adopt`",
+		    p->site->name);
+	row = json_object();
+	put_text(row, "site", p->site->name);
+	put_text(row, "tables", p->own ? "were there" : "created");
+	put_text(row, "standing", site_standing_name(standing));
+	(void)json_array_append_new(rows, row);
+	return EXIT_DONE;
+}
+
+static int
+print_one(const struct ctl *c, const struct site *s)
+{
+	const struct sql_scope scope = { .prefix = s->prefix,
+		.base = s->prefix };
+
+	return print_ddl(c, &scope, EXIT_DONE);
+}
+
+int
+cmd_install(struct ctl *c)
+{
+	json_t *rows = json_array();
+	struct err err = ERR_INIT;
+	int status = EXIT_DONE;
+
+	for (size_t i = 0; i < c->nsites && status == EXIT_DONE; i++) {
+		struct place p;
+
+		if (c->opts.print) {
+			status = print_one(c, c->sites[i]);
+			continue;
+		}
+		if (place_open(&p, c->sites[i], &err) == RC_OK)
+			status = install_one(c, &p, rows);
+		else
+			status = ctl_error(c, &err);
+		place_close(&p);
+	}
+	if (status == EXIT_DONE && !c->opts.print)
+		return ctl_print_rows(c, rows, EXIT_DONE);
+	json_decref(rows);
+	return status;
+}
+
+/* ---- uninstall ---------------------------------------------------------- */
+
+/* Of the processes that were seen within node_expiry. */
+static enum rc
+live_node(const struct ctl *c, struct place *p, bool *live, struct err *err)
+{
+	int64_t expiry_us = (int64_t)c->config->daemon.node_expiry_ms * 1000;
+	struct db_rows *rows = NULL;
+	enum rc rc = db_select(p->db, &p->scope, SQL_CTL_NODES,
+	    SQL_ARGS(V_U64(PLACE_BLOG)), &rows, err);
+
+	*live = false;
+	while (rc == RC_OK && db_rows_next(rows))
+		*live = *live || db_i64(rows, 4) < expiry_us;
+	db_rows_free(rows);
+	return rc;
+}
+
+static int
+uninstall(struct ctl *c, struct place *p)
+{
+	struct err err = ERR_INIT;
+	bool live = false;
+	json_t *rows, *row;
+	enum rc rc = RC_OK;
+
+	if (p->own)
+		rc = live_node(c, p, &live, &err);
+	if (rc == RC_OK && live)
+		return ctl_fail(c, EXIT_AGAIN,
+		    "a daemon is running on these tables (see `wp-cronctl "
+		    "status`); stop it first");
+	if (rc == RC_OK)
+		rc = schema_uninstall(p->db, &p->scope, &err);
+	if (rc != RC_OK)
+		return ctl_error(c, &err);
+	rows = json_array();
+	row = json_object();
+	put_text(row, "site", p->site->name);
+	put_text(row, "tables", "dropped");
+	put_text(row, "standing", site_standing_name(SITE_UNKNOWN));
+	(void)json_array_append_new(rows, row);
+	return ctl_print_rows(c, rows, EXIT_DONE);
+}
+
+int
+cmd_uninstall(struct ctl *c)
+{
+	struct err err = ERR_INIT;
+	struct place p;
+	int status;
+
+	if (!c->opts.yes)
+		return ctl_fail(c, EXIT_USAGE,
+		    "uninstall drops the tables %swpcron_*, which hold retry "
+		    "counts and the site's identity; say --yes",
+		    c->sites[0]->prefix);
+	if (place_open(&p, c->sites[0], &err) == RC_OK)
+		status = uninstall(c, &p);
+	else
+		status = ctl_error(c, &err);
+	place_close(&p);
+	return status;
+}

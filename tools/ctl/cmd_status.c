@@ -1,0 +1,196 @@
+/* status: what waits, what runs, and who runs it; from the database alone. */
+#include <inttypes.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "ctl.h"
+
+const char *const status_columns[] = { "site", "home", "standing", "pending",
+	"in-progress", "complete", "failed", "canceled", "due", "past_due",
+	"oldest_due_s", "next_due", "foreign_claims", "nodes", "claims", NULL };
+
+/* A row that is due for longer is late. */
+#define PAST_DUE_S 60
+
+static void
+put_int(json_t *row, const char *name, int64_t v)
+{
+	(void)json_object_set_new(row, name, json_integer(v));
+}
+
+static enum rc
+put_counts(struct place *p, json_t *row, struct err *err)
+{
+	static const char *const known[] = { "pending", "in-progress",
+		"complete", "failed", "canceled" };
+	struct db_rows *rows = NULL;
+	enum rc rc = db_select(p->db, &p->scope, SQL_CTL_COUNT_BY_STATUS,
+	    SQL_NO_ARGS, &rows, err);
+
+	for (size_t i = 0; i < NELEMS(known); i++)
+		put_int(row, known[i], 0);
+	while (rc == RC_OK && db_rows_next(rows))
+		for (size_t i = 0; i < NELEMS(known); i++)
+			if (slice_eq_str(db_text(rows, 0), known[i]))
+				put_int(row, known[i], db_i64(rows, 1));
+	db_rows_free(rows);
+	return rc;
+}
+
+static enum rc
+put_due_count(struct place *p, json_t *row, const char *name, int64_t by,
+    struct err *err)
+{
+	struct db_rows *rows = NULL;
+	enum rc rc = db_select(p->db, &p->scope, SQL_CTL_COUNT_DUE,
+	    SQL_ARGS(V_TIME(by)), &rows, err);
+
+	if (rc == RC_OK && db_rows_next(rows))
+		put_int(row, name, db_i64(rows, 0));
+	db_rows_free(rows);
+	return rc;
+}
+
+/* The first unclaimed pending row after a time; INT64_MAX: none. */
+static enum rc
+next_after(struct place *p, int64_t after, int64_t *when, struct err *err)
+{
+	struct db_rows *rows = NULL;
+	enum rc rc = db_select(p->db, &p->scope, SQL_ACTIONS_NEXT_DUE,
+	    SQL_ARGS(V_TIME(after), V_TIME(after), V_U64(0)), &rows, err);
+
+	*when = INT64_MAX;
+	if (rc == RC_OK && db_rows_next(rows))
+		*when = db_time(rows, 0);
+	db_rows_free(rows);
+	return rc;
+}
+
+static enum rc
+put_due(struct place *p, json_t *row, struct err *err)
+{
+	int64_t now = clock_unix(&clock_system), first = INT64_MAX, dated;
+	enum rc rc = put_due_count(p, row, "due", now, err);
+
+	if (rc == RC_OK)
+		rc = put_due_count(p, row, "past_due", now - PAST_DUE_S, err);
+	if (rc == RC_OK)
+		rc = next_after(p, INT64_MIN, &first, err);
+	/* A row with the zero date has no age. */
+	dated = first;
+	if (rc == RC_OK && first == INT64_MIN)
+		rc = next_after(p, 0, &dated, err);
+	if (rc != RC_OK)
+		return rc;
+	if (dated <= now)
+		put_int(row, "oldest_due_s", now - dated);
+	(void)json_object_set_new(
+	    row, "next_due", output_time(first == INT64_MIN ? 0 : first));
+	return RC_OK;
+}
+
+static enum rc
+put_nodes(struct place *p, json_t *row, struct err *err)
+{
+	json_t *nodes = json_array(), *node;
+	struct db_rows *rows = NULL;
+	enum rc rc = db_select(p->db, &p->scope, SQL_CTL_NODES,
+	    SQL_ARGS(V_U64(PLACE_BLOG)), &rows, err);
+
+	while (rc == RC_OK && db_rows_next(rows)) {
+		node = json_object();
+		put_int(node, "node", db_i64(rows, 0));
+		(void)json_object_set_new(
+		    node, "host", output_text(db_text(rows, 1)));
+		put_int(node, "pid", db_i64(rows, 2));
+		(void)json_object_set_new(
+		    node, "version", output_text(db_text(rows, 3)));
+		put_int(node, "heartbeat_age_ms", db_i64(rows, 4) / 1000);
+		put_int(node, "up_s", db_i64(rows, 5));
+		put_int(node, "claims", db_i64(rows, 6));
+		(void)json_array_append_new(nodes, node);
+	}
+	db_rows_free(rows);
+	(void)json_object_set_new(row, "nodes", nodes);
+	return rc;
+}
+
+static enum rc
+put_claims(struct place *p, json_t *row, struct err *err)
+{
+	json_t *claims = json_array(), *claim;
+	struct db_rows *rows = NULL;
+	enum rc rc = db_select(p->db, &p->scope, SQL_CTL_CLAIMS,
+	    SQL_ARGS(V_U64(PLACE_BLOG)), &rows, err);
+
+	while (rc == RC_OK && db_rows_next(rows)) {
+		claim = json_object();
+		put_int(claim, "node", db_i64(rows, 0));
+		(void)json_object_set_new(
+		    claim, "executor", output_text(db_text(rows, 1)));
+		put_int(claim, "claims", db_i64(rows, 2));
+		put_int(claim, "oldest_s", db_i64(rows, 3));
+		(void)json_array_append_new(claims, claim);
+	}
+	db_rows_free(rows);
+	rows = NULL;
+	(void)json_object_set_new(row, "claims", claims);
+	if (rc == RC_OK)
+		rc = db_select(p->db, &p->scope, SQL_CTL_FOREIGN_CLAIMS,
+		    SQL_ARGS(V_U64(PLACE_BLOG)), &rows, err);
+	if (rc == RC_OK && db_rows_next(rows))
+		put_int(row, "foreign_claims", db_i64(rows, 0));
+	db_rows_free(rows);
+	return rc;
+}
+
+static enum rc
+fill(struct place *p, json_t *row, struct err *err)
+{
+	enum site_standing standing;
+	enum rc rc = site_standing_read(
+	    p->site, &p->facts, p->db, &p->scope, &standing, err);
+
+	if (rc != RC_OK)
+		return rc;
+	(void)json_object_set_new(row, "site", json_string(p->site->name));
+	(void)json_object_set_new(
+	    row, "home", output_text(slice_str(p->facts.home)));
+	(void)json_object_set_new(
+	    row, "standing", json_string(site_standing_name(standing)));
+	if (p->actions)
+		rc = put_counts(p, row, err);
+	if (rc == RC_OK && p->actions)
+		rc = put_due(p, row, err);
+	if (rc == RC_OK && p->own)
+		rc = put_nodes(p, row, err);
+	if (rc == RC_OK && p->own && p->actions)
+		rc = put_claims(p, row, err);
+	return rc;
+}
+
+int
+cmd_status(struct ctl *c)
+{
+	json_t *row = json_object();
+	struct err err = ERR_INIT;
+	struct place p;
+	int status;
+
+	if (place_open(&p, c->sites[0], &err) != RC_OK ||
+	    fill(&p, row, &err) != RC_OK) {
+		status = ctl_error(c, &err);
+		json_decref(row);
+		goto out;
+	}
+	if (!p.actions)
+		ctl_notice(c, "no Action Scheduler tables %sactionscheduler_*",
+		    p.scope.prefix);
+	if (!p.own)
+		ctl_notice(c, "the tables %swpcron_* are not there yet",
+		    p.scope.base);
+	status = ctl_print_record(c, row, EXIT_DONE);
+out:
+	place_close(&p);
+	return status;
+}

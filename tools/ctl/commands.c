@@ -1,0 +1,235 @@
+/* The table of commands, and of the options they take. */
+#include "commands.h"
+
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "base/log.h"
+
+#define HELP_MAX 16384
+#define HELP_COLUMN 26
+#define MANY_ARGS 1000000
+
+const struct command commands[] = {
+	{ "status", NULL, "what waits, what runs, and who runs it", 0, 0, 0,
+	    status_columns, cmd_status },
+	{ "run", NULL, "run what is due, here and now", USE_RUN, 0, 0,
+	    run_columns, cmd_run },
+	{ "check", NULL, "test configuration and database; changes nothing",
+	    USE_ALL_SITES, 0, 0, check_columns, cmd_check },
+	{ "install", NULL, "create the program's own tables, record the site",
+	    USE_ALL_SITES | USE_PRINT, 0, 0, install_columns, cmd_install },
+	{ "uninstall", NULL, "drop the program's own tables", USE_YES, 0, 0,
+	    install_columns, cmd_uninstall },
+	{ "version", NULL, "the version", USE_NO_SITE, 0, 0, version_columns,
+	    cmd_version },
+	{ "help", NULL, "print this", USE_NO_SITE, 0, MANY_ARGS,
+	    version_columns, cmd_help },
+};
+const size_t ncommands = NELEMS(commands);
+
+#define TEXT(name, value, field, use, help)                                    \
+	{                                                                      \
+		name, value, offsetof(struct ctl_options, field), help, use    \
+	}
+#define FLAG(name, field, use, help)                                           \
+	{                                                                      \
+		name, NULL, offsetof(struct ctl_options, field), help, use     \
+	}
+
+/* use 0: every command takes it. */
+static const struct cli_option options[] = {
+	TEXT("--root", "DIR", root, 0, "the WordPress in DIR"),
+	TEXT("-c", "FILE", config, 0,
+	    "configuration; without --root: " CTL_CONFIG_DEFAULT),
+	TEXT("--site", "NAME", site, 0, "of the sites in the configuration"),
+	TEXT("--format", "FORMAT", format, 0,
+	    "table, json, csv, ids or count"),
+	TEXT("--fields", "A,B", fields, 0, "only these, in this order"),
+	FLAG("--quiet", quiet, 0, "no progress and no notices"),
+	TEXT("--log-level", "LEVEL", log_level, 0,
+	    "err, warn, info or debug; warn"),
+	FLAG("--version", version, 0, "print the version"),
+	FLAG("--help", help, 0, "print this"),
+	TEXT("--hooks", "A,B", hooks, USE_RUN,
+	    "run: only these hooks, * as wildcard"),
+	TEXT("--group", "A,B", group, USE_RUN | USE_LIST,
+	    "run, action list: only of these groups (list: of one)"),
+	TEXT("--limit", "N", limit, USE_RUN, "run: at most N actions"),
+	TEXT("--batch-size", "N", batch_size, USE_RUN,
+	    "run: so many at a time for one worker"),
+	TEXT("--status", "STATUS", status, USE_FILTER,
+	    "action list, retry: pending, in-progress, complete,\n"
+	    "failed or canceled"),
+	TEXT("--hook", "HOOK", hook, USE_FILTER, "action list, retry: of it"),
+	TEXT("--per-page", "N", per_page, USE_LIST, "action list: 30"),
+	TEXT("--page", "N", page, USE_LIST, "action list: 1"),
+	TEXT("--orderby", "FIELD", orderby, USE_LIST,
+	    "action list: id (newest first) or date (soonest first)"),
+	FLAG("--yes", yes, USE_YES, "do it"),
+	FLAG("--print", print, USE_PRINT,
+	    "install: print the statements, run nothing"),
+	FLAG("--discard-pending", discard_pending, USE_DISCARD,
+	    "site adopt: cancel what was held (with --yes)"),
+	TEXT("--to", "DIR", to, USE_WORKER,
+	    "worker install: instead of wp-content/wp-cron-fcgi"),
+	TEXT("--from", "FILE", from, USE_WORKER,
+	    "worker install: instead of the installed worker.php"),
+};
+
+/* ---- reading ------------------------------------------------------------ */
+
+static enum rc
+check_use(const struct command *cmd, const struct cli_option *row,
+    struct err *err)
+{
+	if (row->use == 0 || (cmd->use & row->use))
+		return RC_OK;
+	return err_set(
+	    err, RC_REJECT, "%s takes no %s", cmd->name, row->name);
+}
+
+/* Commands are one word or two. */
+static const struct command *
+find(const char *const *words, size_t n, size_t *used)
+{
+	char two[64];
+
+	for (size_t i = 0; i < ncommands && n > 0; i++) {
+		*used = 1;
+		if (strcmp(commands[i].name, words[0]) == 0)
+			return &commands[i];
+		if (n < 2)
+			continue;
+		*used = 2;
+		snprintf(two, sizeof two, "%s %s", words[0], words[1]);
+		if (strcmp(commands[i].name, two) == 0)
+			return &commands[i];
+	}
+	return NULL;
+}
+
+static enum rc
+find_command(struct ctl *c, const char *const *words, size_t n, struct err *err)
+{
+	static const char *const version[] = { "version" };
+	static const char *const help[] = { "help" };
+	size_t used = 0;
+
+	if (n == 0 && (c->opts.version || c->opts.help)) {
+		words = c->opts.version ? version : help;
+		n = 1;
+	}
+	if (n == 0)
+		return err_set(err, RC_REJECT,
+		    "which command? `wp-cronctl help` lists them");
+	c->command = find(words, n, &used);
+	if (!c->command)
+		return err_set(err, RC_REJECT,
+		    "there is no command \"%s%s%s\"; `wp-cronctl help` lists "
+		    "them", words[0], n > 1 ? " " : "", n > 1 ? words[1] : "");
+	c->args = words + used;
+	c->nargs = n - used;
+	if (c->opts.help || c->opts.version)
+		return RC_OK;
+	if (c->nargs < c->command->min_args || c->nargs > c->command->max_args)
+		return err_set(err, RC_REJECT, "usage: wp-cronctl %s%s%s",
+		    c->command->name, c->command->args ? " " : "",
+		    c->command->args ? c->command->args : "");
+	return RC_OK;
+}
+
+static enum rc
+check_values(struct ctl *c, struct err *err)
+{
+	enum log_level level = LOG_WARN;
+
+	if (c->opts.quiet)
+		level = LOG_ERR;
+	if (c->opts.log_level &&
+	    !log_level_parse(slice_str(c->opts.log_level), &level))
+		return err_set(err, RC_REJECT,
+		    "--log-level is err, warn, info or debug, not \"%s\"",
+		    c->opts.log_level);
+	log_set_level(level);
+	return output_init(&c->out, stdout, c->command->columns,
+	    c->opts.format, c->opts.fields, err);
+}
+
+enum rc
+commands_parse(struct ctl *c, int argc, const char *const *argv,
+    const char **words, struct err *err)
+{
+	const struct cli_option *taken[NELEMS(options)], *row = NULL;
+	size_t ntaken = 0, n = 0;
+	enum rc rc = RC_OK;
+
+	for (int i = 1; i < argc && rc == RC_OK; i++) {
+		if (argv[i][0] != '-' || argv[i][1] == '\0') {
+			words[n++] = argv[i];
+			continue;
+		}
+		rc = cli_option_take(options, NELEMS(options), argc, argv, &i,
+		    &c->opts, &row, err);
+		if (rc == RC_OK && row->use != 0 && ntaken < NELEMS(taken))
+			taken[ntaken++] = row;
+	}
+	if (rc == RC_OK)
+		rc = find_command(c, words, n, err);
+	for (size_t i = 0; i < ntaken && rc == RC_OK; i++)
+		rc = check_use(c->command, taken[i], err);
+	return rc == RC_OK ? check_values(c, err) : rc;
+}
+
+/* ---- help --------------------------------------------------------------- */
+
+static void
+put_command(struct buf *b, const struct command *cmd)
+{
+	char name[64];
+
+	snprintf(name, sizeof name, "%s%s%s", cmd->name, cmd->args ? " " : "",
+	    cmd->args ? cmd->args : "");
+	cli_help_line(b, name, cmd->help, HELP_COLUMN);
+}
+
+int
+cmd_help(struct ctl *c)
+{
+	struct buf b = BUF_INIT(HELP_MAX);
+
+	buf_put_str(&b,
+	    "usage: wp-cronctl COMMAND [options]\n"
+	    "Looks at a WordPress' scheduled actions and runs them.\n\n"
+	    "Commands:\n");
+	for (size_t i = 0; i < ncommands; i++)
+		put_command(&b, &commands[i]);
+	buf_put_str(&b, "\nOptions:\n");
+	for (size_t i = 0; i < NELEMS(options); i++)
+		cli_option_help(&b, &options[i], HELP_COLUMN);
+	buf_put_str(&b,
+	    "\nExit: 0 done, 1 some actions failed or a finding is an error,\n"
+	    "64 usage, 69 database or PHP away, 70 bug, 75 another run is\n"
+	    "under way, 78 configuration.\n");
+	fputs(buf_str(&b), c->out.to);
+	buf_clear(&b);
+	return EXIT_DONE;
+}
+
+const char *const version_columns[] = { "version", NULL };
+
+int
+cmd_version(struct ctl *c)
+{
+	json_t *row;
+
+	if (c->out.format == OUTPUT_TABLE) {
+		fputs("wp-cronctl " VERSION "\n", c->out.to);
+		return EXIT_DONE;
+	}
+	row = json_object();
+	(void)json_object_set_new(row, "version", json_string(VERSION));
+	return ctl_print_record(c, row, EXIT_DONE);
+}

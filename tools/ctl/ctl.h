@@ -1,0 +1,142 @@
+#ifndef CTL_CTL_H
+#define CTL_CTL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/config.h"
+#include "base/err.h"
+#include "output.h"
+#include "queues/actions.h"
+#include "sql/db.h"
+#include "wordpress/site.h"
+
+/* sysexits(3), as far as they are used. */
+enum ctl_exit {
+	EXIT_DONE = 0,
+	EXIT_SOME_FAILED = 1,
+	EXIT_USAGE = 64,
+	EXIT_UNAVAILABLE = 69,
+	EXIT_BUG = 70,
+	EXIT_AGAIN = 75,
+	EXIT_CONFIG = 78,
+};
+
+/* The command line. Texts are argv's. */
+struct ctl_options {
+	const char *root, *config, *site, *format, *fields, *log_level;
+	bool quiet, help, version, yes;
+	const char *hooks, *hook, *group, *status;
+	const char *limit, *batch_size, *per_page, *page, *orderby;
+	const char *to, *from;
+	bool print, discard_pending;
+};
+
+struct command;
+
+/* One run of the program. */
+struct ctl {
+	struct ctl_options opts;
+	const struct command *command;
+	const char *const *args; /* what is left of argv after the command */
+	size_t nargs;
+	struct output out;
+	struct config *config;
+	struct site **sites;
+	size_t nsites;
+	bool db_library;
+};
+
+/* One row a command. */
+struct command {
+	const char *name; /* "action list" */
+	const char *args; /* for usage; NULL: takes none */
+	const char *help; /* one line */
+	unsigned use;	  /* enum ctl_use: which options, and what is opened */
+	size_t min_args, max_args;
+	const char *const *columns; /* of what it prints; ends in NULL */
+	int (*run)(struct ctl *);
+};
+/* Options that only some commands take, and what a command needs. */
+enum ctl_use {
+	USE_RUN = 1u << 0,
+	USE_FILTER = 1u << 1,  /* --hook, --status */
+	USE_LIST = 1u << 2,
+	USE_YES = 1u << 3,
+	USE_PRINT = 1u << 4,
+	USE_DISCARD = 1u << 5,
+	USE_WORKER = 1u << 6,
+	USE_NO_SITE = 1u << 7, /* opens no configuration */
+	USE_ALL_SITES = 1u << 8, /* works on every site, not on one */
+};
+extern const struct command commands[];
+extern const size_t ncommands;
+
+/* "wp-cronctl: words" on standard error; returns `status`. */
+int ctl_fail(const struct ctl *c, enum ctl_exit status, const char *fmt, ...)
+    PRINTF_LIKE(3, 4);
+/* The same for an error: RC_RETRY is 69, RC_REJECT 78, RC_FATAL 70. */
+int ctl_error(const struct ctl *c, const struct err *err);
+/* A line on standard error; not with --quiet. */
+void ctl_notice(const struct ctl *c, const char *fmt, ...) PRINTF_LIKE(2, 3);
+/* Prints what a command found; `status` unless it cannot be written. */
+int ctl_print_rows(const struct ctl *c, json_t *rows, enum ctl_exit status);
+int ctl_print_record(const struct ctl *c, json_t *row, enum ctl_exit status);
+/* A whole number of an option or argument; false: said so on standard error. */
+MUSTUSE bool ctl_number(const struct ctl *c, const char *what, const char *text,
+    uint64_t least, uint64_t most, uint64_t *out);
+
+/* A site's database, and what is known of its tables. */
+struct place {
+	const struct site *site;
+	struct db *db;
+	struct queue *queue; /* facts, schema: set where they were found */
+	struct sql_scope scope;
+	struct db_schema schema;
+	struct site_facts facts;
+	bool actions; /* Action Scheduler's tables are there */
+	bool own;     /* ours are */
+};
+#define PLACE_BLOG 1
+
+/*
+ * place_open - connect, read facts, probe tables; missing tables are no error
+ * (see `actions` and `own`). RC_RETRY: away; RC_REJECT: refused, not InnoDB,
+ * or our tables are a newer program's. In every case place_close().
+ */
+MUSTUSE enum rc place_open(
+    struct place *p, const struct site *site, struct err *err);
+void place_close(struct place *p);
+/*
+ * Open the one site of the command for work on its actions; 0, or an exit
+ * status after words on standard error.
+ */
+MUSTUSE int place_open_actions(struct place *p, const struct ctl *c);
+/* The microseconds that the database's clock is ahead of ours. */
+MUSTUSE enum rc place_skew(struct place *p, int64_t *skew_us, struct err *err);
+
+int cmd_help(struct ctl *c);
+int cmd_version(struct ctl *c);
+int cmd_status(struct ctl *c);
+int cmd_run(struct ctl *c);
+int cmd_action_list(struct ctl *c);
+int cmd_action_show(struct ctl *c);
+int cmd_action_run(struct ctl *c);
+int cmd_action_retry(struct ctl *c);
+int cmd_action_cancel(struct ctl *c);
+int cmd_check(struct ctl *c);
+int cmd_doctor(struct ctl *c);
+int cmd_install(struct ctl *c);
+int cmd_uninstall(struct ctl *c);
+int cmd_site_show(struct ctl *c);
+int cmd_site_adopt(struct ctl *c);
+int cmd_worker_install(struct ctl *c);
+
+extern const char *const status_columns[], *const run_columns[],
+    *const action_list_columns[], *const action_show_columns[],
+    *const action_run_columns[], *const action_change_columns[],
+    *const check_columns[], *const doctor_columns[], *const install_columns[],
+    *const site_columns[], *const worker_columns[], *const version_columns[];
+
+#endif

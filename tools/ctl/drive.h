@@ -1,0 +1,41 @@
+#ifndef CTL_DRIVE_H
+#define CTL_DRIVE_H
+
+#include "ctl.h"
+#include "engine/engine.h"
+
+/* Called some times a second; false: stop now. */
+typedef bool drive_tick_fn(void *arg);
+
+struct drive_opts {
+	const struct site *site;
+	uint64_t only_id;		   /* this action; 0: what is due */
+	size_t limit;			   /* at most so many; 0: all */
+	const struct config_list *hooks, *groups; /* NULL: any */
+	uint64_t total;			   /* for the bar */
+	drive_tick_fn *tick;		   /* may be NULL */
+	void *arg;
+};
+
+enum drive_end {
+	DRIVE_SETTLED,	   /* what was due is settled, or the limit reached */
+	DRIVE_STOPPED,	   /* by a signal, or tick() */
+	DRIVE_UNAVAILABLE, /* database or PHP did not take the work */
+};
+
+struct drive_result {
+	enum drive_end end;
+	struct engine_counts counts;
+	uint64_t ms;
+	char why[ERR_TEXT_MAX]; /* of DRIVE_UNAVAILABLE */
+};
+
+/*
+ * drive - run the engine in this process until what is due is settled. SIGINT
+ * and SIGTERM end it as they end the daemon: running work finishes, the rest
+ * goes back. RC_FATAL, RC_REJECT: it could not start.
+ */
+MUSTUSE enum rc drive(const struct ctl *c, const struct drive_opts *o,
+    struct drive_result *out, struct err *err);
+
+#endif
