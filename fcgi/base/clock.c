@@ -102,9 +102,9 @@ datetime_render(int64_t unix_time, char out[DATETIME_LEN + 1])
 {
 	const int64_t first = civil_to_days(0, 1, 1) * 86400;
 	const int64_t last = civil_to_days(10000, 1, 1) * 86400 - 1;
-	int64_t t = unix_time < first ? first
-	    : unix_time > last	      ? last
-				      : unix_time;
+	int64_t t = unix_time < first  ? first
+		    : unix_time > last ? last
+				       : unix_time;
 	int64_t days = (t >= 0 ? t : t - 86399) / 86400;
 	int secs = (int)(t - days * 86400);
 	int64_t year;

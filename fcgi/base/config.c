@@ -27,8 +27,8 @@ config_fail(const struct config *c, unsigned line, struct err *err,
 	buf_vprintf(&text, fmt, ap);
 	va_end(ap);
 	if (c->path && line > 0)
-		err_set(err, RC_REJECT, "%s:%u: %s", c->path, line,
-		    buf_str(&text));
+		err_set(
+		    err, RC_REJECT, "%s:%u: %s", c->path, line, buf_str(&text));
 	else if (c->path)
 		err_set(err, RC_REJECT, "%s: %s", c->path, buf_str(&text));
 	else
@@ -47,8 +47,8 @@ fail_key(const struct config *c, enum option_section section,
 	    config_nearest(slice_str(e->key), &rows->name, n, sizeof *rows);
 
 	return config_fail(c, e->line, err, "unknown key \"%s\" in [%s]%s%s%s",
-	    e->key, config_section_name(section),
-	    near ? "; did you mean " : "", near ? near : "", near ? "?" : "");
+	    e->key, config_section_name(section), near ? "; did you mean " : "",
+	    near ? near : "", near ? "?" : "");
 }
 
 static enum rc
@@ -66,13 +66,11 @@ fill_one(struct config *c, enum option_section section,
 	if (i == n)
 		return fail_key(c, section, e, err);
 	if (*set & (1u << i))
-		return config_fail(
-		    c, e->line, err, "%s is set twice", e->key);
-	rc = config_option_set(&rows[i], base, slice_str(e->value),
-	    &c->private->arena, &why);
+		return config_fail(c, e->line, err, "%s is set twice", e->key);
+	rc = config_option_set(
+	    &rows[i], base, slice_str(e->value), &c->private->arena, &why);
 	if (rc != RC_OK)
-		return config_fail(
-		    c, e->line, err, "%s %s", e->key, why.text);
+		return config_fail(c, e->line, err, "%s %s", e->key, why.text);
 	*set |= 1u << i;
 	return RC_OK;
 }
@@ -91,8 +89,8 @@ config_fill(struct config *c, enum option_section section,
 }
 
 enum rc
-config_check_site(const struct config *c, const char *name, unsigned line,
-    struct err *err)
+config_check_site(
+    const struct config *c, const char *name, unsigned line, struct err *err)
 {
 	const char *near;
 
@@ -100,9 +98,8 @@ config_check_site(const struct config *c, const char *name, unsigned line,
 		if (strcmp(c->sites[i].name, name) == 0)
 			return RC_OK;
 	near = c->nsites == 0 ? NULL
-			      : config_nearest(slice_str(name),
-				    &c->sites->name, c->nsites,
-				    sizeof *c->sites);
+			      : config_nearest(slice_str(name), &c->sites->name,
+				    c->nsites, sizeof *c->sites);
 	return config_fail(c, line, err, "there is no site \"%s\"%s%s%s", name,
 	    near ? "; did you mean " : "", near ? near : "", near ? "?" : "");
 }
@@ -122,8 +119,8 @@ check_kinds(const struct config *c, const struct config_ini_section *sections,
 			i++;
 		if (i < NELEMS(kinds))
 			continue;
-		near = config_nearest(slice_str(s->kind), kinds, NELEMS(kinds),
-		    sizeof *kinds);
+		near = config_nearest(
+		    slice_str(s->kind), kinds, NELEMS(kinds), sizeof *kinds);
 		return config_fail(c, s->line, err,
 		    "unknown section [%s]%s%s%s", s->kind,
 		    near ? "; did you mean [" : "", near ? near : "",
@@ -216,8 +213,7 @@ add_site(struct config *c, const struct config_ini_section *s, struct err *err)
 			return config_fail(
 			    c, s->line, err, "a second [site %s]", s->name);
 	site->name = s->name;
-	rc = config_options_preset(
-	    OPTION_SITE, site, &c->private->arena, err);
+	rc = config_options_preset(OPTION_SITE, site, &c->private->arena, err);
 	if (rc == RC_OK)
 		rc = config_fill(c, OPTION_SITE, s, site, &set, err);
 	if (rc == RC_OK)
@@ -262,7 +258,7 @@ same_directory(const char *a, const char *b)
 	if (strcmp(a, b) == 0)
 		return true;
 	return stat(a, &sa) == 0 && stat(b, &sb) == 0 &&
-	    sa.st_dev == sb.st_dev && sa.st_ino == sb.st_ino;
+	       sa.st_dev == sb.st_dev && sa.st_ino == sb.st_ino;
 }
 
 /* --root picks one site: the one with that root, or the only one without. */
@@ -333,7 +329,7 @@ config_parse(struct slice text, const char *name, const char *root,
 	enum rc rc = RC_OK;
 
 	c->private = xcalloc(1, sizeof *c->private);
-	c->private->arena = (struct arena) ARENA_INIT(ARENA_MAX_LEN);
+	c->private->arena = (struct arena)ARENA_INIT(ARENA_MAX_LEN);
 	atomic_init(&c->private->refs, 1);
 	if (name) {
 		c->path = arena_strdup(&c->private->arena, slice_str(name));
@@ -358,8 +354,8 @@ read_file(const char *path, struct buf *out, struct err *err)
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
 
 	if (fd < 0)
-		return err_set_code(err, RC_REJECT, errno, "%s: %s", path,
-		    strerror(errno));
+		return err_set_code(
+		    err, RC_REJECT, errno, "%s: %s", path, strerror(errno));
 	while (n != 0) {
 		char chunk[8192];
 
@@ -367,22 +363,22 @@ read_file(const char *path, struct buf *out, struct err *err)
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0) {
-			rc = err_set_code(err, RC_REJECT, errno, "%s: %s",
-			    path, strerror(errno));
+			rc = err_set_code(err, RC_REJECT, errno, "%s: %s", path,
+			    strerror(errno));
 			break;
 		}
 		buf_put(out, chunk, (size_t)n);
 	}
 	if (rc == RC_OK && out->failed)
-		rc = err_set(err, RC_REJECT, "%s: over %d bytes", path,
-		    FILE_MAX_LEN);
+		rc = err_set(
+		    err, RC_REJECT, "%s: over %d bytes", path, FILE_MAX_LEN);
 	close(fd);
 	return rc;
 }
 
 enum rc
-config_load(const char *path, const char *root, struct config **out,
-    struct err *err)
+config_load(
+    const char *path, const char *root, struct config **out, struct err *err)
 {
 	struct buf text = BUF_INIT(FILE_MAX_LEN);
 	enum rc rc = RC_OK;

@@ -25,41 +25,44 @@ struct config_list {
 
 /* [daemon] */
 struct config_daemon {
-	const char *listen;	    /* "unix:PATH", "HOST:PORT", NULL: fd 0 */
-	uint32_t server_threads;    /* threads that answer requests */
-	uint32_t workers;	    /* worker threads, PHP and native together */
-	uint32_t php_children;	    /* at most so many of them in PHP */
-	uint32_t native_batch;	    /* jobs one native worker holds at most */
-	uint32_t php_batch;	    /* jobs one PHP request gets at most */
+	const char *listen;      /* "unix:PATH", "HOST:PORT", NULL: fd 0 */
+	uint32_t server_threads; /* threads that answer requests */
+	uint32_t workers;        /* worker threads, PHP and native together */
+	uint32_t php_children;   /* at most so many of them in PHP */
+	uint32_t native_batch;   /* jobs one native worker holds at most */
+	uint32_t php_batch;      /* jobs one PHP request gets at most */
 	uint32_t shutdown_grace_ms; /* finish running work within this */
 	uint32_t look_interval_ms;  /* a site's database is asked this often */
-	uint32_t heartbeat_ms;	    /* node row is renewed this often */
+	uint32_t heartbeat_ms;      /* node row is renewed this often */
 	uint32_t node_expiry_ms;    /* a silent node is dead after this */
-	uint32_t max_waiters;	    /* parked ?wait requests */
-	uint32_t request_timeout_ms;/* a client that is silent for so long is cut */
-	uint32_t host_concurrency;  /* webhook requests at once to one host */
-	uint32_t db_connections;    /* a database, at most */
+	uint32_t max_waiters;       /* parked ?wait requests */
+	uint32_t
+	    request_timeout_ms; /* a client that is silent for so long is cut */
+	uint32_t host_concurrency; /* webhook requests at once to one host */
+	uint32_t db_connections;   /* a database, at most */
 	enum log_level log_level;
 };
 
 /* [site NAME]; without a file there is one, named "default", from --root. */
 struct config_site {
 	const char *name;
-	const char *root;	    /* directory of wp-load.php */
-	const char *cron_token;	    /* bearer token of ?wait; NULL: off */
-	const char *config_file;    /* PHP file with the defines, read before
-				       wp-config.php; NULL: none */
-	const char *php_fpm;	    /* "unix:PATH" or "HOST:PORT"; NULL: no PHP */
-	const char *worker_script;  /* as PHP sees it; NULL: the installed one */
-	/* Overrides of what wp-config.php does not say literally; NULL: from there. */
+	const char *root;        /* directory of wp-load.php */
+	const char *cron_token;  /* bearer token of ?wait; NULL: off */
+	const char *config_file; /* PHP file with the defines, read before
+				    wp-config.php; NULL: none */
+	const char *php_fpm;     /* "unix:PATH" or "HOST:PORT"; NULL: no PHP */
+	const char *worker_script; /* as PHP sees it; NULL: the installed one */
+	/* Overrides of what wp-config.php does not say literally; NULL: from
+	 * there. */
 	const char *db_name, *db_user, *db_password, *db_host, *db_charset;
 	const char *table_prefix;
-	const char *home;	    /* URL; NULL: the option */
-	struct config_list hooks, except;	   /* patterns of hooks to run / to leave */
-	struct config_list groups, except_groups;  /* group slugs, likewise */
-	bool cleanup;		    /* time-outs of foreign rows and retention */
-	bool php_cron;		    /* core's cron loop in the PHP worker */
-	bool series_after_crash;    /* false: "php", a crashed series ends */
+	const char *home; /* URL; NULL: the option */
+	struct config_list hooks,
+	    except; /* patterns of hooks to run / to leave */
+	struct config_list groups, except_groups; /* group slugs, likewise */
+	bool cleanup;            /* time-outs of foreign rows and retention */
+	bool php_cron;           /* core's cron loop in the PHP worker */
+	bool series_after_crash; /* false: "php", a crashed series ends */
 };
 
 struct config {
@@ -78,8 +81,8 @@ struct config {
  * (NULL: sites come from the file). RC_REJECT: file, line and what to do.
  * The snapshot starts with one reference.
  */
-MUSTUSE enum rc config_load(const char *path, const char *root,
-    struct config **out, struct err *err);
+MUSTUSE enum rc config_load(
+    const char *path, const char *root, struct config **out, struct err *err);
 /* As config_load(), from text; `name` stands for the file in messages. */
 MUSTUSE enum rc config_parse(struct slice text, const char *name,
     const char *root, struct config **out, struct err *err);

@@ -46,7 +46,7 @@ open_section(struct reader *r, struct slice line)
 		return;
 	}
 	while (kind_len < head.n && head.p[kind_len] != ' ' &&
-	    head.p[kind_len] != '\t')
+	       head.p[kind_len] != '\t')
 		kind_len++;
 	s = arena_alloc(r->arena, sizeof *s);
 	if (s) {
@@ -148,8 +148,7 @@ keep_value(struct reader *r, const char *value)
 }
 
 static int
-on_entry(
-    void *arg, const char *section, const char *key, const char *value)
+on_entry(void *arg, const char *section, const char *key, const char *value)
 {
 	struct reader *r = arg;
 	struct config_ini_entry *e;

@@ -7,7 +7,7 @@
 #define DAY (24 * HOUR)
 
 /* Field after field as struct option has them, the section by the macro. */
-#define ROW(sec, strct, key, kind, memb, lo, hi, def, ex, reload, text)       \
+#define ROW(sec, strct, key, kind, memb, lo, hi, def, ex, reload, text)        \
 	{                                                                      \
 		.section = (sec), .name = (key), .type = (kind),               \
 		.offset = offsetof(strct, memb), .min = (lo), .max = (hi),     \
@@ -44,13 +44,15 @@ static const struct option daemon_options[] = {
 	    NULL, true, "a site's database is asked for due work this often"),
 	D("heartbeat", OPTION_DURATION, heartbeat_ms, 50, HOUR, "10s", NULL,
 	    false,
-	    "a node says that it lives this often; half of node_expiry at most"),
+	    "a node says that it lives this often; half of node_expiry at "
+	    "most"),
 	D("node_expiry", OPTION_DURATION, node_expiry_ms, SECOND, DAY, "30s",
 	    NULL, false, "a node that was silent for so long is dead"),
 	D("max_waiters", OPTION_COUNT, max_waiters, 0, 10000, "64", NULL, true,
 	    "requests with ?wait= that may be parked at once"),
 	D("request_timeout", OPTION_DURATION, request_timeout_ms, 100, HOUR,
-	    "10s", NULL, true, "a client that is silent for so long is cut off"),
+	    "10s", NULL, true,
+	    "a client that is silent for so long is cut off"),
 	D("host_concurrency", OPTION_COUNT, host_concurrency, 1, 1000, "32",
 	    NULL, true, "webhook requests to one host at once"),
 	D("db_connections", OPTION_COUNT, db_connections, 2, 256, "6", NULL,
@@ -64,16 +66,19 @@ static const struct option site_options[] = {
 	    "directory of wp-load.php"),
 	S("config_file", OPTION_PATH, config_file, NULL,
 	    "/etc/wordpress/config-example.org.php",
-	    "PHP file with the defines, where wp-config.php picks it at run time"),
+	    "PHP file with the defines, where wp-config.php picks it at run "
+	    "time"),
 	S("cron_token", OPTION_TEXT, cron_token, NULL, "a-long-random-word",
 	    "bearer token of wp-cron.php?wait=N; unset: waiting is off"),
-	S("php_fpm", OPTION_ADDRESS, php_fpm, NULL, "unix:/run/php/php-fpm.sock",
+	S("php_fpm", OPTION_ADDRESS, php_fpm, NULL,
+	    "unix:/run/php/php-fpm.sock",
 	    "unix:PATH or HOST:PORT of the site's PHP; unset: no PHP"),
 	S("worker_script", OPTION_PATH, worker_script, NULL,
 	    "/var/www/html/wp-content/wp-cron-fcgi-worker.php",
 	    "worker.php as PHP sees it; unset: the installed one"),
 	S("db_name", OPTION_TEXT, db_name, NULL, "wordpress",
-	    "instead of DB_NAME; set what wp-config.php does not say literally"),
+	    "instead of DB_NAME; set what wp-config.php does not say "
+	    "literally"),
 	S("db_user", OPTION_TEXT, db_user, NULL, "wordpress",
 	    "instead of DB_USER"),
 	S("db_password", OPTION_TEXT, db_password, NULL, "\"a ; b\"",
@@ -129,7 +134,7 @@ static const struct option policy_options[] = {
 };
 
 _Static_assert(offsetof(struct policy, backoff_max_ms) ==
-	offsetof(struct policy, backoff_min_ms) + sizeof(uint32_t),
+		   offsetof(struct policy, backoff_min_ms) + sizeof(uint32_t),
     "OPTION_BACKOFF writes both");
 _Static_assert(NELEMS(policy_options) <= 32, "policy_section.set is 32 bits");
 
@@ -157,8 +162,8 @@ config_section_name(enum option_section section)
 }
 
 enum rc
-config_options_preset(enum option_section section, void *base, struct arena *a,
-    struct err *err)
+config_options_preset(
+    enum option_section section, void *base, struct arena *a, struct err *err)
 {
 	enum rc rc = RC_OK;
 
@@ -188,7 +193,8 @@ void
 config_example(struct buf *out)
 {
 	buf_put_str(out,
-	    "; wp-cron-fcgi.conf - every option, with its default or a sample.\n"
+	    "; wp-cron-fcgi.conf - every option, with its default or a "
+	    "sample.\n"
 	    "; A ; after a blank begins a comment; a value in \"...\" may have"
 	    " one inside.\n"
 	    "; Durations: 500ms, 30s, 1m, 2h, 1d. `systemctl reload` reads this"

@@ -23,26 +23,26 @@ enum option_section {
 #define OPTION_NSECTIONS 3
 
 enum option_type {
-	OPTION_TEXT,	 /* const char * */
-	OPTION_PATH,	 /* const char *, absolute, no slash at the end */
-	OPTION_URL,	 /* const char *, http(s), no slash at the end */
-	OPTION_ADDRESS,	 /* const char *, "unix:PATH" or "HOST:PORT" */
-	OPTION_PREFIX,	 /* const char *, [A-Za-z0-9_]+ */
-	OPTION_COUNT,	 /* uint32_t */
+	OPTION_TEXT,     /* const char * */
+	OPTION_PATH,     /* const char *, absolute, no slash at the end */
+	OPTION_URL,      /* const char *, http(s), no slash at the end */
+	OPTION_ADDRESS,  /* const char *, "unix:PATH" or "HOST:PORT" */
+	OPTION_PREFIX,   /* const char *, [A-Za-z0-9_]+ */
+	OPTION_COUNT,    /* uint32_t */
 	OPTION_DURATION, /* uint32_t, milliseconds */
-	OPTION_BOOL,	 /* bool, yes or no */
-	OPTION_SERIES,	 /* bool, insert or php */
-	OPTION_LIST,	 /* struct config_list */
-	OPTION_LEVEL,	 /* enum log_level */
-	OPTION_RATE,	 /* struct rate */
-	OPTION_BACKOFF,	 /* two uint32_t in a row, milliseconds, MIN..MAX */
+	OPTION_BOOL,     /* bool, yes or no */
+	OPTION_SERIES,   /* bool, insert or php */
+	OPTION_LIST,     /* struct config_list */
+	OPTION_LEVEL,    /* enum log_level */
+	OPTION_RATE,     /* struct rate */
+	OPTION_BACKOFF,  /* two uint32_t in a row, milliseconds, MIN..MAX */
 };
 
 struct option {
 	enum option_section section;
 	const char *name;
 	enum option_type type;
-	size_t offset;	    /* of the field in the section's struct */
+	size_t offset;      /* of the field in the section's struct */
 	int64_t min, max;   /* COUNT: number; DURATION, BACKOFF: ms */
 	const char *preset; /* default as in the file; NULL: unset */
 	const char *sample; /* for the example file where there is no default */
@@ -55,7 +55,7 @@ struct policy_section {
 	const char *hook; /* pattern */
 	const char *site; /* NULL: every site */
 	unsigned line;
-	uint32_t set;	  /* bit i: the section's i-th option is set */
+	uint32_t set; /* bit i: the section's i-th option is set */
 	struct policy values;
 };
 
@@ -72,13 +72,11 @@ const char *config_section_name(enum option_section section);
 MUSTUSE enum rc config_option_set(const struct option *o, void *base,
     struct slice text, struct arena *a, struct err *err);
 /* Set every option of a section that has a default. */
-MUSTUSE enum rc config_options_preset(enum option_section section, void *base,
-    struct arena *a, struct err *err);
+MUSTUSE enum rc config_options_preset(
+    enum option_section section, void *base, struct arena *a, struct err *err);
 /* Copy the option's field from one struct of its section to another. */
-void config_option_copy(
-    const struct option *o, void *to, const void *from);
-bool config_option_equal(
-    const struct option *o, const void *a, const void *b);
+void config_option_copy(const struct option *o, void *to, const void *from);
+bool config_option_equal(const struct option *o, const void *a, const void *b);
 
 /* The example file. */
 void config_example(struct buf *out);

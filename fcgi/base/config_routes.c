@@ -36,8 +36,8 @@ static const struct policy default_policies[EXECUTOR_NKINDS] = {
 };
 
 static enum rc
-check_hook(const struct config *c, const char *hook, unsigned line,
-    struct err *err)
+check_hook(
+    const struct config *c, const char *hook, unsigned line, struct err *err)
 {
 	size_t n = strlen(hook);
 
@@ -77,8 +77,8 @@ read_webhook_target(struct config *c, struct route *r,
 	enum rc rc;
 
 	r->kind = EXECUTOR_WEBHOOK;
-	rc = config_option_set(&url, &r->target, target, &c->private->arena,
-	    err);
+	rc = config_option_set(
+	    &url, &r->target, target, &c->private->arena, err);
 	if (rc != RC_OK)
 		return config_fail(c, e->line, err, "webhook \"%.*s\" %s",
 		    SLICE_FMT(target), err ? err->text : "");
@@ -87,8 +87,8 @@ read_webhook_target(struct config *c, struct route *r,
 
 /* hook = php | webhook URL | queue:NAME */
 static enum rc
-read_route(struct config *c, struct route *r,
-    const struct config_ini_entry *e, struct err *err)
+read_route(struct config *c, struct route *r, const struct config_ini_entry *e,
+    struct err *err)
 {
 	struct slice value = slice_str(e->value);
 	size_t word = 0;
@@ -103,7 +103,7 @@ read_route(struct config *c, struct route *r,
 		return read_queue_target(
 		    c, r, e, slice_trim(slice_from(value, 6)), err);
 	while (word < value.n && value.p[word] != ' ' &&
-	    value.p[word] != '\t' && value.p[word] != ':')
+	       value.p[word] != '\t' && value.p[word] != ':')
 		word++;
 	if (slice_eq_str(slice_mem(value.p, word), "webhook"))
 		return read_webhook_target(
@@ -112,7 +112,8 @@ read_route(struct config *c, struct route *r,
 	    NELEMS(executor_words), sizeof *executor_words);
 	if (near)
 		return config_fail(c, e->line, err,
-		    "unknown executor \"%s\"; did you mean %s?", e->value, near);
+		    "unknown executor \"%s\"; did you mean %s?", e->value,
+		    near);
 	return config_fail(c, e->line, err,
 	    "unknown executor \"%s\"; there are php, webhook URL and "
 	    "queue:NAME",
@@ -126,8 +127,8 @@ same_site(const char *a, const char *b)
 }
 
 static enum rc
-add_route(struct config *c, const struct config_ini_entry *e,
-    const char *site, struct err *err)
+add_route(struct config *c, const struct config_ini_entry *e, const char *site,
+    struct err *err)
 {
 	struct route *r = &c->routes[c->nroutes];
 	enum rc rc = check_hook(c, e->key, e->line, err);
@@ -137,8 +138,8 @@ add_route(struct config *c, const struct config_ini_entry *e,
 	for (size_t i = 0; i < c->nroutes; i++)
 		if (strcmp(c->routes[i].pattern, e->key) == 0 &&
 		    same_site(c->routes[i].site, site))
-			return config_fail(c, e->line, err,
-			    "a second route for %s", e->key);
+			return config_fail(
+			    c, e->line, err, "a second route for %s", e->key);
 	rc = read_route(c, r, e, err);
 	if (rc != RC_OK)
 		return rc;
@@ -148,8 +149,8 @@ add_route(struct config *c, const struct config_ini_entry *e,
 }
 
 static enum rc
-add_route_section(struct config *c, const struct config_ini_section *s,
-    struct err *err)
+add_route_section(
+    struct config *c, const struct config_ini_section *s, struct err *err)
 {
 	const struct config_ini_entry *limit = NULL, *e;
 	enum rc rc = RC_OK;
@@ -175,8 +176,8 @@ add_route_section(struct config *c, const struct config_ini_section *s,
 }
 
 enum rc
-config_routes_build(struct config *c,
-    const struct config_ini_section *sections, struct err *err)
+config_routes_build(struct config *c, const struct config_ini_section *sections,
+    struct err *err)
 {
 	const struct config_ini_section *s;
 	size_t n = NELEMS(builtin_routes);
@@ -200,11 +201,10 @@ config_routes_build(struct config *c,
 }
 
 static enum rc
-add_policy(struct config *c, const struct config_ini_section *s,
-    struct err *err)
+add_policy(
+    struct config *c, const struct config_ini_section *s, struct err *err)
 {
-	struct policy_section *p =
-	    &c->private->policies[c->private->npolicies];
+	struct policy_section *p = &c->private->policies[c->private->npolicies];
 	enum rc rc = check_hook(c, s->name, s->line, err);
 
 	if (rc != RC_OK)
@@ -232,17 +232,15 @@ add_policy(struct config *c, const struct config_ini_section *s,
 	return RC_OK;
 }
 
-static void
-merge(struct policy (*out)[2], const struct policy_section *p,
+static void merge(struct policy (*out)[2], const struct policy_section *p,
     enum executor_kind kind)
 {
 	size_t n;
 	const struct option *rows = config_options(OPTION_POLICY, &n);
 
 	for (int series = 0; series < 2; series++) {
-		struct policy_section all = {
-			.values = default_policies[kind]
-		};
+		struct policy_section all = { .values =
+						  default_policies[kind] };
 
 		all.values.series_after_crash = series;
 		for (size_t i = 0; p && i < n; i++)
@@ -312,8 +310,8 @@ config_policy(const struct config *c, const char *site, struct slice hook,
 		if (site && strcmp(c->sites[i].name, site) == 0)
 			series = c->sites[i].series_after_crash;
 	while (at < own->npolicies &&
-	    !(for_site(own->policies[at].site, site) &&
-		slice_glob(hook, slice_str(own->policies[at].hook))))
+	       !(for_site(own->policies[at].site, site) &&
+		   slice_glob(hook, slice_str(own->policies[at].hook))))
 		at++;
 	return &own->merged[at][route->kind][series];
 }

@@ -70,8 +70,8 @@ in_range(const struct option *o, int64_t v, struct err *err)
 }
 
 static enum rc
-read_count(const struct option *o, uint32_t *out, struct slice s,
-    struct err *err)
+read_count(
+    const struct option *o, uint32_t *out, struct slice s, struct err *err)
 {
 	int64_t v;
 	enum rc rc;
@@ -85,8 +85,8 @@ read_count(const struct option *o, uint32_t *out, struct slice s,
 }
 
 static enum rc
-read_duration(const struct option *o, uint32_t *out, struct slice s,
-    struct err *err)
+read_duration(
+    const struct option *o, uint32_t *out, struct slice s, struct err *err)
 {
 	int64_t v;
 	enum rc rc;
@@ -102,8 +102,8 @@ read_duration(const struct option *o, uint32_t *out, struct slice s,
 }
 
 static enum rc
-read_backoff(const struct option *o, uint32_t *out, struct slice s,
-    struct err *err)
+read_backoff(
+    const struct option *o, uint32_t *out, struct slice s, struct err *err)
 {
 	size_t dots = slice_find(s, '.');
 	struct slice from = slice_trim(slice_mem(s.p, dots));
@@ -150,8 +150,8 @@ read_rate(struct rate *out, struct slice s, struct err *err)
 }
 
 static enum rc
-read_choice(bool *out, struct slice s, const char *yes, const char *no,
-    struct err *err)
+read_choice(
+    bool *out, struct slice s, const char *yes, const char *no, struct err *err)
 {
 	if (!slice_eq_str(s, yes) && !slice_eq_str(s, no))
 		return err_set(err, RC_REJECT, "must be %s or %s", yes, no);
@@ -195,9 +195,9 @@ read_path(const char **out, struct slice s, struct arena *a, struct err *err)
 static bool
 is_url(struct slice s)
 {
-	size_t scheme = slice_starts(s, SLICE_LIT("https://")) ? 8
-	    : slice_starts(s, SLICE_LIT("http://"))	       ? 7
-							       : 0;
+	size_t scheme = slice_starts(s, SLICE_LIT("https://"))  ? 8
+			: slice_starts(s, SLICE_LIT("http://")) ? 7
+								: 0;
 
 	if (scheme == 0 || s.n <= scheme || s.p[scheme] == '/')
 		return false;
@@ -217,8 +217,7 @@ read_url(const char **out, struct slice s, struct arena *a, struct err *err)
 }
 
 static enum rc
-read_address(
-    const char **out, struct slice s, struct arena *a, struct err *err)
+read_address(const char **out, struct slice s, struct arena *a, struct err *err)
 {
 	struct slice path = slice_from(s, 5);
 	size_t colon = s.n;
@@ -235,8 +234,8 @@ read_address(
 	}
 	while (colon > 0 && s.p[colon - 1] != ':')
 		colon--;
-	if (colon < 2 || !slice_u64(slice_from(s, colon), &port) ||
-	    port == 0 || port > UINT16_MAX)
+	if (colon < 2 || !slice_u64(slice_from(s, colon), &port) || port == 0 ||
+	    port > UINT16_MAX)
 		return err_set(
 		    err, RC_REJECT, "must be unix:PATH or HOST:PORT");
 	return keep_text(out, s, a, err);
@@ -261,8 +260,8 @@ read_prefix(const char **out, struct slice s, struct arena *a, struct err *err)
 }
 
 static enum rc
-read_list(struct config_list *out, struct slice s, struct arena *a,
-    struct err *err)
+read_list(
+    struct config_list *out, struct slice s, struct arena *a, struct err *err)
 {
 	size_t n = 1;
 	enum rc rc;

@@ -15,8 +15,8 @@ err_text(struct err *err, const char *fmt, va_list ap)
 	int n = vsnprintf(err->text, sizeof err->text, fmt, ap);
 
 	if (n >= (int)sizeof err->text)
-		err->text[slice_utf8_cut(slice_str(err->text),
-		    sizeof err->text - 1)] = '\0';
+		err->text[slice_utf8_cut(
+		    slice_str(err->text), sizeof err->text - 1)] = '\0';
 }
 
 enum rc
@@ -65,8 +65,8 @@ err_wrap(struct err *err, const char *fmt, ...)
 	n = strlen(err->text);
 	snprintf(err->text + n, sizeof err->text - n, ": %.*s",
 	    (int)(sizeof err->text - 1), old);
-	err->text[slice_utf8_cut(slice_str(err->text),
-	    sizeof err->text - 1)] = '\0';
+	err->text[slice_utf8_cut(slice_str(err->text), sizeof err->text - 1)] =
+	    '\0';
 	return err->rc;
 }
 

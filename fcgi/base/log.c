@@ -60,8 +60,8 @@ static bool
 is_c1(struct slice s, size_t i)
 {
 	return (unsigned char)s.p[i] == 0xC2 && i + 1 < s.n &&
-	    (unsigned char)s.p[i + 1] >= 0x80 &&
-	    (unsigned char)s.p[i + 1] <= 0x9F;
+	       (unsigned char)s.p[i + 1] >= 0x80 &&
+	       (unsigned char)s.p[i + 1] <= 0x9F;
 }
 
 static bool

@@ -8,9 +8,9 @@
 
 /* Where a hook's work is done. */
 enum executor_kind {
-	EXECUTOR_PHP,	  /* the site's PHP, through php-fpm */
+	EXECUTOR_PHP,     /* the site's PHP, through php-fpm */
 	EXECUTOR_WEBHOOK, /* an HTTP POST */
-	EXECUTOR_QUEUE,	  /* "run that queue": a kick, done at once */
+	EXECUTOR_QUEUE,   /* "run that queue": a kick, done at once */
 };
 #define EXECUTOR_NKINDS 3
 
@@ -33,18 +33,19 @@ struct rate {
 
 /* What may be done with a hook's jobs. */
 struct policy {
-	uint32_t timeout_ms;	 /* one run of one job */
-	uint32_t retries;	 /* fresh tries after a failure */
+	uint32_t timeout_ms;     /* one run of one job */
+	uint32_t retries;        /* fresh tries after a failure */
 	uint32_t backoff_min_ms; /* before the first retry; doubles (x4) */
 	uint32_t backoff_max_ms; /* never longer */
 	struct rate rate;
-	uint32_t concurrency; /* running at once over all nodes; 0: any */
-	bool idempotent;      /* may run again when its owner died */
-	bool paused;	      /* nobody may run it */
-	bool outbound;	      /* held on a copy of the site */
+	uint32_t concurrency;    /* running at once over all nodes; 0: any */
+	bool idempotent;         /* may run again when its owner died */
+	bool paused;             /* nobody may run it */
+	bool outbound;           /* held on a copy of the site */
 	bool series_after_crash; /* insert the next instance of a series whose
 				    running instance lost its owner */
-	const char *secret;   /* webhook: signing secret ("whsec_..."), NULL: none */
+	const char
+	    *secret; /* webhook: signing secret ("whsec_..."), NULL: none */
 };
 
 /* One line of [route]. Lives in a config snapshot. */
@@ -52,7 +53,7 @@ struct route {
 	const char *pattern; /* hook, `*` matches any run */
 	const char *site;    /* NULL: every site */
 	enum executor_kind kind;
-	const char *target;  /* webhook: URL; queue: its name; php: NULL */
+	const char *target; /* webhook: URL; queue: its name; php: NULL */
 };
 
 #endif

@@ -7,7 +7,7 @@ static bool
 is_v6_byte(char c)
 {
 	return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') ||
-	    (c >= 'A' && c <= 'F') || c == ':';
+	       (c >= 'A' && c <= 'F') || c == ':';
 }
 
 static bool
@@ -55,10 +55,10 @@ db_host_parse(struct slice text, struct db_host *out, struct err *err)
 	struct slice host = slice_mem(text.p, at), rest;
 	bool good = true;
 
-	*out = (struct db_host) { .port = 0 };
+	*out = (struct db_host){ .port = 0 };
 	if (at < text.n)
-		good = keep(out->socket, sizeof out->socket,
-		    slice_from(text, at + 1));
+		good = keep(
+		    out->socket, sizeof out->socket, slice_from(text, at + 1));
 	for (size_t i = 0; i < host.n; i++)
 		colons += host.p[i] == ':';
 	if (colons > 1) {
@@ -76,7 +76,7 @@ db_host_parse(struct slice text, struct db_host *out, struct err *err)
 		rest = slice_from(host, n);
 		if (slice_starts(rest, SLICE_LIT(":")))
 			good = good &&
-			    leading_port(slice_from(rest, 1), &out->port);
+			       leading_port(slice_from(rest, 1), &out->port);
 	}
 	/* PHP's empty(): a host "0" is none. */
 	if (n == 1 && host.p[0] == '0')

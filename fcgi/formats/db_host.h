@@ -11,9 +11,9 @@
  * host:/socket, :/socket, [v6], [v6]:port, a bare v6, each also with :/socket.
  */
 struct db_host {
-	char host[256];	  /* "" where there is none; v6 without brackets */
+	char host[256];   /* "" where there is none; v6 without brackets */
 	char socket[108]; /* "" where there is none */
-	uint16_t port;	  /* 0: the default */
+	uint16_t port;    /* 0: the default */
 };
 
 /* RC_REJECT: WordPress could not read it either, or a part is too long. */

@@ -33,9 +33,9 @@ struct tz_footer {
 
 struct timezone {
 	size_t ntimes;
-	int64_t *times;	 /* ascending */
+	int64_t *times;   /* ascending */
 	int32_t *offsets; /* from times[i] on */
-	int32_t first;	 /* before times[0] */
+	int32_t first;    /* before times[0] */
 	struct tz_footer footer;
 };
 
@@ -50,7 +50,7 @@ get_u32(const char *p)
 	const unsigned char *u = (const unsigned char *)p;
 
 	return (uint32_t)u[0] << 24 | (uint32_t)u[1] << 16 |
-	    (uint32_t)u[2] << 8 | u[3];
+	       (uint32_t)u[2] << 8 | u[3];
 }
 
 static int64_t
@@ -78,15 +78,15 @@ read_header(struct slice s, struct tz_header *h)
 	h->chars = get_u32(s.p + 40);
 	/* Each counts at least a byte, so none can be over the file. */
 	return h->isut <= s.n && h->isstd <= s.n && h->leap <= s.n &&
-	    h->time <= s.n && h->type >= 1 && h->type <= s.n &&
-	    h->chars <= s.n;
+	       h->time <= s.n && h->type >= 1 && h->type <= s.n &&
+	       h->chars <= s.n;
 }
 
 static size_t
 block_len(const struct tz_header *h, size_t time_len)
 {
 	return h->time * (time_len + 1) + h->type * 6 + h->chars +
-	    h->leap * (time_len + 4) + h->isstd + h->isut;
+	       h->leap * (time_len + 4) + h->isstd + h->isut;
 }
 
 /* ---- the footer ------------------------------------------------------- */
@@ -164,8 +164,9 @@ take_rule(struct slice *s, struct tz_rule *r)
 	if (take(s, 'M')) {
 		r->kind = RULE_MONTH;
 		good = take_number(s, 12, &r->month) && r->month >= 1 &&
-		    take(s, '.') && take_number(s, 5, &r->week) &&
-		    r->week >= 1 && take(s, '.') && take_number(s, 6, &r->day);
+		       take(s, '.') && take_number(s, 5, &r->week) &&
+		       r->week >= 1 && take(s, '.') &&
+		       take_number(s, 6, &r->day);
 	} else if (take(s, 'J')) {
 		r->kind = RULE_JULIAN;
 		good = take_number(s, 365, &r->day) && r->day >= 1;
@@ -185,7 +186,7 @@ read_footer(struct slice s, struct tz_footer *f)
 {
 	int32_t west;
 
-	*f = (struct tz_footer) { .present = s.n > 0 };
+	*f = (struct tz_footer){ .present = s.n > 0 };
 	if (s.n == 0)
 		return true;
 	if (!take_name(&s) || !take_time(&s, 24, &west))
@@ -221,7 +222,7 @@ rule_day(const struct tz_rule *r, int64_t year)
 	switch (r->kind) {
 	case RULE_JULIAN:
 		return civil_to_days(year, 1, 1) + r->day - 1 +
-		    (is_leap(year) && r->day >= 60);
+		       (is_leap(year) && r->day >= 60);
 	case RULE_DAY:
 		return civil_to_days(year, 1, 1) + r->day;
 	case RULE_MONTH:
@@ -252,8 +253,8 @@ footer_offset(const struct tz_footer *f, int64_t t)
 	if (!f->dst)
 		return f->std_offset;
 	civil_from_days(floor_day(t + f->std_offset), &year, &month, &day);
-	start = rule_day(&f->start, year) * 86400 + f->start.time -
-	    f->std_offset;
+	start =
+	    rule_day(&f->start, year) * 86400 + f->start.time - f->std_offset;
 	end = rule_day(&f->end, year) * 86400 + f->end.time - f->dst_offset;
 	if (start < end)
 		dst = t >= start && t < end;
@@ -314,7 +315,7 @@ read_v2(struct slice s, struct timezone *tz)
 		return false;
 	end = slice_find(footer, '\n');
 	return end < footer.n &&
-	    read_footer(slice_mem(footer.p, end), &tz->footer);
+	       read_footer(slice_mem(footer.p, end), &tz->footer);
 }
 
 static bool

@@ -30,27 +30,6 @@ at_any_name(
 	return false;
 }
 
-static enum wp_config_live
-branch_live(enum wp_config_live outer, const struct wp_config_value *condition)
-{
-	if (outer == CODE_DEAD)
-		return CODE_DEAD;
-	if (condition->type == WP_CONFIG_DYNAMIC)
-		return CODE_MAYBE;
-	return wp_config_true(condition) ? outer : CODE_DEAD;
-}
-
-/* What is left of `outer` for the branches after one that ran as `taken`. */
-static enum wp_config_live
-after_branch(enum wp_config_live outer, const struct wp_config_value *condition)
-{
-	if (outer == CODE_DEAD)
-		return CODE_DEAD;
-	if (condition->type == WP_CONFIG_DYNAMIC)
-		return CODE_MAYBE;
-	return wp_config_true(condition) ? CODE_DEAD : outer;
-}
-
 static void
 skip_statement(struct wp_config_parser *p)
 {
@@ -80,7 +59,7 @@ parse_body(struct wp_config_parser *p, enum wp_config_live live)
 	p->live = live;
 	if (wp_config_take_op(p, ":")) {
 		while (!at_end(p) && !wp_config_at_op(p, "}") &&
-		    !at_any_name(p, closing_words, NELEMS(closing_words)))
+		       !at_any_name(p, closing_words, NELEMS(closing_words)))
 			parse_statement(p);
 	} else {
 		parse_statement(p);
@@ -113,8 +92,8 @@ parse_if(struct wp_config_parser *p)
 	for (;;) {
 		p->t++;
 		condition = parse_condition(p, rest);
-		parse_body(p, branch_live(rest, &condition));
-		rest = after_branch(rest, &condition);
+		parse_body(p, wp_config_branch(rest, &condition, true));
+		rest = wp_config_branch(rest, &condition, false);
 		if (wp_config_at_name(p, "elseif"))
 			continue;
 		if (!wp_config_at_name(p, "else"))
@@ -147,8 +126,7 @@ parse_control(struct wp_config_parser *p)
 		return;
 	parse_body(p, live);
 	if (at_any_name(p, closing_words, NELEMS(closing_words)) &&
-	    !wp_config_at_name(p, "else") &&
-	    !wp_config_at_name(p, "elseif") &&
+	    !wp_config_at_name(p, "else") && !wp_config_at_name(p, "elseif") &&
 	    !wp_config_at_name(p, "endif")) {
 		p->t++;
 		(void)wp_config_take_op(p, ";");
@@ -282,8 +260,12 @@ read_text(struct wp_config *c, struct slice php, struct slice path,
     struct err *err)
 {
 	struct wp_config_token *tokens = NULL;
-	struct wp_config_parser p = { .c = c, .env = env, .path = path,
-		.live = live, .include_depth = depth, .err = err };
+	struct wp_config_parser p = { .c = c,
+		.env = env,
+		.path = path,
+		.live = live,
+		.include_depth = depth,
+		.err = err };
 	size_t n;
 	enum rc rc;
 
@@ -296,8 +278,8 @@ read_text(struct wp_config *c, struct slice php, struct slice path,
 	p.t = tokens;
 	parse_file(&p);
 	if (p.too_deep)
-		return err_set(err, RC_REJECT, "line %u: nested too deep",
-		    p.t->line);
+		return err_set(
+		    err, RC_REJECT, "line %u: nested too deep", p.t->line);
 	if (c->exhausted)
 		return err_set(err, RC_REJECT, "the file is too large");
 	return RC_OK;
@@ -315,8 +297,8 @@ note_unknown(struct wp_config_parser *p, const struct wp_config_value *path)
 		return;
 	c->unknown_include_line = path->line;
 	c->unknown_include = path->type == WP_CONFIG_STRING
-	    ? path->text.p
-	    : "a file whose path is computed";
+				 ? path->text.p
+				 : "a file whose path is computed";
 }
 
 /* The end of every wp-config.php: WordPress itself begins. */
@@ -326,8 +308,7 @@ is_settings(struct slice path)
 	static const char name[] = "wp-settings.php";
 	size_t n = sizeof name - 1;
 
-	return path.n >= n &&
-	    slice_eq_str(slice_from(path, path.n - n), name);
+	return path.n >= n && slice_eq_str(slice_from(path, path.n - n), name);
 }
 
 void
@@ -357,7 +338,7 @@ wp_config_new(void)
 {
 	struct wp_config *c = xcalloc(1, sizeof *c);
 
-	c->arena = (struct arena) ARENA_INIT(ARENA_MAX_LEN);
+	c->arena = (struct arena)ARENA_INIT(ARENA_MAX_LEN);
 	return c;
 }
 
@@ -388,8 +369,7 @@ wp_config_read(struct wp_config *c, struct slice php, const char *path,
 const struct wp_config_value *
 wp_config_find(const struct wp_config *c, const char *name)
 {
-	const struct wp_config_symbol *s =
-	    wp_config_symbol(c, slice_str(name));
+	const struct wp_config_symbol *s = wp_config_symbol(c, slice_str(name));
 
 	return s ? &s->value : NULL;
 }

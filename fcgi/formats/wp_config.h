@@ -34,7 +34,7 @@ struct wp_config_value {
 	unsigned line; /* of the definition */
 	int64_t i64;
 	double f64;
-	struct slice text;		    /* NUL-terminated */
+	struct slice text;                  /* NUL-terminated */
 	const struct wp_config_item *items; /* in order; NULL: empty */
 };
 

@@ -50,24 +50,6 @@ static const struct {
 #define LEVEL_TERNARY 5
 #define LEVEL_UNARY 18
 
-/* Of ext/mysqli: MYSQL_CLIENT_FLAGS is made of these. */
-static const struct {
-	const char *name;
-	int64_t value;
-} php_constants[] = {
-	{ "MYSQLI_CLIENT_FOUND_ROWS", 2 },
-	{ "MYSQLI_CLIENT_NO_SCHEMA", 16 },
-	{ "MYSQLI_CLIENT_COMPRESS", 32 },
-	{ "MYSQLI_CLIENT_SSL_DONT_VERIFY_SERVER_CERT", 64 },
-	{ "MYSQLI_CLIENT_IGNORE_SPACE", 256 },
-	{ "MYSQLI_CLIENT_INTERACTIVE", 1024 },
-	{ "MYSQLI_CLIENT_SSL", 2048 },
-	{ "MYSQL_CLIENT_COMPRESS", 32 },
-	{ "MYSQL_CLIENT_IGNORE_SPACE", 256 },
-	{ "MYSQL_CLIENT_INTERACTIVE", 1024 },
-	{ "MYSQL_CLIENT_SSL", 2048 },
-};
-
 static struct wp_config_value parse_level(
     struct wp_config_parser *p, int level);
 
@@ -81,7 +63,7 @@ bool
 wp_config_at_name(const struct wp_config_parser *p, const char *name)
 {
 	return p->t->kind == TOKEN_NAME &&
-	    slice_eq_nocase(p->t->text, slice_str(name));
+	       slice_eq_nocase(p->t->text, slice_str(name));
 }
 
 bool
@@ -93,11 +75,11 @@ wp_config_take_op(struct wp_config_parser *p, const char *op)
 	return true;
 }
 
-static bool
-at_any_op(const struct wp_config_parser *p, const char *ops)
+bool
+wp_config_at_any_op(const struct wp_config_parser *p, const char *ops)
 {
 	return p->t->kind == TOKEN_OP && p->t->text.n == 1 &&
-	    p->t->text.p[0] != '\0' && strchr(ops, p->t->text.p[0]);
+	       p->t->text.p[0] != '\0' && strchr(ops, p->t->text.p[0]);
 }
 
 /* Something happened to this token's name that is not understood. */
@@ -112,8 +94,8 @@ spoil(struct wp_config_parser *p, const struct wp_config_token *t)
 	if (t->kind == TOKEN_VARIABLE)
 		wp_config_set_variable(p->c, t->text, v, CODE_MAYBE);
 	else if (t->kind == TOKEN_NAME && t[1].kind == TOKEN_OP &&
-	    slice_eq_str(t[1].text, "(") && t[2].kind == TOKEN_STRING &&
-	    slice_eq_nocase(t->text, SLICE_LIT("define")))
+		 slice_eq_str(t[1].text, "(") && t[2].kind == TOKEN_STRING &&
+		 slice_eq_nocase(t->text, SLICE_LIT("define")))
 		wp_config_set_constant(p->c, t[2].text, v, CODE_MAYBE);
 }
 
@@ -123,19 +105,20 @@ wp_config_skip_to(struct wp_config_parser *p, const char *stops)
 	size_t open = 0;
 
 	for (; p->t->kind != TOKEN_END; p->t++) {
-		if (open == 0 && (at_any_op(p, stops) || at_any_op(p, ")]}")))
+		if (open == 0 && (wp_config_at_any_op(p, stops) ||
+				     wp_config_at_any_op(p, ")]}")))
 			return;
-		if (at_any_op(p, "([{") || wp_config_at_op(p, "#["))
+		if (wp_config_at_any_op(p, "([{") || wp_config_at_op(p, "#["))
 			open++;
-		else if (at_any_op(p, ")]}"))
+		else if (wp_config_at_any_op(p, ")]}"))
 			open--;
 		spoil(p, p->t);
 	}
 }
 
-static enum wp_config_live
-child_live(enum wp_config_live outer, const struct wp_config_value *condition,
-    bool wanted)
+enum wp_config_live
+wp_config_branch(enum wp_config_live outer,
+    const struct wp_config_value *condition, bool wanted)
 {
 	if (outer == CODE_DEAD)
 		return CODE_DEAD;
@@ -143,8 +126,6 @@ child_live(enum wp_config_live outer, const struct wp_config_value *condition,
 		return CODE_MAYBE;
 	return wp_config_true(condition) == wanted ? outer : CODE_DEAD;
 }
-
-/* ---- arguments and calls ---------------------------------------------- */
 
 struct wp_config_value
 wp_config_expression(struct wp_config_parser *p, const char *stops)
@@ -158,216 +139,22 @@ wp_config_expression(struct wp_config_parser *p, const char *stops)
 	} else {
 		p->too_deep = true;
 	}
-	if (p->t->kind != TOKEN_END && !at_any_op(p, stops) &&
-	    !at_any_op(p, ")]}") && !wp_config_at_op(p, "=>")) {
+	if (p->t->kind != TOKEN_END && !wp_config_at_any_op(p, stops) &&
+	    !wp_config_at_any_op(p, ")]}") && !wp_config_at_op(p, "=>")) {
 		wp_config_skip_to(p, stops);
 		v = wp_config_dynamic();
 	}
 	return v;
 }
 
-/* Past the rest of a level of brackets; true: nothing was left of it. */
-static bool
-close_level(struct wp_config_parser *p, const char *close)
+bool
+wp_config_close_level(struct wp_config_parser *p, const char *close)
 {
 	bool clean = wp_config_at_op(p, close);
 
 	wp_config_skip_to(p, "");
 	(void)wp_config_take_op(p, close);
 	return clean;
-}
-
-/* `(a, b, ...)`: up to `max` values, the number of all in *n. */
-static void
-arguments(struct wp_config_parser *p, struct wp_config_value *out, size_t max,
-    size_t *n)
-{
-	*n = 0;
-	if (!wp_config_take_op(p, "("))
-		return;
-	while (p->t->kind != TOKEN_END && !at_any_op(p, ")]}")) {
-		struct wp_config_value v = wp_config_expression(p, ",");
-
-		if (*n < max)
-			out[*n] = v;
-		(*n)++;
-		if (!wp_config_take_op(p, ","))
-			break;
-	}
-	(void)close_level(p, ")");
-}
-
-static struct wp_config_value
-call_define(struct wp_config_parser *p, const struct wp_config_value *args,
-    size_t n, unsigned line)
-{
-	struct wp_config_value v;
-
-	if (n < 2)
-		return wp_config_dynamic();
-	if (args[0].type != WP_CONFIG_STRING) {
-		/* Any name at all. */
-		if (p->live != CODE_DEAD)
-			p->c->tainted = true;
-		return wp_config_dynamic();
-	}
-	v = args[1];
-	v.line = line;
-	wp_config_set_constant(p->c, args[0].text, v, p->live);
-	return wp_config_bool(true);
-}
-
-static struct wp_config_value
-is_defined(const struct wp_config_parser *p, struct slice name)
-{
-	const struct wp_config_symbol *s = wp_config_symbol(p->c, name);
-
-	if (s)
-		return s->maybe ? wp_config_dynamic() : wp_config_bool(true);
-	return p->c->tainted ? wp_config_dynamic() : wp_config_bool(false);
-}
-
-static struct wp_config_value
-call_defined(struct wp_config_parser *p, const struct wp_config_value *args,
-    size_t n, unsigned line)
-{
-	(void)line;
-	if (n != 1 || args[0].type != WP_CONFIG_STRING)
-		return wp_config_dynamic();
-	return is_defined(p, args[0].text);
-}
-
-static struct wp_config_value
-read_env(struct wp_config_parser *p, struct slice name,
-    struct wp_config_value absent)
-{
-	const char *text;
-
-	if (!p->env || !p->env->getenv || slice_find(name, '\0') < name.n)
-		return wp_config_dynamic();
-	/* Names are NUL-terminated, as all text of the lexer's arena. */
-	text = p->env->getenv(p->env->arg, name.p);
-	return text ? wp_config_string(p->c, slice_str(text)) : absent;
-}
-
-static struct wp_config_value
-call_getenv(struct wp_config_parser *p, const struct wp_config_value *args,
-    size_t n, unsigned line)
-{
-	(void)line;
-	if (n < 1 || args[0].type != WP_CONFIG_STRING)
-		return wp_config_dynamic();
-	return read_env(p, args[0].text, wp_config_bool(false));
-}
-
-/* Of the container image's wp-config.php: X_FILE, else X, else a default. */
-static struct wp_config_value
-call_getenv_docker(struct wp_config_parser *p,
-    const struct wp_config_value *args, size_t n, unsigned line)
-{
-	static const struct wp_config_value suffix = {
-		.type = WP_CONFIG_STRING, .text = { "_FILE", 5 }
-	};
-	struct wp_config_value file;
-
-	(void)line;
-	if (n != 2 || args[0].type != WP_CONFIG_STRING)
-		return wp_config_dynamic();
-	file = wp_config_concat(p->c, &args[0], &suffix);
-	if (file.type == WP_CONFIG_STRING)
-		file = read_env(p, file.text, wp_config_null());
-	if (file.type != WP_CONFIG_NULL)
-		return wp_config_dynamic();
-	return read_env(p, args[0].text, args[1]);
-}
-
-static struct slice
-parent(struct slice path)
-{
-	while (path.n > 1 && path.p[path.n - 1] == '/')
-		path.n--;
-	while (path.n > 0 && path.p[path.n - 1] != '/')
-		path.n--;
-	while (path.n > 1 && path.p[path.n - 1] == '/')
-		path.n--;
-	return path.n > 0 ? path : SLICE_LIT(".");
-}
-
-static struct wp_config_value
-call_dirname(struct wp_config_parser *p, const struct wp_config_value *args,
-    size_t n, unsigned line)
-{
-	struct slice path;
-	int64_t levels = 1;
-
-	(void)line;
-	if (n < 1 || n > 2 || args[0].type != WP_CONFIG_STRING)
-		return wp_config_dynamic();
-	if (n == 2) {
-		if (args[1].type != WP_CONFIG_INT || args[1].i64 < 1 ||
-		    args[1].i64 > 64)
-			return wp_config_dynamic();
-		levels = args[1].i64;
-	}
-	path = args[0].text;
-	while (levels-- > 0)
-		path = parent(path);
-	return wp_config_string(p->c, path);
-}
-
-static struct wp_config_value
-constant(struct wp_config_parser *p, struct slice name)
-{
-	const struct wp_config_symbol *s = wp_config_symbol(p->c, name);
-
-	if (s)
-		return s->value;
-	for (size_t i = 0; i < NELEMS(php_constants); i++)
-		if (slice_eq_str(name, php_constants[i].name))
-			return wp_config_int(php_constants[i].value);
-	return wp_config_dynamic();
-}
-
-static struct wp_config_value
-call_constant(struct wp_config_parser *p, const struct wp_config_value *args,
-    size_t n, unsigned line)
-{
-	(void)line;
-	if (n != 1 || args[0].type != WP_CONFIG_STRING)
-		return wp_config_dynamic();
-	return constant(p, args[0].text);
-}
-
-static const struct {
-	const char *name;
-	struct wp_config_value (*call)(struct wp_config_parser *p,
-	    const struct wp_config_value *args, size_t n, unsigned line);
-} functions[] = {
-	{ "define", call_define },
-	{ "defined", call_defined },
-	{ "getenv", call_getenv },
-	{ "getenv_docker", call_getenv_docker },
-	{ "dirname", call_dirname },
-	{ "constant", call_constant },
-};
-
-static struct wp_config_value
-parse_call(struct wp_config_parser *p, const struct wp_config_token *name)
-{
-	struct wp_config_value args[3];
-	size_t n, i = 0;
-
-	while (i < NELEMS(functions) &&
-	    !slice_eq_nocase(name->text, slice_str(functions[i].name)))
-		i++;
-	if (i == NELEMS(functions)) {
-		/* By-reference arguments may change: spoil what is passed. */
-		p->t++;
-		(void)close_level(p, ")");
-		return wp_config_dynamic();
-	}
-	arguments(p, args, NELEMS(args), &n);
-	return functions[i].call(p, args, n, name->line);
 }
 
 /* ---- primary expressions ---------------------------------------------- */
@@ -421,7 +208,7 @@ parse_array(struct wp_config_parser *p, const char *close)
 	bool known = true;
 	int64_t next = 0;
 
-	while (p->t->kind != TOKEN_END && !at_any_op(p, ")]}")) {
+	while (p->t->kind != TOKEN_END && !wp_config_at_any_op(p, ")]}")) {
 		struct wp_config_value key, v = wp_config_expression(p, ",");
 
 		key = wp_config_int(next);
@@ -433,17 +220,16 @@ parse_array(struct wp_config_parser *p, const char *close)
 		    key.i64 < INT64_MAX)
 			next = key.i64 + 1;
 		known = known &&
-		    (key.type == WP_CONFIG_INT ||
-			key.type == WP_CONFIG_STRING) &&
-		    add_item(p, &tail, &key, &v);
+			(key.type == WP_CONFIG_INT ||
+			    key.type == WP_CONFIG_STRING) &&
+			add_item(p, &tail, &key, &v);
 		if (!wp_config_take_op(p, ","))
 			break;
 	}
-	if (!close_level(p, close) || !known)
+	if (!wp_config_close_level(p, close) || !known)
 		return wp_config_dynamic();
-	return (struct wp_config_value) {
-		.type = WP_CONFIG_ARRAY, .items = first
-	};
+	return (
+	    struct wp_config_value){ .type = WP_CONFIG_ARRAY, .items = first };
 }
 
 /* $_ENV['X'] or getenv's twin in another spelling. */
@@ -455,7 +241,7 @@ parse_env_index(struct wp_config_parser *p, const struct wp_config_token *var,
 	    p->t[1].kind != TOKEN_STRING || p->t[2].kind != TOKEN_OP ||
 	    !slice_eq_str(p->t[2].text, "]"))
 		return false;
-	*out = read_env(p, p->t[1].text, wp_config_null());
+	*out = wp_config_getenv(p, p->t[1].text, wp_config_null());
 	p->t += 3;
 	return true;
 }
@@ -506,10 +292,10 @@ parse_variable(struct wp_config_parser *p)
 	    wp_config_at_op(p, "?\?="))
 		return parse_assignment(p, var->text, var->line);
 	/* $x[...], $x->y, $x++, $x += ...: reads are not told from writes. */
-	if (p->t->kind == TOKEN_OP && (at_any_op(p, "[({") ||
-		wp_config_at_op(p, "->") || wp_config_at_op(p, "?->") ||
-		wp_config_at_op(p, "::") || wp_config_at_op(p, "++") ||
-		wp_config_at_op(p, "--") ||
+	if (p->t->kind == TOKEN_OP &&
+	    (wp_config_at_any_op(p, "[({") || wp_config_at_op(p, "->") ||
+		wp_config_at_op(p, "?->") || wp_config_at_op(p, "::") ||
+		wp_config_at_op(p, "++") || wp_config_at_op(p, "--") ||
 		(p->t->text.n > 1 && p->t->text.p[p->t->text.n - 1] == '=' &&
 		    !strchr("=!<>", p->t->text.p[0])))) {
 		spoil(p, var);
@@ -534,9 +320,9 @@ static bool
 is_include(const struct wp_config_parser *p)
 {
 	return wp_config_at_name(p, "require") ||
-	    wp_config_at_name(p, "require_once") ||
-	    wp_config_at_name(p, "include") ||
-	    wp_config_at_name(p, "include_once");
+	       wp_config_at_name(p, "require_once") ||
+	       wp_config_at_name(p, "include") ||
+	       wp_config_at_name(p, "include_once");
 }
 
 static struct wp_config_value
@@ -544,7 +330,7 @@ parse_exit(struct wp_config_parser *p)
 {
 	p->t++;
 	if (wp_config_take_op(p, "("))
-		(void)close_level(p, ")");
+		(void)wp_config_close_level(p, ")");
 	if (p->live == CODE_LIVE)
 		p->c->stopped = true;
 	return wp_config_dynamic();
@@ -571,7 +357,7 @@ parse_name(struct wp_config_parser *p)
 			p->t++;
 			return parse_array(p, ")");
 		}
-		return parse_call(p, name);
+		return wp_config_call(p, name);
 	}
 	if (slice_eq_nocase(name->text, SLICE_LIT("true")))
 		return wp_config_bool(true);
@@ -582,8 +368,8 @@ parse_name(struct wp_config_parser *p)
 	if (slice_eq_nocase(name->text, SLICE_LIT("__FILE__")))
 		return wp_config_string(p->c, p->path);
 	if (slice_eq_nocase(name->text, SLICE_LIT("__DIR__")))
-		return wp_config_string(p->c, parent(p->path));
-	return constant(p, name->text);
+		return wp_config_string(p->c, wp_config_parent(p->path));
+	return wp_config_constant(p, name->text);
 }
 
 /* (bool) x, (string) x; other casts are not followed. */
@@ -606,7 +392,7 @@ parse_cast(struct wp_config_parser *p, struct wp_config_value *out)
 		slice_eq_nocase(type->text, SLICE_LIT("boolean"))))
 		*out = wp_config_bool(wp_config_true(&v));
 	else if (slice_eq_nocase(type->text, SLICE_LIT("string")) &&
-	    wp_config_text(&v, &text) && !text.failed)
+		 wp_config_text(&v, &text) && !text.failed)
 		*out = wp_config_string(p->c, buf_slice(&text));
 	buf_clear(&text);
 	return true;
@@ -628,9 +414,8 @@ parse_primary(struct wp_config_parser *p)
 		return wp_config_int(t->i64);
 	case TOKEN_FLOAT:
 		p->t++;
-		return (struct wp_config_value) {
-			.type = WP_CONFIG_FLOAT, .f64 = t->f64
-		};
+		return (struct wp_config_value){ .type = WP_CONFIG_FLOAT,
+			.f64 = t->f64 };
 	case TOKEN_STRING:
 		p->t++;
 		return wp_config_string(p->c, t->text);
@@ -648,7 +433,7 @@ parse_primary(struct wp_config_parser *p)
 		v = parse_array(p, "]");
 	} else if (wp_config_take_op(p, "(")) {
 		v = wp_config_expression(p, "");
-		if (!close_level(p, ")"))
+		if (!wp_config_close_level(p, ")"))
 			v = wp_config_dynamic();
 	} else {
 		/* Not ours to step over: the caller skips. */
@@ -663,9 +448,8 @@ negated(const struct wp_config_value *v)
 	if (v->type == WP_CONFIG_INT && v->i64 != INT64_MIN)
 		return wp_config_int(-v->i64);
 	if (v->type == WP_CONFIG_FLOAT)
-		return (struct wp_config_value) {
-			.type = WP_CONFIG_FLOAT, .f64 = -v->f64
-		};
+		return (struct wp_config_value){ .type = WP_CONFIG_FLOAT,
+			.f64 = -v->f64 };
 	return wp_config_dynamic();
 }
 
@@ -677,8 +461,8 @@ parse_unary(struct wp_config_parser *p)
 	if (wp_config_take_op(p, "!")) {
 		v = parse_level(p, LEVEL_UNARY);
 		return v.type == WP_CONFIG_DYNAMIC
-		    ? v
-		    : wp_config_bool(!wp_config_true(&v));
+			   ? v
+			   : wp_config_bool(!wp_config_true(&v));
 	}
 	if (wp_config_take_op(p, "@"))
 		return parse_level(p, LEVEL_UNARY);
@@ -688,7 +472,7 @@ parse_unary(struct wp_config_parser *p)
 	}
 	v = parse_primary(p);
 	/* An index, call or member of a value that stands here. */
-	if (at_any_op(p, "[(") || wp_config_at_op(p, "->") ||
+	if (wp_config_at_any_op(p, "[(") || wp_config_at_op(p, "->") ||
 	    wp_config_at_op(p, "::"))
 		v = wp_config_dynamic();
 	return v;
@@ -731,8 +515,7 @@ combine(struct wp_config_parser *p, enum binary_op op,
 		return wp_config_identical(a, b);
 	case BINARY_NOT_IDENTICAL:
 		v = wp_config_identical(a, b);
-		return v.type == WP_CONFIG_DYNAMIC ? v
-						   : wp_config_bool(!v.i64);
+		return v.type == WP_CONFIG_DYNAMIC ? v : wp_config_bool(!v.i64);
 	case BINARY_BIT_OR:
 	case BINARY_BIT_AND:
 	case BINARY_ADD:
@@ -760,9 +543,9 @@ parse_lazy(struct wp_config_parser *p, enum binary_op op,
 	bool known = a->type != WP_CONFIG_DYNAMIC;
 
 	if (op == BINARY_COALESCE)
-		p->live = child_live(outer, known ? &is_null : a, true);
+		p->live = wp_config_branch(outer, known ? &is_null : a, true);
 	else
-		p->live = child_live(outer, a, op == BINARY_AND);
+		p->live = wp_config_branch(outer, a, op == BINARY_AND);
 	b = parse_level(p, level);
 	p->live = outer;
 	if (op == BINARY_COALESCE)
@@ -784,13 +567,13 @@ parse_ternary(struct wp_config_parser *p, const struct wp_config_value *a)
 
 	p->t++;
 	if (!wp_config_at_op(p, ":")) {
-		p->live = child_live(outer, a, true);
+		p->live = wp_config_branch(outer, a, true);
 		b = parse_level(p, LEVEL_TERNARY + 1);
 		p->live = outer;
 	}
 	if (!wp_config_take_op(p, ":"))
 		return wp_config_dynamic();
-	p->live = child_live(outer, a, false);
+	p->live = wp_config_branch(outer, a, false);
 	c = parse_level(p, LEVEL_TERNARY + 1);
 	p->live = outer;
 	if (a->type == WP_CONFIG_DYNAMIC)
@@ -812,8 +595,8 @@ parse_operators(struct wp_config_parser *p, int level)
 			continue;
 		}
 		while (i < NELEMS(binaries) &&
-		    !(wp_config_at_op(p, binaries[i].text) ||
-			wp_config_at_name(p, binaries[i].text)))
+		       !(wp_config_at_op(p, binaries[i].text) ||
+			   wp_config_at_name(p, binaries[i].text)))
 			i++;
 		if (i == NELEMS(binaries) || binaries[i].level < level)
 			return v;

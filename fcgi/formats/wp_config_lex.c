@@ -16,8 +16,9 @@ struct lexer {
 /* Longest first, so that the first that fits is the operator. */
 static const char *const operators[] = { "<<=", ">>=", "**=", "...", "<=>",
 	"===", "!==", "?\?=", "?->", "==", "!=", "<>", "<=", ">=", "&&", "||",
-	"??", "->", "=>", "::", "++", "--", "+=", "-=", "*=", "/=", ".=", "%=",
-	"&=", "|=", "^=", "<<", ">>", "**", "#[" };
+	"??", "->", "=>", "::", "++", "--",
+	"+=", "-=", "*=", "/=", ".=", "%=", "&=", "|=", "^=", "<<", ">>", "**",
+	"#[" };
 
 static enum rc
 fail(struct lexer *l, unsigned line, const char *what)
@@ -47,7 +48,7 @@ static bool
 is_name_start(char c)
 {
 	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' ||
-	    (unsigned char)c >= 0x80;
+	       (unsigned char)c >= 0x80;
 }
 
 static bool
@@ -79,9 +80,8 @@ static enum rc
 add_kind(struct lexer *l, enum wp_config_token_kind kind, struct slice text,
     unsigned line)
 {
-	return add(l,
-	    (struct wp_config_token) {
-		.kind = kind, .text = text, .line = line });
+	return add(l, (struct wp_config_token){
+			  .kind = kind, .text = text, .line = line });
 }
 
 static void
@@ -102,8 +102,8 @@ skip_html(struct lexer *l)
 			    l, TOKEN_NAME, SLICE_LIT("echo"), l->line);
 		}
 		if (looking_at(l, "<?") && l->s.n - l->at >= 5 &&
-		    slice_eq_nocase(slice_mem(l->s.p + l->at, 5),
-			SLICE_LIT("<?php"))) {
+		    slice_eq_nocase(
+			slice_mem(l->s.p + l->at, 5), SLICE_LIT("<?php"))) {
 			advance(l, 5);
 			return RC_OK;
 		}
@@ -240,7 +240,7 @@ interpolates(const struct lexer *l)
 	char c = peek(l, 0), next = peek(l, 1);
 
 	return (c == '$' && (is_name_start(next) || next == '{')) ||
-	    (c == '{' && next == '$');
+	       (c == '{' && next == '$');
 }
 
 static enum rc
@@ -267,9 +267,10 @@ lex_string(struct lexer *l)
 		if (quote == '"' && interpolates(l))
 			dynamic = true;
 		if (s.p[0] == '\\')
-			took = quote == '\''
-			    ? single_escape(slice_from(s, 1), out + n, &gave)
-			    : double_escape(slice_from(s, 1), out + n, &gave);
+			took = quote == '\'' ? single_escape(slice_from(s, 1),
+						   out + n, &gave)
+					     : double_escape(slice_from(s, 1),
+						   out + n, &gave);
 		if (took > 0) {
 			n += gave;
 			advance(l, took + 1);
@@ -279,8 +280,8 @@ lex_string(struct lexer *l)
 		}
 	}
 	advance(l, 1);
-	return add_kind(l, dynamic ? TOKEN_DYNAMIC : TOKEN_STRING,
-	    slice_mem(out, n), line);
+	return add_kind(
+	    l, dynamic ? TOKEN_DYNAMIC : TOKEN_STRING, slice_mem(out, n), line);
 }
 
 /* <<<EOT, <<<"EOT" and <<<'EOT', closed by the name alone on its line. */
@@ -368,8 +369,8 @@ static enum rc
 lex_number(struct lexer *l)
 {
 	size_t from = l->at;
-	bool based = peek(l, 0) == '0' && strchr("xXbBoO", peek(l, 1)) &&
-	    peek(l, 1);
+	bool based =
+	    peek(l, 0) == '0' && strchr("xXbBoO", peek(l, 1)) && peek(l, 1);
 	bool fraction = false;
 	struct wp_config_token t = { .line = l->line };
 	const char *text;
@@ -379,8 +380,7 @@ lex_number(struct lexer *l)
 
 		if (!based && (c == '.' || c == 'e' || c == 'E')) {
 			if (c != '.' && !is_digit(peek(l, 1)) &&
-			    !(strchr("+-", peek(l, 1)) &&
-				is_digit(peek(l, 2))))
+			    !(strchr("+-", peek(l, 1)) && is_digit(peek(l, 2))))
 				break;
 			fraction = true;
 			if (c != '.')
@@ -479,8 +479,8 @@ wp_config_lex(struct slice php, struct arena *a, struct wp_config_token **out,
 	while (rc == RC_OK && l.at < l.s.n) {
 		rc = lex_one(&l);
 		if (l.n > 0 && l.tokens[l.n - 1].kind == TOKEN_NAME &&
-		    slice_eq_nocase(l.tokens[l.n - 1].text,
-			SLICE_LIT("__halt_compiler")))
+		    slice_eq_nocase(
+			l.tokens[l.n - 1].text, SLICE_LIT("__halt_compiler")))
 			break;
 	}
 	if (rc == RC_OK)

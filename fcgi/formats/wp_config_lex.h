@@ -12,13 +12,13 @@
 /* The tokens of PHP that a configuration file is made of. */
 enum wp_config_token_kind {
 	TOKEN_END,
-	TOKEN_NAME,	/* keyword, constant, function; without a leading \ */
+	TOKEN_NAME,     /* keyword, constant, function; without a leading \ */
 	TOKEN_VARIABLE, /* text with the $ */
 	TOKEN_INT,
 	TOKEN_FLOAT,
-	TOKEN_STRING,	/* text decoded */
-	TOKEN_DYNAMIC,	/* a string with a variable inside, heredoc, `shell` */
-	TOKEN_OP,	/* text as written */
+	TOKEN_STRING,  /* text decoded */
+	TOKEN_DYNAMIC, /* a string with a variable inside, heredoc, `shell` */
+	TOKEN_OP,      /* text as written */
 };
 
 struct wp_config_token {

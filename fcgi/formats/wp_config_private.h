@@ -18,9 +18,9 @@ struct wp_config {
 	size_t nsymbols;
 	const char *unknown_include;
 	unsigned unknown_include_line;
-	bool tainted;	/* a file was included that could define anything */
+	bool tainted;   /* a file was included that could define anything */
 	bool exhausted; /* no memory; what follows is not trusted */
-	bool stopped;	/* exit, or the end of wp-config.php's own work */
+	bool stopped;   /* exit, or the end of wp-config.php's own work */
 };
 
 /* Does the code at hand run? */
@@ -68,6 +68,8 @@ struct wp_config_value wp_config_identical(
 /* ---- tokens (wp_config_expr.c) ---- */
 bool wp_config_at_op(const struct wp_config_parser *p, const char *op);
 bool wp_config_at_name(const struct wp_config_parser *p, const char *name);
+/* One of the operators of one byte. */
+bool wp_config_at_any_op(const struct wp_config_parser *p, const char *ops);
 /* Step over the operator if it is the next token. */
 bool wp_config_take_op(struct wp_config_parser *p, const char *op);
 /*
@@ -85,6 +87,27 @@ void wp_config_skip_to(struct wp_config_parser *p, const char *stops);
  */
 struct wp_config_value wp_config_expression(
     struct wp_config_parser *p, const char *stops);
+
+/* Past the rest of a level of brackets; true: nothing was left of it. */
+bool wp_config_close_level(struct wp_config_parser *p, const char *close);
+
+/*
+ * Does code run that stands behind a condition, under `outer`? `wanted` false:
+ * the code for when the condition does not hold.
+ */
+enum wp_config_live wp_config_branch(enum wp_config_live outer,
+    const struct wp_config_value *condition, bool wanted);
+
+/* ---- calls and constants (wp_config_call.c) ---- */
+/* At the `(` behind a function's name: its value and effects. */
+struct wp_config_value wp_config_call(
+    struct wp_config_parser *p, const struct wp_config_token *name);
+struct wp_config_value wp_config_constant(
+    struct wp_config_parser *p, struct slice name);
+struct wp_config_value wp_config_getenv(struct wp_config_parser *p,
+    struct slice name, struct wp_config_value absent);
+/* dirname() */
+struct slice wp_config_parent(struct slice path);
 
 /* ---- statements (wp_config.c) ---- */
 /* include, require: the file's definitions, where its path is known. */

@@ -90,25 +90,25 @@ wp_config_set_variable(struct wp_config *c, struct slice name,
 struct wp_config_value
 wp_config_null(void)
 {
-	return (struct wp_config_value) { .type = WP_CONFIG_NULL };
+	return (struct wp_config_value){ .type = WP_CONFIG_NULL };
 }
 
 struct wp_config_value
 wp_config_dynamic(void)
 {
-	return (struct wp_config_value) { .type = WP_CONFIG_DYNAMIC };
+	return (struct wp_config_value){ .type = WP_CONFIG_DYNAMIC };
 }
 
 struct wp_config_value
 wp_config_bool(bool b)
 {
-	return (struct wp_config_value) { .type = WP_CONFIG_BOOL, .i64 = b };
+	return (struct wp_config_value){ .type = WP_CONFIG_BOOL, .i64 = b };
 }
 
 struct wp_config_value
 wp_config_int(int64_t i)
 {
-	return (struct wp_config_value) { .type = WP_CONFIG_INT, .i64 = i };
+	return (struct wp_config_value){ .type = WP_CONFIG_INT, .i64 = i };
 }
 
 struct wp_config_value
@@ -120,7 +120,7 @@ wp_config_string(struct wp_config *c, struct slice s)
 		c->exhausted = true;
 		return wp_config_dynamic();
 	}
-	return (struct wp_config_value) { .type = WP_CONFIG_STRING,
+	return (struct wp_config_value){ .type = WP_CONFIG_STRING,
 		.text = slice_mem(copy, s.n) };
 }
 

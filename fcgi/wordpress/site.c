@@ -60,8 +60,8 @@ read_include(void *arg, const char *path, struct slice *out)
 {
 	struct opener *o = arg;
 
-	return *path == '/' &&
-	    site_file_read(path, FILE_MAX_LEN, &o->files, out, NULL) == RC_OK;
+	return *path == '/' && site_file_read(path, FILE_MAX_LEN, &o->files,
+				   out, NULL) == RC_OK;
 }
 
 static enum rc
@@ -99,7 +99,8 @@ join(struct opener *o, struct slice dir, const char *name)
 	return kept;
 }
 
-/* wp-load.php: the root, or one level above unless that is another WordPress. */
+/* wp-load.php: the root, or one level above unless that is another WordPress.
+ */
 static enum rc
 find_config(struct opener *o)
 {
@@ -285,8 +286,8 @@ take_prefix(struct opener *o)
 	if (rc != RC_OK)
 		return rc;
 	while ((prefix[n] >= 'a' && prefix[n] <= 'z') ||
-	    (prefix[n] >= 'A' && prefix[n] <= 'Z') ||
-	    (prefix[n] >= '0' && prefix[n] <= '9') || prefix[n] == '_')
+	       (prefix[n] >= 'A' && prefix[n] <= 'Z') ||
+	       (prefix[n] >= '0' && prefix[n] <= '9') || prefix[n] == '_')
 		n++;
 	if (n == 0 || prefix[n])
 		return err_set(o->err, RC_REJECT,
@@ -343,8 +344,8 @@ is_multisite(const struct opener *o)
 	if (wp_config_find(o->defines, "MULTISITE"))
 		return is_true(o, "MULTISITE");
 	return wp_config_find(o->defines, "SUBDOMAIN_INSTALL") ||
-	    wp_config_find(o->defines, "VHOST") ||
-	    wp_config_find(o->defines, "SUNRISE");
+	       wp_config_find(o->defines, "VHOST") ||
+	       wp_config_find(o->defines, "SUNRISE");
 }
 
 static enum rc
@@ -391,14 +392,14 @@ take_values(struct opener *o)
 enum rc
 site_open(const struct config_site *config, struct site **out, struct err *err)
 {
-	struct opener o = { .config = config,
-		.err = err,
-		.files = ARENA_INIT(FILES_MAX_LEN) };
+	struct opener o = {
+		.config = config, .err = err, .files = ARENA_INIT(FILES_MAX_LEN)
+	};
 	struct site *s = xcalloc(1, sizeof *s);
 	enum rc rc;
 
 	s->private = xcalloc(1, sizeof *s->private);
-	s->private->arena = (struct arena) ARENA_INIT(STRINGS_MAX_LEN);
+	s->private->arena = (struct arena)ARENA_INIT(STRINGS_MAX_LEN);
 	s->name = config->name;
 	s->config = config;
 	o.site = s;

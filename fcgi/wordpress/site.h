@@ -18,21 +18,22 @@
 struct site {
 	const char *name;
 	const struct config_site *config;
-	char *root;	       /* resolved directory of wp-load.php */
-	dev_t root_dev;	       /* server compares DOCUMENT_ROOT by these */
+	char *root;     /* resolved directory of wp-load.php */
+	dev_t root_dev; /* server compares DOCUMENT_ROOT by these */
 	ino_t root_ino;
-	char *config_path;     /* the wp-config.php that was read */
-	struct db_params db;   /* strings owned by the site */
-	char *prefix;	       /* $table_prefix, [A-Za-z0-9_]+ */
+	char *config_path;   /* the wp-config.php that was read */
+	struct db_params db; /* strings owned by the site */
+	char *prefix;        /* $table_prefix, [A-Za-z0-9_]+ */
 	bool multisite;
 	/* Key material for HMACs: AUTH_KEY, SECURE_AUTH_KEY, LOGGED_IN_KEY,
-	 * NONCE_KEY, AUTH_SALT, SECURE_AUTH_SALT, LOGGED_IN_SALT, NONCE_SALT one
-	 * after the other; "" when one is missing or not literal. Never logged. */
+	 * NONCE_KEY, AUTH_SALT, SECURE_AUTH_SALT, LOGGED_IN_SALT, NONCE_SALT
+	 * one after the other; "" when one is missing or not literal. Never
+	 * logged. */
 	char *salts;
 	/* WP_ENVIRONMENT_TYPE as wp_get_environment_type() has it; "unknown"
 	 * where wp-config.php computes it. */
 	char *environment;
-	char *content_dir;     /* WP_CONTENT_DIR, else root/wp-content */
+	char *content_dir; /* WP_CONTENT_DIR, else root/wp-content */
 	bool disable_wp_cron, alternate_wp_cron;
 	struct site_private *private;
 };
@@ -55,9 +56,9 @@ struct site_facts {
 	char home[256], siteurl[256]; /* URLs without the trailing slash */
 	char timezone_string[64];
 	double gmt_offset;
-	struct timezone *zone; /* of timezone_string, owned; NULL: only
-				  gmt_offset is set, or there is no such zone */
-	bool object_cache;     /* wp-content/object-cache.php is there */
+	struct timezone *zone;   /* of timezone_string, owned; NULL: only
+				    gmt_offset is set, or there is no such zone */
+	bool object_cache;       /* wp-content/object-cache.php is there */
 	bool migration_complete; /* action_scheduler_migration_status */
 };
 MUSTUSE enum rc site_facts_read(const struct site *s, struct db *db,

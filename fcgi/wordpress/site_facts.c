@@ -58,8 +58,8 @@ static bool
 has_object_cache(const struct site *s)
 {
 	char path[PATH_MAX_LEN];
-	int n = snprintf(
-	    path, sizeof path, "%s/object-cache.php", s->content_dir);
+	int n =
+	    snprintf(path, sizeof path, "%s/object-cache.php", s->content_dir);
 
 	return n > 0 && (size_t)n < sizeof path && access(path, F_OK) == 0;
 }
@@ -73,7 +73,7 @@ site_facts_read(const struct site *s, struct db *db,
 	enum rc rc =
 	    db_select(db, scope, SQL_SITE_OPTIONS, SQL_NO_ARGS, &rows, err);
 
-	*out = (struct site_facts) { .gmt_offset = 0 };
+	*out = (struct site_facts){ .gmt_offset = 0 };
 	if (rc != RC_OK)
 		goto out;
 	while (db_rows_next(rows))
@@ -100,7 +100,7 @@ void
 site_facts_clear(struct site_facts *f)
 {
 	timezone_free(f->zone);
-	*f = (struct site_facts) { .gmt_offset = 0 };
+	*f = (struct site_facts){ .gmt_offset = 0 };
 }
 
 /* ---- identity --------------------------------------------------------- */

@@ -7,9 +7,9 @@
 #include "wordpress/site.h"
 
 struct site_private {
-	struct arena arena; /* the site's strings */
+	struct arena arena;               /* the site's strings */
 	const char *wp_home, *wp_siteurl; /* the constants; NULL: not defined */
-	const char *db_host;		  /* as it was written */
+	const char *db_host;              /* as it was written */
 };
 
 /* The zone of that name from tzdata, the caller's; NULL: there is none. */

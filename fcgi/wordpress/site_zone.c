@@ -28,8 +28,8 @@ read_all(int fd, char *p, size_t size)
 }
 
 enum rc
-site_file_read(const char *path, size_t max, struct arena *a,
-    struct slice *out, struct err *err)
+site_file_read(const char *path, size_t max, struct arena *a, struct slice *out,
+    struct err *err)
 {
 	enum rc rc = RC_OK;
 	struct stat st;

@@ -18,10 +18,10 @@ check(const struct config *c)
 	    !c->sites[0].root)
 		abort();
 	for (size_t i = 0; i < NELEMS(hooks); i++) {
-		const struct route *r = config_route(
-		    c, c->sites[0].name, slice_str(hooks[i]));
-		const struct policy *p = config_policy(
-		    c, c->sites[0].name, slice_str(hooks[i]), r);
+		const struct route *r =
+		    config_route(c, c->sites[0].name, slice_str(hooks[i]));
+		const struct policy *p =
+		    config_policy(c, c->sites[0].name, slice_str(hooks[i]), r);
 
 		if ((r->kind != EXECUTOR_PHP) != (r->target != NULL))
 			abort();

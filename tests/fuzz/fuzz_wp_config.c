@@ -1,4 +1,5 @@
-/* Any bytes as wp-config.php: what is defined first stays, html changes nothing. */
+/* Any bytes as wp-config.php: what is defined first stays, html changes
+ * nothing. */
 #include "formats/wp_config.h"
 
 #include <stdint.h>
@@ -27,7 +28,8 @@ read_after(const char *head, struct slice tail, struct wp_config *c)
 
 	buf_put_str(&text, head);
 	buf_put_slice(&text, tail);
-	rc = wp_config_read(c, buf_slice(&text), "/w/wp-config.php", &env, &err);
+	rc =
+	    wp_config_read(c, buf_slice(&text), "/w/wp-config.php", &env, &err);
 	if (rc != RC_OK && (rc != RC_REJECT || !*err.text))
 		abort();
 	buf_clear(&text);
@@ -35,8 +37,8 @@ read_after(const char *head, struct slice tail, struct wp_config *c)
 }
 
 static void
-same_value(const struct wp_config *a, const struct wp_config *b,
-    const char *name)
+same_value(
+    const struct wp_config *a, const struct wp_config *b, const char *name)
 {
 	const struct wp_config_value *x = wp_config_find(a, name);
 	const struct wp_config_value *y = wp_config_find(b, name);
@@ -45,8 +47,7 @@ same_value(const struct wp_config *a, const struct wp_config *b,
 	if (!x != !y || (x && x->type != y->type))
 		abort();
 	if (x && wp_config_text(x, &s) &&
-	    (!wp_config_text(y, &t) ||
-		!slice_eq(buf_slice(&s), buf_slice(&t))))
+	    (!wp_config_text(y, &t) || !slice_eq(buf_slice(&s), buf_slice(&t))))
 		abort();
 	buf_clear(&s);
 	buf_clear(&t);
@@ -69,8 +70,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			same_value(plain, html, "DB_NAME");
 			same_value(plain, html, "$table_prefix");
 		}
-		(void)read_after("<?php define('DB_NAME', 'first') ?>", in,
-		    first);
+		(void)read_after(
+		    "<?php define('DB_NAME', 'first') ?>", in, first);
 		v = wp_config_find(first, "DB_NAME");
 		if (v && strcmp(v->text.p, "first") != 0)
 			abort();

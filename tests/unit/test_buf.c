@@ -14,8 +14,8 @@ START_TEST(numbers_text_and_hex_are_appended_in_order)
 	buf_printf(&b, " %s=%d ", "x", 7);
 	buf_put_hex(&b, "\x00\xFF", 2);
 	buf_put_u64(&b, 0);
-	ck_assert_str_eq(buf_str(&b),
-	    "18446744073709551615 -9223372036854775808 x=7 00ff0");
+	ck_assert_str_eq(
+	    buf_str(&b), "18446744073709551615 -9223372036854775808 x=7 00ff0");
 	ck_assert(!b.failed);
 	buf_clear(&b);
 }

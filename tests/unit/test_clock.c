@@ -33,9 +33,9 @@ END_TEST
 
 static const char *const bad_rows[] = { "0000-00-00 00:00:00", "", "2020",
 	"2020-13-01 00:00:00", "2020-00-01 00:00:00", "2020-01-32 00:00:00",
-	"2020-01-00 00:00:00", "2020-02-30 00:00:00", "2021-02-29 00:00:00", "2020-01-01 24:00:00", "2020-01-01 00:60:00",
-	"2020-01-01T00:00:00", "2020-01-01 00:00:0x", "2020-01-01 00:00:00Z",
-	"-020-01-01 00:00:00" };
+	"2020-01-00 00:00:00", "2020-02-30 00:00:00", "2021-02-29 00:00:00",
+	"2020-01-01 24:00:00", "2020-01-01 00:60:00", "2020-01-01T00:00:00",
+	"2020-01-01 00:00:0x", "2020-01-01 00:00:00Z", "-020-01-01 00:00:00" };
 
 START_TEST(what_is_no_date_is_never)
 {
@@ -136,8 +136,7 @@ clock_suite(void)
 
 	tcase_add_loop_test(
 	    tc, a_datetime_is_read_and_written_as_utc, 0, NELEMS(rows));
-	tcase_add_loop_test(
-	    tc, what_is_no_date_is_never, 0, NELEMS(bad_rows));
+	tcase_add_loop_test(tc, what_is_no_date_is_never, 0, NELEMS(bad_rows));
 	tcase_add_test(tc, a_fraction_of_a_second_is_left_out);
 	tcase_add_test(tc, times_outside_the_calendar_become_the_nearest);
 	tcase_add_test(tc, days_and_dates_are_each_others_inverse);

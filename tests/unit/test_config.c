@@ -16,8 +16,7 @@ parse(const char *text)
 {
 	struct config *c = NULL;
 	struct err err = ERR_INIT;
-	enum rc rc =
-	    config_parse(slice_str(text), "f.conf", NULL, &c, &err);
+	enum rc rc = config_parse(slice_str(text), "f.conf", NULL, &c, &err);
 
 	ck_assert_msg(rc == RC_OK, "%s", err.text);
 	return c;
@@ -29,11 +28,14 @@ static const struct {
 	{ "[daemon]\nworkerz = 3\n",
 	    "f.conf:2: unknown key \"workerz\" in [daemon]; did you mean "
 	    "workers?" },
-	{ "[daemon]\nxyzzy = 3\n", "f.conf:2: unknown key \"xyzzy\" in [daemon]" },
+	{ "[daemon]\nxyzzy = 3\n",
+	    "f.conf:2: unknown key \"xyzzy\" in [daemon]" },
 	{ "[daemon]\n\n; c\nworkers = many\n",
 	    "f.conf:4: workers must be a whole number" },
-	{ "[daemon]\nworkers = 1\n", "f.conf:2: workers must be from 2 to 256" },
-	{ "[daemon]\nworkers = -4\n", "f.conf:2: workers must be from 2 to 256" },
+	{ "[daemon]\nworkers = 1\n",
+	    "f.conf:2: workers must be from 2 to 256" },
+	{ "[daemon]\nworkers = -4\n",
+	    "f.conf:2: workers must be from 2 to 256" },
 	{ "[daemon]\nworkers =\n", "f.conf:2: workers must be a whole number" },
 	{ "[daemon]\nworkers = 4\nworkers = 4\n",
 	    "f.conf:3: workers is set twice" },
@@ -59,20 +61,22 @@ static const struct {
 	    "f.conf:2: log_level must be err, warn, info or debug" },
 	{ "[daemon]\n[daemon]\n",
 	    "f.conf:2: a second [daemon], the first is on line 1" },
-	{ "[demon]\n", "f.conf:1: unknown section [demon]; did you mean [daemon]?" },
+	{ "[demon]\n",
+	    "f.conf:1: unknown section [demon]; did you mean [daemon]?" },
 	{ "[integration a/b]\n", "f.conf:1: unknown section [integration]" },
 	{ "workers = 4\n", "f.conf:1: a section heading must come first" },
 	{ "[daemon\n",
 	    "f.conf:1: a section is [daemon], [site NAME], [route] or [policy "
 	    "HOOK]" },
-	{ "[daemon]\nworkers\n", "f.conf:2: neither a section nor key = value" },
+	{ "[daemon]\nworkers\n",
+	    "f.conf:2: neither a section nor key = value" },
 	{ "[daemon]\nlisten = \"unix:/x\n",
 	    "f.conf:2: the value's quotes do not match" },
 	{ SITE "[site a]\nroot = /\n", "f.conf:3: a second [site a]" },
-	{ "[site]\n",
-	    "f.conf:1: [site NAME] needs a name of letters, digits, _ . and -" },
-	{ "[site a/b]\n",
-	    "f.conf:1: [site NAME] needs a name of letters, digits, _ . and -" },
+	{ "[site]\n", "f.conf:1: [site NAME] needs a name of letters, digits, "
+		      "_ . and -" },
+	{ "[site a/b]\n", "f.conf:1: [site NAME] needs a name of letters, "
+			  "digits, _ . and -" },
 	{ "[site a]\nroot = www\n", "f.conf:2: root must be an absolute path" },
 	{ "[site a]\ncleanup = true\n", "f.conf:2: cleanup must be yes or no" },
 	{ "[site a]\ntable_prefix = wp-\n",
@@ -80,27 +84,30 @@ static const struct {
 	    "most" },
 	{ "[site a]\nhooks = a,,b\n",
 	    "f.conf:2: hooks must be a list with commas between, none empty" },
-	{ "[site a]\nhome = example.org\n",
-	    "f.conf:2: home must be a URL that begins with https:// or http://" },
+	{ "[site a]\nhome = example.org\n", "f.conf:2: home must be a URL that "
+					    "begins with https:// or http://" },
 	{ "[site a]\n",
 	    "f.conf: site a has no root: set root = DIR in its [site] section, "
 	    "or start with --root DIR" },
 	{ SITE "[route]\nx = phq\n",
 	    "f.conf:4: unknown executor \"phq\"; did you mean php?" },
 	{ SITE "[route]\nx = contact-sync\n",
-	    "f.conf:4: unknown executor \"contact-sync\"; there are php, webhook "
+	    "f.conf:4: unknown executor \"contact-sync\"; there are php, "
+	    "webhook "
 	    "URL and queue:NAME" },
 	{ SITE "[route]\nx = queue:acions\n",
 	    "f.conf:4: unknown queue \"acions\"; did you mean queue:actions" },
 	{ SITE "[route]\nx = webhook\n",
 	    "f.conf:4: webhook \"\" must be a URL that begins with https:// or "
 	    "http://" },
-	{ SITE "[route]\nx = php\nx = php\n", "f.conf:5: a second route for x" },
+	{ SITE "[route]\nx = php\nx = php\n",
+	    "f.conf:5: a second route for x" },
 	{ SITE "[route]\nsite = b\nx = php\n",
 	    "f.conf:4: there is no site \"b\"" },
 	{ "[site shop]\nroot = /tmp\n[route]\nsite = shpo\n",
 	    "f.conf:4: there is no site \"shpo\"; did you mean shop?" },
-	{ SITE "[route x]\n", "f.conf:3: [route] has no name; limit it by site = x" },
+	{ SITE "[route x]\n",
+	    "f.conf:3: [route] has no name; limit it by site = x" },
 	{ SITE "[policy]\n", "f.conf:3: the hook's name is missing" },
 	{ SITE "[policy x]\nmail = outbox\n",
 	    "f.conf:4: unknown key \"mail\" in [policy]" },
@@ -149,16 +156,16 @@ START_TEST(without_a_file_the_defaults_hold_for_one_site)
 	ck_assert_str_eq(c->sites[0].name, "default");
 	ck_assert_str_eq(c->sites[0].root, "/tmp");
 	ck_assert(c->sites[0].cleanup && c->sites[0].php_cron &&
-	    c->sites[0].series_after_crash);
+		  c->sites[0].series_after_crash);
 	ck_assert(!d->listen && d->server_threads == 2 && d->workers == 4 &&
-	    d->php_children == 2 && d->native_batch == 100 &&
-	    d->php_batch == 25);
+		  d->php_children == 2 && d->native_batch == 100 &&
+		  d->php_batch == 25);
 	ck_assert(d->shutdown_grace_ms == 20000 &&
-	    d->look_interval_ms == 1000 && d->heartbeat_ms == 10000 &&
-	    d->node_expiry_ms == 30000);
+		  d->look_interval_ms == 1000 && d->heartbeat_ms == 10000 &&
+		  d->node_expiry_ms == 30000);
 	ck_assert(d->max_waiters == 64 && d->request_timeout_ms == 10000 &&
-	    d->host_concurrency == 32 && d->db_connections == 6 &&
-	    d->log_level == LOG_INFO);
+		  d->host_concurrency == 32 && d->db_connections == 6 &&
+		  d->log_level == LOG_INFO);
 	config_unref(c);
 	ck_assert_int_eq(config_load(NULL, NULL, &c, &err), RC_REJECT);
 }
@@ -249,8 +256,8 @@ END_TEST
 START_TEST(the_built_in_routes_come_last)
 {
 	struct config *c = parse(SITE);
-	const struct route *r = config_route(
-	    c, "a", SLICE_LIT("action_scheduler_run_queue"));
+	const struct route *r =
+	    config_route(c, "a", SLICE_LIT("action_scheduler_run_queue"));
 
 	ck_assert_uint_eq(c->nroutes, 2);
 	ck_assert_int_eq(r->kind, EXECUTOR_QUEUE);
@@ -263,8 +270,8 @@ END_TEST
 static const struct policy *
 policy_of(const struct config *c, const char *site, const char *hook)
 {
-	return config_policy(c, site, slice_str(hook),
-	    config_route(c, site, slice_str(hook)));
+	return config_policy(
+	    c, site, slice_str(hook), config_route(c, site, slice_str(hook)));
 }
 
 START_TEST(defaults_of_a_policy_are_its_executors)
@@ -274,10 +281,12 @@ START_TEST(defaults_of_a_policy_are_its_executors)
 	const struct policy *web = policy_of(c, "b", "wc_x");
 
 	ck_assert(php->timeout_ms == 300000 && php->retries == 0 &&
-	    !php->idempotent && !php->outbound && php->series_after_crash);
+		  !php->idempotent && !php->outbound &&
+		  php->series_after_crash);
 	ck_assert(web->timeout_ms == 30000 && web->retries == 5 &&
-	    web->backoff_min_ms == 30000 && web->backoff_max_ms == 7200000 &&
-	    web->idempotent && web->outbound && !web->secret);
+		  web->backoff_min_ms == 30000 &&
+		  web->backoff_max_ms == 7200000 && web->idempotent &&
+		  web->outbound && !web->secret);
 	ck_assert(web->rate.count == 0 && web->concurrency == 0);
 	ck_assert_ptr_eq(php, policy_of(c, "a", "another"));
 	config_unref(c);
@@ -295,9 +304,10 @@ START_TEST(a_policy_changes_only_what_it_sets)
 	ck_assert(policy_of(c, "a", "wc_mail")->retries == 0);
 	ck_assert(slow->timeout_ms == 60000 && slow->concurrency == 1);
 	ck_assert(mine->backoff_min_ms == 1000 &&
-	    mine->backoff_max_ms == 60000 && mine->rate.count == 10 &&
-	    mine->rate.per_s == 60 && !mine->idempotent && !mine->outbound &&
-	    !mine->series_after_crash && mine->retries == 5);
+		  mine->backoff_max_ms == 60000 && mine->rate.count == 10 &&
+		  mine->rate.per_s == 60 && !mine->idempotent &&
+		  !mine->outbound && !mine->series_after_crash &&
+		  mine->retries == 5);
 	ck_assert_str_eq(mine->secret, "whsec_eA==");
 	config_unref(c);
 }
@@ -323,9 +333,8 @@ START_TEST(a_root_picks_its_site)
 	struct config *c = NULL;
 	struct err err = ERR_INIT;
 
-	ck_assert_int_eq(config_parse(slice_str(text), "f", "/tmp/../tmp", &c,
-			     &err),
-	    RC_OK);
+	ck_assert_int_eq(
+	    config_parse(slice_str(text), "f", "/tmp/../tmp", &c, &err), RC_OK);
 	ck_assert_uint_eq(c->nsites, 1);
 	ck_assert_str_eq(c->sites[0].name, "b");
 	config_unref(c);
@@ -429,13 +438,12 @@ START_TEST(the_example_holds_the_defaults_and_every_option_works)
 	ck_assert_msg(config_parse(buf_slice(&text), "example", "/tmp", &c,
 			  &err) == RC_OK,
 	    "%s", err.text);
-	ck_assert_msg(config_parse(buf_slice(&all), "example", NULL, &d,
-			  &err) == RC_OK,
+	ck_assert_msg(
+	    config_parse(buf_slice(&all), "example", NULL, &d, &err) == RC_OK,
 	    "%s", err.text);
 	/* All but `listen`, which has no default. */
 	d->daemon.listen = NULL;
-	ck_assert_int_eq(
-	    memcmp(&c->daemon, &d->daemon, sizeof c->daemon), 0);
+	ck_assert_int_eq(memcmp(&c->daemon, &d->daemon, sizeof c->daemon), 0);
 	ck_assert_str_eq(d->sites[0].db_password, "a ; b");
 	for (int s = 0; s < OPTION_NSECTIONS; s++) {
 		size_t n;
@@ -446,8 +454,8 @@ START_TEST(the_example_holds_the_defaults_and_every_option_works)
 			char line[64];
 
 			snprintf(line, sizeof line, "\n%s = ", rows[i].name);
-			ck_assert_msg(strstr(buf_str(&all), line), "%s",
-			    rows[i].name);
+			ck_assert_msg(
+			    strstr(buf_str(&all), line), "%s", rows[i].name);
 		}
 	}
 	config_unref(c);
@@ -478,8 +486,8 @@ END_TEST
 static void
 add_lookups(TCase *tc)
 {
-	tcase_add_loop_test(tc, the_first_route_that_matches_holds, 0,
-	    NELEMS(route_rows));
+	tcase_add_loop_test(
+	    tc, the_first_route_that_matches_holds, 0, NELEMS(route_rows));
 	tcase_add_test(tc, the_built_in_routes_come_last);
 	tcase_add_test(tc, defaults_of_a_policy_are_its_executors);
 	tcase_add_test(tc, a_policy_changes_only_what_it_sets);

@@ -10,8 +10,8 @@ START_TEST(setting_an_error_returns_its_kind)
 	ck_assert_int_eq(err_set(&err, RC_RETRY, "%s %d", "away", 7), RC_RETRY);
 	ck_assert_str_eq(err.text, "away 7");
 	ck_assert_int_eq(err.rc, RC_RETRY);
-	ck_assert_int_eq(err_set_code(&err, RC_REJECT, 1054, "no column"),
-	    RC_REJECT);
+	ck_assert_int_eq(
+	    err_set_code(&err, RC_REJECT, 1054, "no column"), RC_REJECT);
 	ck_assert_int_eq(err.code, 1054);
 	ck_assert_int_eq(err_set(&err, RC_NONE, "x"), RC_NONE);
 	ck_assert_int_eq(err.code, 0);

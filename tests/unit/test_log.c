@@ -74,8 +74,7 @@ START_TEST(numbers_and_slices_are_written_in_order)
 {
 	log_event(LOG_ERR, "job.done", LOG_S("queue", "actions"),
 	    LOG_U("job", UINT64_MAX), LOG_I("ms", -5),
-	    LOG_SLICE("hook", slice_mem("abcdef", 3)),
-	    LOG_S("none", NULL));
+	    LOG_SLICE("hook", slice_mem("abcdef", 3)), LOG_S("none", NULL));
 	ck_assert_str_eq(read_output(),
 	    "err job.done queue=actions job=18446744073709551615 ms=-5 "
 	    "hook=abc none=\"\"\n");
@@ -106,7 +105,7 @@ START_TEST(a_stamp_is_utc_with_milliseconds)
 	line = read_output();
 	ck_assert_str_eq(line + 24, " warn x a=1\n");
 	ck_assert(line[4] == '-' && line[10] == 'T' && line[13] == ':' &&
-	    line[19] == '.' && line[23] == 'Z');
+		  line[19] == '.' && line[23] == 'Z');
 }
 END_TEST
 
@@ -162,8 +161,8 @@ START_TEST(lines_of_several_threads_stay_whole)
 	f = fdopen(fd, "r");
 	ck_assert_ptr_nonnull(f);
 	while (fgets(line, sizeof line, f)) {
-		ck_assert(strcmp(line, line_a) == 0 ||
-		    strcmp(line, line_b) == 0);
+		ck_assert(
+		    strcmp(line, line_a) == 0 || strcmp(line, line_b) == 0);
 		n++;
 	}
 	ck_assert_int_eq(n, 400);

@@ -56,8 +56,8 @@ remove_dir(void)
 }
 
 static enum rc
-open_site(const char *sub, struct config_site *c, struct site **out,
-    struct err *err)
+open_site(
+    const char *sub, struct config_site *c, struct site **out, struct err *err)
 {
 	static char root[256];
 
@@ -75,8 +75,7 @@ open_text(const char *php, struct config_site *c)
 	struct err err = ERR_INIT;
 
 	write_file("wp-config.php", php);
-	ck_assert_msg(
-	    open_site("", c, &s, &err) == RC_OK, "%s", err.text);
+	ck_assert_msg(open_site("", c, &s, &err) == RC_OK, "%s", err.text);
 	return s;
 }
 
@@ -102,15 +101,15 @@ START_TEST(a_site_is_what_wp_config_says)
 	ck_assert_str_eq(s->db.user, "u");
 	ck_assert_str_eq(s->db.password, "p");
 	ck_assert_str_eq(s->db.host, "localhost");
-	ck_assert(!s->db.socket && s->db.port == 0 && !s->db.charset &&
-	    !s->db.tls);
+	ck_assert(
+	    !s->db.socket && s->db.port == 0 && !s->db.charset && !s->db.tls);
 	ck_assert_str_eq(s->prefix, "wp_");
 	ck_assert_str_eq(s->environment, "production");
 	ck_assert_str_eq(s->salts, "");
 	ck_assert_str_eq(s->config_path, in_dir("wp-config.php"));
 	ck_assert_str_eq(s->content_dir, in_dir("wp-content"));
-	ck_assert(!s->multisite && !s->disable_wp_cron &&
-	    !s->alternate_wp_cron);
+	ck_assert(
+	    !s->multisite && !s->disable_wp_cron && !s->alternate_wp_cron);
 	ck_assert_int_eq(stat(dir, &st), 0);
 	ck_assert(s->root_dev == st.st_dev && s->root_ino == st.st_ino);
 	site_free(s);
@@ -121,7 +120,8 @@ END_TEST
 START_TEST(flags_tls_salts_and_sockets_are_found)
 {
 	struct config_site c = { .name = NULL };
-	struct site *s = open_text("<?php define('DB_HOST', ':/run/x.sock');"
+	struct site *s = open_text(
+	    "<?php define('DB_HOST', ':/run/x.sock');"
 	    "define('DB_CHARSET', 'latin1'); define('MULTISITE', true);"
 	    "define('DISABLE_WP_CRON', true); define('ALTERNATE_WP_CRON', 1);"
 	    "define('MYSQL_CLIENT_FLAGS', MYSQLI_CLIENT_SSL | 64);"
@@ -140,7 +140,7 @@ START_TEST(flags_tls_salts_and_sockets_are_found)
 	ck_assert_str_eq(s->db.charset, "latin1");
 	ck_assert_str_eq(s->db.tls_ca, "/ca.pem");
 	ck_assert(s->db.tls && s->db.tls_no_verify && s->multisite &&
-	    s->disable_wp_cron && s->alternate_wp_cron);
+		  s->disable_wp_cron && s->alternate_wp_cron);
 	ck_assert_str_eq(s->content_dir, in_dir("content"));
 	site_free(s);
 }
@@ -253,8 +253,8 @@ START_TEST(what_cannot_be_used_is_refused)
 	c.name = "a";
 	c.root = "/nonexistent";
 	ck_assert_int_eq(site_open(&c, &s, &err), RC_REJECT);
-	ck_assert_str_eq(err.text,
-	    "the root /nonexistent is no directory that can be read");
+	ck_assert_str_eq(
+	    err.text, "the root /nonexistent is no directory that can be read");
 }
 END_TEST
 
@@ -280,8 +280,8 @@ START_TEST(the_environment_is_as_wordpress_finds_it)
 		ck_assert_int_eq(setenv("WP_ENVIRONMENT_TYPE",
 				     environment_rows[_i].variable, 1),
 		    0);
-	snprintf(php, sizeof php, "%s%s", DEFINES,
-	    environment_rows[_i].constant);
+	snprintf(
+	    php, sizeof php, "%s%s", DEFINES, environment_rows[_i].constant);
 	s = open_text(php, &c);
 	ck_assert_str_eq(s->environment, environment_rows[_i].environment);
 	site_free(s);
@@ -371,8 +371,7 @@ site_suite(void)
 	tcase_add_test(tc, a_site_is_what_wp_config_says);
 	tcase_add_test(tc, flags_tls_salts_and_sockets_are_found);
 	tcase_add_test(tc, a_socket_beside_a_remote_host_is_not_used);
-	tcase_add_test(
-	    tc, the_parent_is_asked_unless_it_is_another_wordpress);
+	tcase_add_test(tc, the_parent_is_asked_unless_it_is_another_wordpress);
 	tcase_add_test(tc, the_configuration_fills_in_what_only_php_knows);
 	tcase_add_test(tc, a_wp_config_by_host_asks_for_its_file);
 	tcase_add_test(tc, what_cannot_be_used_is_refused);

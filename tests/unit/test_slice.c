@@ -28,8 +28,8 @@ START_TEST(a_whole_slice_is_read_as_an_unsigned_number)
 {
 	uint64_t v = 42;
 
-	ck_assert(slice_u64(slice_str(u64_rows[_i].text), &v) ==
-	    u64_rows[_i].ok);
+	ck_assert(
+	    slice_u64(slice_str(u64_rows[_i].text), &v) == u64_rows[_i].ok);
 	ck_assert_uint_eq(v, u64_rows[_i].ok ? u64_rows[_i].value : 42);
 }
 END_TEST
@@ -55,8 +55,8 @@ START_TEST(a_whole_slice_is_read_as_a_signed_number)
 {
 	int64_t v = 42;
 
-	ck_assert(slice_i64(slice_str(i64_rows[_i].text), &v) ==
-	    i64_rows[_i].ok);
+	ck_assert(
+	    slice_i64(slice_str(i64_rows[_i].text), &v) == i64_rows[_i].ok);
 	ck_assert_int_eq(v, i64_rows[_i].ok ? i64_rows[_i].value : 42);
 }
 END_TEST
@@ -86,9 +86,9 @@ static const struct {
 
 START_TEST(a_star_stands_for_any_run_and_all_else_for_itself)
 {
-	ck_assert_msg(slice_glob(slice_str(glob_rows[_i].text),
-			  slice_str(glob_rows[_i].pattern)) ==
-		glob_rows[_i].match,
+	ck_assert_msg(
+	    slice_glob(slice_str(glob_rows[_i].text),
+		slice_str(glob_rows[_i].pattern)) == glob_rows[_i].match,
 	    "%s against %s", glob_rows[_i].text, glob_rows[_i].pattern);
 }
 END_TEST
@@ -112,8 +112,8 @@ static const struct {
 
 START_TEST(a_cut_never_splits_a_character)
 {
-	ck_assert_uint_eq(slice_utf8_cut(slice_str(utf8_rows[_i].text),
-			      utf8_rows[_i].max),
+	ck_assert_uint_eq(
+	    slice_utf8_cut(slice_str(utf8_rows[_i].text), utf8_rows[_i].max),
 	    utf8_rows[_i].cut);
 }
 END_TEST
@@ -161,10 +161,11 @@ slice_suite(void)
 
 	tcase_add_loop_test(tc, a_whole_slice_is_read_as_an_unsigned_number, 0,
 	    NELEMS(u64_rows));
-	tcase_add_loop_test(tc, a_whole_slice_is_read_as_a_signed_number, 0,
-	    NELEMS(i64_rows));
-	tcase_add_loop_test(tc, a_star_stands_for_any_run_and_all_else_for_itself,
-	    0, NELEMS(glob_rows));
+	tcase_add_loop_test(
+	    tc, a_whole_slice_is_read_as_a_signed_number, 0, NELEMS(i64_rows));
+	tcase_add_loop_test(tc,
+	    a_star_stands_for_any_run_and_all_else_for_itself, 0,
+	    NELEMS(glob_rows));
 	tcase_add_loop_test(
 	    tc, a_cut_never_splits_a_character, 0, NELEMS(utf8_rows));
 	tcase_add_test(tc, a_trim_takes_blanks_at_both_ends_only);

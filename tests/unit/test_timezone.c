@@ -62,9 +62,8 @@ START_TEST(an_offset_is_the_zones_at_that_moment)
 {
 	struct timezone *tz = open_zone(rows[_i].zone);
 
-	ck_assert_msg(timezone_offset(tz,
-			  datetime_parse(rows[_i].utc, DATETIME_LEN)) ==
-		rows[_i].offset,
+	ck_assert_msg(timezone_offset(tz, datetime_parse(rows[_i].utc,
+					      DATETIME_LEN)) == rows[_i].offset,
 	    "%s at %s", rows[_i].zone, rows[_i].utc);
 	timezone_free(tz);
 }
@@ -136,8 +135,7 @@ START_TEST(the_footer_rules_after_the_table)
 {
 	struct timezone *tz = NULL;
 
-	ck_assert_int_eq(
-	    parse_footer(footer_rows[_i].footer, &tz), RC_OK);
+	ck_assert_int_eq(parse_footer(footer_rows[_i].footer, &tz), RC_OK);
 	ck_assert_int_eq(timezone_offset(tz,
 			     datetime_parse(footer_rows[_i].utc, DATETIME_LEN)),
 	    footer_rows[_i].offset);
@@ -188,12 +186,10 @@ START_TEST(a_version_1_file_has_its_table_alone)
 		    timezone_parse(slice_mem(b.p, n), &tz, &err), RC_REJECT);
 	/* Type 2 of 2; times that go back. */
 	b.p[44 + 8] = 2;
-	ck_assert_int_eq(
-	    timezone_parse(buf_slice(&b), &tz, &err), RC_REJECT);
+	ck_assert_int_eq(timezone_parse(buf_slice(&b), &tz, &err), RC_REJECT);
 	b.p[44 + 8] = 1;
 	b.p[44 + 3] = (char)201;
-	ck_assert_int_eq(
-	    timezone_parse(buf_slice(&b), &tz, &err), RC_REJECT);
+	ck_assert_int_eq(timezone_parse(buf_slice(&b), &tz, &err), RC_REJECT);
 	buf_clear(&b);
 }
 END_TEST

@@ -50,8 +50,8 @@ check_name(const char *php, const char *name, const char *expected)
 	const char *got;
 
 	wp_config_define(c, "ABSPATH", "/srv/wp/");
-	ck_assert_msg(wp_config_read(c, slice_str(php),
-			  "/srv/wp/wp-config.php", &env, &err) == RC_OK,
+	ck_assert_msg(wp_config_read(c, slice_str(php), "/srv/wp/wp-config.php",
+			  &env, &err) == RC_OK,
 	    "%s: %s", php, err.text);
 	v = wp_config_find(c, name);
 	if (!v)
@@ -62,8 +62,8 @@ check_name(const char *php, const char *name, const char *expected)
 		got = DYNAMIC;
 	else
 		got = buf_str(&text);
-	ck_assert_msg(strcmp(got, expected) == 0, "%s: %s, not %s", php, got,
-	    expected);
+	ck_assert_msg(
+	    strcmp(got, expected) == 0, "%s: %s, not %s", php, got, expected);
 	buf_clear(&text);
 	wp_config_free(c);
 }
@@ -286,8 +286,7 @@ START_TEST(the_last_assignment_of_a_variable_holds)
 	struct buf php = BUF_INIT(4096);
 
 	buf_printf(&php, "<?php\n%s", prefix_rows[_i].php);
-	check_name(
-	    buf_str(&php), "$table_prefix", prefix_rows[_i].prefix);
+	check_name(buf_str(&php), "$table_prefix", prefix_rows[_i].prefix);
 	buf_clear(&php);
 }
 END_TEST
@@ -306,8 +305,8 @@ START_TEST(what_does_not_end_is_refused_with_its_line)
 	struct wp_config *c = wp_config_new();
 	struct err err = ERR_INIT;
 
-	ck_assert_int_eq(wp_config_read(c, slice_str(bad_rows[_i].php), "/x",
-			     NULL, &err),
+	ck_assert_int_eq(
+	    wp_config_read(c, slice_str(bad_rows[_i].php), "/x", NULL, &err),
 	    RC_REJECT);
 	ck_assert_str_eq(err.text, bad_rows[_i].words);
 	wp_config_free(c);
@@ -353,7 +352,8 @@ START_TEST(array_items_keep_keys_and_order)
 
 	ck_assert_int_eq(
 	    wp_config_read(c,
-		SLICE_LIT("<?php\ndefine('X', ['a', 7 => 'b', 'c', 'k' => 1]);"),
+		SLICE_LIT(
+		    "<?php\ndefine('X', ['a', 7 => 'b', 'c', 'k' => 1]);"),
 		"/x", NULL, &err),
 	    RC_OK);
 	v = wp_config_find(c, "X");
@@ -389,8 +389,7 @@ START_TEST(a_file_chosen_at_run_time_makes_defaults_uncertain)
 
 	ck_assert_int_eq(
 	    wp_config_read(c, slice_str(by_host), "/x", &env, &err), RC_OK);
-	ck_assert_int_eq(
-	    wp_config_find(c, "DB_NAME")->type, WP_CONFIG_DYNAMIC);
+	ck_assert_int_eq(wp_config_find(c, "DB_NAME")->type, WP_CONFIG_DYNAMIC);
 	ck_assert_str_eq(wp_config_unknown_include(c, &line),
 	    "a file whose path is computed");
 	ck_assert_uint_eq(line, 2);
@@ -406,13 +405,12 @@ START_TEST(a_file_that_was_read_before_settles_the_defaults)
 	unsigned line;
 
 	settled.ignore_unknown_includes = true;
-	ck_assert_int_eq(wp_config_read(c,
-			     SLICE_LIT("<?php define('DB_USER', 'u'); exit;"),
-			     "/y", &env, &err),
+	ck_assert_int_eq(
+	    wp_config_read(c, SLICE_LIT("<?php define('DB_USER', 'u'); exit;"),
+		"/y", &env, &err),
 	    RC_OK);
 	ck_assert_int_eq(
-	    wp_config_read(c, slice_str(by_host), "/x", &settled, &err),
-	    RC_OK);
+	    wp_config_read(c, slice_str(by_host), "/x", &settled, &err), RC_OK);
 	ck_assert_str_eq(wp_config_find(c, "DB_NAME")->text.p, "wordpress");
 	ck_assert_str_eq(wp_config_find(c, "DB_USER")->text.p, "u");
 	ck_assert_ptr_null(wp_config_unknown_include(c, &line));
@@ -435,11 +433,9 @@ wp_config_suite(void)
 	    NELEMS(prefix_rows));
 	tcase_add_loop_test(tc, what_does_not_end_is_refused_with_its_line, 0,
 	    NELEMS(bad_rows));
-	tcase_add_test(
-	    tc, deep_and_large_files_are_refused_and_long_ones_read);
+	tcase_add_test(tc, deep_and_large_files_are_refused_and_long_ones_read);
 	tcase_add_test(tc, array_items_keep_keys_and_order);
-	tcase_add_test(
-	    tc, a_file_chosen_at_run_time_makes_defaults_uncertain);
+	tcase_add_test(tc, a_file_chosen_at_run_time_makes_defaults_uncertain);
 	tcase_add_test(tc, a_file_that_was_read_before_settles_the_defaults);
 	suite_add_tcase(s, tc);
 	return s;
