@@ -17,7 +17,7 @@
  *   export     tell in `hello` what only PHP knows about the site
  *   jobs       [{id, hook, args, own, start, log}]; own, start and log are SQL
  *   cron       then run WordPress' own cron events that are due, once
- *   cron_key   value of the doing_cron lock that belongs to the caller
+ *   cron_key   value of the doing_cron lock that belongs to the caller, if any
  *   cron_native hooks the caller serves itself: rescheduled, not fired
  *
  * Secret: "expiry.nonce.hmac", hmac = HMAC-SHA-256 in hexadecimal over
@@ -53,6 +53,7 @@ final class WPCron_FCGI_Worker {
 	const CLOCK_SLACK_S = 5;
 	const MEMORY_SHARE  = 0.6;
 	const TEXT_MAX      = 1000;
+	const LOCK_MARK     = '0074911';
 	const FATAL         = E_ERROR | E_PARSE | E_CORE_ERROR | E_COMPILE_ERROR | E_USER_ERROR | E_RECOVERABLE_ERROR;
 
 	private static $body;
@@ -78,6 +79,7 @@ final class WPCron_FCGI_Worker {
 	private static $files;        // number of included files before the job
 	private static $blog_depth;
 	private static $handlers;
+	private static $settings;     // ini values that a job may change
 	private static $transaction = false;
 
 	private static $cron;         // counts of the cron loop
@@ -499,6 +501,10 @@ final class WPCron_FCGI_Worker {
 		}
 		self::$blog_depth = self::blog_depth();
 		self::$handlers   = array( self::error_handler(), self::exception_handler() );
+		self::$settings   = array();
+		foreach ( array( 'memory_limit', 'error_reporting', 'display_errors', 'precision', 'default_socket_timeout' ) as $name ) {
+			self::$settings[ $name ] = ini_get( $name );
+		}
 	}
 
 	private static function blog_depth() {
@@ -519,7 +525,24 @@ final class WPCron_FCGI_Worker {
 
 	/** False: what the job left cannot be taken back; the process must end. */
 	private static function restore_state() {
+		try {
+			return self::restore_all();
+		} catch ( Throwable $e ) {
+			error_log( 'wp-cron-fcgi: after a job: ' . $e->getMessage() );
+			return false;
+		}
+	}
+
+	private static function restore_all() {
 		$clean = self::unwind( 0 );
+		// A limit that a job has set would end the next one.
+		set_time_limit( 0 );
+		ignore_user_abort( true );
+		foreach ( self::$settings as $name => $value ) {
+			if ( ini_get( $name ) !== $value ) {
+				ini_set( $name, $value );
+			}
+		}
 		for ( $i = 0; $i < 64 && self::blog_depth() > self::$blog_depth; $i++ ) {
 			restore_current_blog();
 		}
@@ -766,6 +789,7 @@ final class WPCron_FCGI_Worker {
 			wp_cache_delete( 'alloptions', 'options' );
 			wp_cache_delete( 'cron', 'options' );
 			wp_cache_delete( '_transient_doing_cron', 'options' );
+			wp_cache_delete( 'notoptions', 'options' );
 		}
 	}
 
@@ -777,6 +801,13 @@ final class WPCron_FCGI_Worker {
 		return $wpdb->get_var( "SELECT option_value FROM {$wpdb->options} WHERE option_name = '_transient_doing_cron' LIMIT 1" );
 	}
 
+	/**
+	 * A page load stores a lock and then pings the program, so a fresh lock is
+	 * no sign of a runner; waiting for its end would starve a busy site. It is
+	 * taken over: a stock runner that does hold it stops after its event, which
+	 * it unscheduled before it ran it. Only a lock of another worker is left
+	 * alone; it ends with LOCK_MARK.
+	 */
 	private static function take_cron_lock() {
 		$held = self::cron_lock();
 		$key  = (string) self::$request['cron_key'];
@@ -784,12 +815,29 @@ final class WPCron_FCGI_Worker {
 			self::$cron_key = $key;
 			return true;
 		}
-		if ( $held && (float) $held + WP_CRON_LOCK_TIMEOUT > microtime( true ) ) {
+		$fresh = $held && (float) $held + WP_CRON_LOCK_TIMEOUT > microtime( true );
+		if ( $fresh && self::LOCK_MARK === substr( $held, -strlen( self::LOCK_MARK ) ) ) {
 			return false;
 		}
-		self::$cron_key = sprintf( '%.22F', microtime( true ) );
-		set_transient( 'doing_cron', self::$cron_key );
-		return true;
+		self::$cron_key = sprintf( '%.12F', microtime( true ) ) . self::LOCK_MARK;
+		return self::replace_cron_lock( $held );
+	}
+
+	/** True for one of those who try at once. */
+	private static function replace_cron_lock( $held ) {
+		global $wpdb;
+		if ( wp_using_ext_object_cache() ) {
+			set_transient( 'doing_cron', self::$cron_key );
+			return self::cron_lock() === self::$cron_key;
+		}
+		if ( null === $held ) {
+			$sql = $wpdb->prepare( "INSERT IGNORE INTO {$wpdb->options} (option_name, option_value, autoload) VALUES ('_transient_doing_cron', %s, 'yes')", self::$cron_key );
+		} else {
+			$sql = $wpdb->prepare( "UPDATE {$wpdb->options} SET option_value = %s WHERE option_name = '_transient_doing_cron' AND option_value = %s", self::$cron_key, $held );
+		}
+		$won = 1 === $wpdb->query( $sql );
+		self::forget_options();
+		return $won;
 	}
 
 	private static function drop_cron_lock() {
@@ -806,8 +854,8 @@ final class WPCron_FCGI_Worker {
 				break;
 			}
 			foreach ( $hooks as $hook => $keys ) {
-				foreach ( $keys as $event ) {
-					$list[] = array( $timestamp, $hook, $event );
+				foreach ( $keys as $key => $event ) {
+					$list[] = array( $timestamp, $hook, $key, $event );
 				}
 			}
 		}
@@ -820,7 +868,10 @@ final class WPCron_FCGI_Worker {
 			if ( CONNECTION_NORMAL !== connection_status() ) {
 				return;
 			}
-			self::run_event( $item[0], $item[1], $item[2] );
+			self::forget_options();
+			if ( self::is_scheduled( $item[0], $item[1], $item[2] ) ) {
+				self::run_event( $item[0], $item[1], $item[3] );
+			}
 			if ( self::cron_lock() !== self::$cron_key ) {
 				self::$cron['left']--;
 				return;
@@ -829,8 +880,16 @@ final class WPCron_FCGI_Worker {
 		self::$cron['left'] = 0;
 	}
 
+	/** Still there, unless a plugin keeps events elsewhere. */
+	private static function is_scheduled( $timestamp, $hook, $key ) {
+		if ( has_filter( 'pre_get_ready_cron_jobs' ) ) {
+			return true;
+		}
+		$all = _get_cron_array();
+		return isset( $all[ $timestamp ][ $hook ][ $key ] );
+	}
+
 	private static function run_event( $timestamp, $hook, array $event ) {
-		self::forget_options();
 		if ( $event['schedule'] ) {
 			$result = wp_reschedule_event( $timestamp, $event['schedule'], $hook, $event['args'], true );
 			if ( is_wp_error( $result ) ) {

@@ -152,7 +152,8 @@ class HookModeTest(PhpCase):
 
     @classmethod
     def setUpClass(cls):
-        cls.s = php_site(cls)
+        cls.s = php_site(
+            cls, pool="php_admin_value[max_execution_time] = 0")
 
     def test_ten_jobs_are_done_in_one_request(self):
         reply, jobs = self.ten("ok", "seventh", export=1)
@@ -255,8 +256,6 @@ class HookModeTest(PhpCase):
 
     def test_a_row_that_is_not_ours_is_skipped_and_left_alone(self):
         jobs = [self.job("ok", i) for i in range(3)]
-        p = self.start([])
-        p.communicate()
         lines = "".join(self.line(j) + "\n" for j in jobs)
         self.s.mysql("UPDATE wp_actionscheduler_actions SET claim_id=5"
                      " WHERE action_id=%s", (jobs[1],))
@@ -283,6 +282,12 @@ class HookModeTest(PhpCase):
                            "present": "present", "zone": "UTC",
                            "secret": False, "cron": True, "depth": 1,
                            "host": "127.0.0.1:%d" % self.s.http_port})
+
+    def test_settings_of_a_job_end_with_it(self):
+        reply = self.run_jobs([self.job("settings"), self.job("spin", 1.5),
+                               self.job("limits")])
+        self.assertEqual(reply.kinds(), ["done"] * 3)
+        self.assertEqual(self.notes()[-1], "limits 268435456 1 0")
 
     def test_a_forgotten_closure_is_removed_within_the_request(self):
         reply = self.run_jobs([self.job("add_closure"), self.job("look")])
@@ -672,14 +677,16 @@ class CronTest(PhpCase):
         super().setUp()
         self.s.wp_eval("delete_transient('doing_cron');"
                        "wp_unschedule_hook('misbehave_ok');"
+                       "wp_unschedule_hook('misbehave_sleep');"
                        "wp_unschedule_hook('misbehave_exit');"
                        "wp_unschedule_hook('misbehave_throw');")
 
-    def schedule(self, hook, ago, recurrence=None):
+    def schedule(self, hook, ago, recurrence=None, arg=None):
+        arg = ago if arg is None else arg
         call = ("wp_schedule_event(time() - %d, '%s', '%s', array(%d));" % (
-            ago, recurrence, hook, ago) if recurrence else
+            ago, recurrence, hook, arg) if recurrence else
             "wp_schedule_single_event(time() - %d, '%s', array(%d));" % (
-                ago, hook, ago))
+                ago, hook, arg))
         self.s.wp_eval(call)
 
     def scheduled(self, hook):
@@ -712,15 +719,49 @@ class CronTest(PhpCase):
         self.assertEqual((c["run"], c["failed"], c["left"]), (1, 0, 0))
         self.assertEqual(self.notes(), ["exit [60]", "ok [30]"])
 
-    def test_a_fresh_lock_of_others_is_respected_and_ours_is_not_in_the_way(
-            self):
+    def test_a_lock_of_a_page_load_is_taken_over(self):
         self.schedule("misbehave_ok", 60)
-        key = "%.22f" % time.time()
+        self.s.wp_eval("set_transient('doing_cron', '%.22f');" % time.time())
+        c = self.run_jobs([], cron=1).crons[0]
+        self.assertEqual((c["held"], c["run"]), (False, 1))
+
+    def test_a_lock_of_another_worker_is_respected(self):
+        self.schedule("misbehave_sleep", 60, arg=1)
+        self.schedule("misbehave_ok", 30)
+        p = self.start([], cron=1)
+        self.wait_note("sleep [1]")
+        c = self.run_jobs([], cron=1).crons[0]
+        self.assertEqual((c["held"], c["run"]), (True, 0))
+        c = self.finish(p).crons[0]
+        self.assertEqual((c["held"], c["run"]), (False, 2))
+        self.assertEqual(self.notes(), ["sleep [1]", "slept", "ok [30]"])
+
+    def test_many_workers_at_once_run_each_event_once(self):
+        for ago in range(20, 40):
+            self.schedule("misbehave_ok", ago)
+        workers = [self.start([], cron=1) for _ in range(3)]
+        replies = [self.finish(p) for p in workers]
+        while self.scheduled("misbehave_ok"):
+            replies.append(self.run_jobs([], cron=1))
+        self.assertEqual(sorted(self.notes()),
+                         sorted("ok [%d]" % n for n in range(20, 40)))
+        self.assertEqual(sum(c["run"] for r in replies for c in r.crons), 20)
+
+    def test_the_ping_that_stored_the_lock_may_hand_it_over(self):
+        self.schedule("misbehave_ok", 60)
+        key = "%.12f0074911" % time.time()
         self.s.wp_eval("set_transient('doing_cron', '%s');" % key)
         c = self.run_jobs([], cron=1).crons[0]
         self.assertEqual((c["held"], c["run"]), (True, 0))
         c = self.run_jobs([], cron=1, cron_key=key).crons[0]
         self.assertEqual((c["held"], c["run"]), (False, 1))
+
+    def test_an_event_that_somebody_else_took_is_not_run(self):
+        self.schedule("misbehave_unschedule", 60)
+        self.schedule("misbehave_ok", 30)
+        c = self.run_jobs([], cron=1).crons[0]
+        self.assertEqual((c["run"], c["failed"], c["left"]), (1, 0, 0))
+        self.assertEqual(self.notes(), ["unschedule [60]"])
 
     def test_hooks_the_program_serves_are_rescheduled_and_not_fired(self):
         self.schedule("misbehave_ok", 60, "hourly")
