@@ -2,4 +2,5 @@
 SUITE(claim_cost)
 SUITE(db)
 SUITE(explain)
+SUITE(site_rows)
 SUITE(tables)
