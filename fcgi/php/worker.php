@@ -391,7 +391,7 @@ final class WPCron_FCGI_Worker {
 		$rows   = false;
 		for ( $try = 0; $try < 4 && false === $rows; $try++ ) {
 			$rows = $wpdb->query( $sql );
-			if ( false === $rows && ! self::is_lock_error() ) {
+			if ( false === $rows && ! self::is_deadlock() ) {
 				break;
 			}
 			if ( false === $rows ) {
@@ -414,11 +414,11 @@ final class WPCron_FCGI_Worker {
 		return false;
 	}
 
-	/** Deadlock or lock wait: the row may still be ours. */
-	private static function is_lock_error() {
+	/** Worth another try at once; a lock wait has waited long enough. */
+	private static function is_deadlock() {
 		global $wpdb;
 		$dbh = isset( $wpdb->dbh ) ? $wpdb->dbh : null;
-		return $dbh instanceof mysqli && in_array( mysqli_errno( $dbh ), array( 1205, 1213 ), true );
+		return $dbh instanceof mysqli && 1213 === mysqli_errno( $dbh );
 	}
 
 	/** Run the callbacks; what they threw, or null. */

@@ -6,7 +6,8 @@
  * Keys: address, worker, root, salts, home, blog, batch, budget_ms, limit_ms,
  * first_byte_ms, cron_limit_ms, export (1), cron (1), cron_key, native (one
  * hook), abandon_ms (give up so long after the first start), again (1: send
- * what was released once more, until nothing is).
+ * what was released once more, until nothing is), ask (1: only
+ * php_executor_export(), no jobs).
  *
  * A job is a line: id, hook, args, own, start, log, separated by tabs. Output,
  * one line each: "outcome ID KIND STRIKE VERBATIM MESSAGE", "export JSON",
@@ -28,7 +29,7 @@ enum { JOBS_MAX = 4096 };
 struct run {
 	struct php_executor_opts opts;
 	uint64_t limit_ms, abandon_ms, blog;
-	bool cron, again;
+	bool cron, again, ask;
 	const char *cron_key, *native;
 	struct policy policy;
 	struct buf input;
@@ -128,6 +129,8 @@ set_option(struct run *r, const char *key, const char *value)
 		r->cron = n > 0;
 	else if (set_number(key, value, "again", &n))
 		r->again = n > 0;
+	else if (set_number(key, value, "ask", &n))
+		r->ask = n > 0;
 	else
 		return false;
 	return true;
@@ -226,6 +229,21 @@ print_state(const struct executor *e)
 	    s.error);
 }
 
+static int
+ask(const struct php_executor_opts *opts)
+{
+	struct err err = ERR_INIT;
+	char *json = NULL;
+	enum rc rc = php_executor_export(opts, &json, &err);
+
+	if (rc == RC_OK)
+		print_json("export", slice_str(json));
+	else
+		(void)printf("state ok=0 error=%s\n", err.text);
+	free(json);
+	return 0;
+}
+
 int
 main(int argc, char **argv)
 {
@@ -255,6 +273,8 @@ main(int argc, char **argv)
 		r.opts.cron_native = &r.native;
 		r.opts.ncron_native = 1;
 	}
+	if (r.ask)
+		return ask(&r.opts);
 	if (php_executor_new(&r.opts, &e, &err) != RC_OK) {
 		(void)fprintf(stderr, "%s\n", err.text);
 		return 78;

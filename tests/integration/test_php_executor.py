@@ -12,7 +12,7 @@ import subprocess
 import time
 import unittest
 
-from stack import REPO, SALTS, Stack, connectable, wait_until
+from stack import REPO, ROOT, SALTS, Stack, connectable, wait_until
 
 CLAIM = 77
 
@@ -49,19 +49,18 @@ class Reply:
         return [o.kind for o in sorted(self.outcomes, key=lambda o: o.job)]
 
 
-def php_site(case, plugins=("wpcron-misbehave",), pool="", config=""):
+def php_site(case, plugins=("wpcron-misbehave",), pool="", **mariadb):
     """A stack with an installed site and a pool, closed after the class."""
     s = Stack()
     case.addClassCleanup(s.close)
-    s.start_mariadb()
+    s.start_mariadb(**mariadb)
     s.notes = s.path("notes.txt")
     with open(s.notes, "w"):
         pass
     os.chmod(s.notes, 0o666)
     s.install_wordpress(
         plugins=plugins,
-        config_extra="define( 'WPCRON_MISBEHAVE_LOG', '%s' );%s" % (
-            s.notes, config))
+        config_extra="define( 'WPCRON_MISBEHAVE_LOG', '%s' );" % s.notes)
     s.install_action_scheduler()
     s.start_php_fpm(children=3, extra=pool)
     return s
@@ -240,6 +239,23 @@ class HookModeTest(PhpCase):
         self.assertEqual(reply.state["limit"], "signal")
         time.sleep(0.2)
         self.assertNotIn("slept", self.notes())
+
+    @unittest.skipUnless(ROOT, "needs two users, so root")
+    def test_a_child_of_another_user_is_left_to_its_own_limit(self):
+        jobs = [self.job("sleep", 1.5), self.job("ok")]
+        argv = [x.replace("=www-data", "=nobody", 1)
+                if x.startswith("--reuid") else
+                x.replace("=www-data", "=nogroup", 1)
+                if x.startswith("--regid") else x
+                for x in self.argv(limit_ms=300)]
+        r = subprocess.run(
+            argv, input="".join(self.line(j) + "\n" for j in jobs), text=True,
+            capture_output=True, timeout=60, env=self.s.sanitizer_env(),
+            cwd=self.s.dir)
+        reply = Reply(r.stdout)
+        self.assertEqual(reply.state["limit"], "pool", r.stderr)
+        self.assertEqual(reply.kinds(), ["done", "done"])
+        self.assertIn("as another user", r.stderr)
 
     def test_what_was_given_back_runs_in_the_next_request(self):
         reply, jobs = self.ten("exit", again=1)
@@ -422,6 +438,23 @@ class ReloadTest(PhpCase):
                 self.assertIn(words, reply.error)
         self.assertEqual(self.s.statuses(), {"pending": 3})
 
+    def test_a_missing_or_forbidden_script_is_said_in_words(self):
+        for script, status, words in (
+                ("/nonexistent/worker.php", "404", "Primary script unknown"),
+                (self.s.notes, "403", "security.limit_extensions")):
+            with self.subTest(script):
+                reply = self.run_jobs([self.job("ok")], worker=script)
+                self.assertEqual(reply.kinds(), ["released"])
+                self.assertEqual(reply.state["status"], status)
+                self.assertIn(words, reply.error)
+
+    def test_the_export_can_be_asked_for_alone(self):
+        reply = self.run_jobs([], ask=1)
+        self.assertEqual(reply.exports[0]["prefix"], "wp_")
+        reply = self.run_jobs([], ask=1, salts="wrong")
+        self.assertEqual(reply.exports, [])
+        self.assertIn("404", reply.error)
+
     def test_a_full_pool_is_silence(self):
         busy = [self.start([self.job("sleep", 2)]) for _ in range(3)]
         wait_until(lambda: self.notes().count("sleep [2]") == 3)
@@ -481,6 +514,35 @@ class ReloadTest(PhpCase):
         time.sleep(0.5)
         self.assertEqual(self.notes(), ["sleep [1]", "slept"])
         server.stop()
+
+
+class LockTest(PhpCase):
+    """The job's row is locked by somebody else."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.s = php_site(cls, innodb_lock_wait_timeout="1")
+
+    def test_a_row_that_stays_locked_is_given_back_unstarted(self):
+        jobs = [self.job("ok", i) for i in range(3)]
+        with self.s.connect(autocommit=False) as db, db.cursor() as c:
+            c.execute("SELECT status FROM wp_actionscheduler_actions"
+                      " WHERE action_id=%s FOR UPDATE", (jobs[1],))
+            reply = self.run_jobs(jobs)
+        self.assertEqual(reply.kinds(), ["done", "released", "done"])
+        self.assertIn("Lock wait timeout", next(
+            o.message for o in reply.outcomes if o.job == jobs[1]))
+
+    def test_a_short_lock_is_waited_for(self):
+        jobs = [self.job("ok", i) for i in range(2)]
+        with self.s.connect(autocommit=False) as db, db.cursor() as c:
+            c.execute("SELECT status FROM wp_actionscheduler_actions"
+                      " WHERE action_id=%s FOR UPDATE", (jobs[1],))
+            p = self.start(jobs)
+            self.wait_note("ok [0]")
+            db.rollback()
+            reply = self.finish(p)
+        self.assertEqual(reply.kinds(), ["done", "done"])
 
 
 class SecretTest(PhpCase):
