@@ -81,8 +81,8 @@ note_unanswered(struct php *p, bool away, struct slice why)
 		wait = p->broken_ms;
 	}
 	utf8_put_line(&line, why, ERR_TEXT_MAX - 1);
-	(void)snprintf(p->state.error, sizeof(p->state.error), "%s",
-	    buf_str(&line));
+	(void)snprintf(
+	    p->state.error, sizeof(p->state.error), "%s", buf_str(&line));
 	buf_clear(&line);
 	p->state.ok = false;
 	p->state.failures++;
@@ -123,19 +123,19 @@ open_request(struct php *p, struct job *const *jobs, size_t n, bool export,
 		goto out;
 	memcpy(batch.token, p->token, sizeof(batch.token));
 	php_body_render(&body, &batch);
-	rc = php_secret_render(secret, p->opts.salts,
-	    clock_unix(p->opts.clock), buf_slice(&body), err);
+	rc = php_secret_render(secret, p->opts.salts, clock_unix(p->opts.clock),
+	    buf_slice(&body), err);
 	if (rc != RC_OK)
 		goto out;
-	php_params_render(&params, p->opts.worker_script, p->opts.root,
-	    p->opts.home, secret);
+	php_params_render(
+	    &params, p->opts.worker_script, p->opts.root, p->opts.home, secret);
 	if (body.failed || params.failed) {
 		rc = err_set(
 		    err, RC_REJECT, "the batch is over its ceiling for PHP");
 		goto out;
 	}
 	rc = php_fpm_open(
-	    &(const struct php_fpm_opts) {
+	    &(const struct php_fpm_opts){
 		.addr = &p->addr,
 		.clock = p->opts.clock,
 		.params = buf_slice(&params),
@@ -161,14 +161,14 @@ begin_request(struct php *p, struct job *const *jobs, size_t n, bool export)
 	if (n == 0 && !cron && !export)
 		return;
 	for (size_t i = 0; i < n; i++)
-		p->slots[i] = (struct php_slot) { .job = jobs[i] };
+		p->slots[i] = (struct php_slot){ .job = jobs[i] };
 	p->nslots = p->left = n;
 	p->hello = p->ended = p->overran = false;
 	p->mode = PHP_MODE_HOOK;
-	p->child = (struct php_child) { .pid = 0 };
+	p->child = (struct php_child){ .pid = 0 };
 	p->deadline = INT64_MAX;
 	p->signals = 0;
-	p->failure = (struct err) ERR_INIT;
+	p->failure = (struct err)ERR_INIT;
 	p->state.requests++;
 	if (open_request(p, jobs, n, export, cron, key, &p->failure) != RC_OK)
 		note_unanswered(p, true, slice_str(p->failure.text));
@@ -188,7 +188,8 @@ end_slot(struct php *p, struct php_slot *slot, bool abandoned)
 		    slice_str(p->failure.text));
 		break;
 	case PHP_SLOT_TAKEN:
-		/* The plugin's row is still pending; ours may be in-progress. */
+		/* The plugin's row is still pending; ours may be in-progress.
+		 */
 		if (p->mode == PHP_MODE_PLUGIN)
 			php_report(p, slot, OUTCOME_RELEASED, false, false,
 			    SLICE_NONE);
@@ -204,7 +205,8 @@ end_slot(struct php *p, struct php_slot *slot, bool abandoned)
 			    slice_str(text));
 		} else if (p->goes_on) {
 			php_report(p, slot, OUTCOME_LOST, false, false,
-			    SLICE_LIT("the program stopped; PHP goes on with it"));
+			    SLICE_LIT(
+				"the program stopped; PHP goes on with it"));
 		} else if (abandoned) {
 			php_report(p, slot, OUTCOME_DIED, false, false,
 			    SLICE_LIT("the program stopped while PHP ran it"));
@@ -262,8 +264,7 @@ finish_request(struct php *p, enum php_fpm_end end, const struct err *err)
 		note_answered(p);
 	} else {
 		explain_silence(p, end, err, &why);
-		(void)err_set(
-		    &p->failure, RC_RETRY, "%s", buf_str(&why));
+		(void)err_set(&p->failure, RC_RETRY, "%s", buf_str(&why));
 		note_unanswered(p,
 		    end == PHP_FPM_REFUSED || end == PHP_FPM_SILENT,
 		    buf_slice(&why));
@@ -363,7 +364,7 @@ php_poll(struct executor *e, int timeout_ms, outcome_fn *report, void *arg)
 		close_request(p, false);
 		return;
 	}
-	fd = (struct pollfd) { .fd = php_fpm_fd(p->request),
+	fd = (struct pollfd){ .fd = php_fpm_fd(p->request),
 		.events = php_fpm_events(p->request) };
 	(void)poll(&fd, 1, wait_ms(p, timeout_ms));
 	end = php_fpm_step(p->request, &err);
@@ -393,7 +394,7 @@ php_abandon(struct executor *e, outcome_fn *report, void *arg)
 	 * cannot be ended the plugin still writes its own row when it is done.
 	 */
 	p->goes_on = php_child_signal(&p->child, SIGTERM, &err) == RC_REJECT &&
-	    p->mode == PHP_MODE_PLUGIN;
+		     p->mode == PHP_MODE_PLUGIN;
 	close_request(p, true);
 	p->goes_on = false;
 }
@@ -403,8 +404,8 @@ php_free(struct executor *e)
 {
 	struct php *p = of(e);
 	struct php_executor_opts *o = &p->opts;
-	const char *texts[] = { o->address, o->worker_script, o->root,
-		o->salts, o->home, o->context };
+	const char *texts[] = { o->address, o->worker_script, o->root, o->salts,
+		o->home, o->context };
 
 	php_fpm_close(p->request);
 	for (size_t i = 0; i < NELEMS(texts); i++)
@@ -540,8 +541,8 @@ php_executor_export(
 	}
 	if (!wait.json)
 		rc = err_set(err, RC_RETRY, "%s",
-		    *of(e)->state.error ? of(e)->state.error :
-					  "PHP sent no export");
+		    *of(e)->state.error ? of(e)->state.error
+					: "PHP sent no export");
 	*json = wait.json;
 	php_free(e);
 	return rc;

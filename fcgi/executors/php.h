@@ -21,36 +21,38 @@
  *   fatal error           FAILED, `verbatim`
  *   exit() or die()       FAILED
  *   not ours any more     LOST
- *   not begun             RELEASED; php-fpm away or the site broken: all of them
- *   PHP gone under it     DIED, `strike`, "PHP ended without an answer"
- *   over its time         FAILED, `strike`, once PHP has really ended: the child
- *                         gets SIGTERM if it is ours to end, else the job stays
- *                         here until the connection closes
- * job->started and started_at are set when PHP says that it begins the job.
+ *   not begun             RELEASED; php-fpm away or the site broken: all of
+ * them PHP gone under it     DIED, `strike`, "PHP ended without an answer" over
+ * its time         FAILED, `strike`, once PHP has really ended: the child gets
+ * SIGTERM if it is ours to end, else the job stays here until the connection
+ * closes job->started and started_at are set when PHP says that it begins the
+ * job.
  */
 
 /* JSON text, lent for the call; on the executor's thread, inside poll(). */
 typedef void php_json_fn(void *arg, struct slice json);
 
 struct php_executor_opts {
-	const char *address;	   /* "unix:PATH" or "HOST:PORT" */
+	const char *address;       /* "unix:PATH" or "HOST:PORT" */
 	const char *worker_script; /* as PHP sees it */
-	const char *root;	   /* directory of wp-load.php, likewise */
-	const char *salts;	   /* struct site's; never empty */
-	const char *home;	   /* URL of the blog; NULL: http://localhost */
-	const char *context;	   /* NULL: "WP Cron FCGI" */
-	uint32_t blog_id;	   /* 0: 1 */
-	size_t batch;		   /* jobs a request; 0: 10 */
-	uint32_t budget_ms;	   /* PHP begins no job later; 0: 20,000 */
-	uint32_t connect_ms;	   /* 0: 2,000 */
-	uint32_t first_byte_ms;	   /* to PHP's hello, boot included; 0: 15,000 */
+	const char *root;          /* directory of wp-load.php, likewise */
+	const char *salts;         /* struct site's; never empty */
+	const char *home;          /* URL of the blog; NULL: http://localhost */
+	const char *context;       /* NULL: "WP Cron FCGI" */
+	uint32_t blog_id;          /* 0: 1 */
+	size_t batch;              /* jobs a request; 0: 10 */
+	uint32_t budget_ms;        /* PHP begins no job later; 0: 20,000 */
+	uint32_t connect_ms;       /* 0: 2,000 */
+	uint32_t first_byte_ms; /* to PHP's hello, boot included; 0: 15,000 */
 	uint32_t default_limit_ms; /* jobs without a policy; 0: 60,000 */
-	uint32_t cron_limit_ms;	   /* one cron event; 0: 300,000 */
-	uint32_t export_every_ms;  /* how often the site is exported; 0: 300,000 */
+	uint32_t cron_limit_ms;    /* one cron event; 0: 300,000 */
+	uint32_t
+	    export_every_ms; /* how often the site is exported; 0: 300,000 */
 	const struct clock *clock; /* NULL: clock_system */
 	/* The site's export (see worker.php: export()) as PHP sent it. */
 	php_json_fn *on_export;
-	/* {run, failed, native, left, held[, fatal]} of a finished cron loop. */
+	/* {run, failed, native, left, held[, fatal]} of a finished cron loop.
+	 */
 	php_json_fn *on_cron;
 	/*
 	 * Asked at each begin(): shall PHP run its due cron events after the
@@ -74,21 +76,21 @@ MUSTUSE enum rc php_executor_new(const struct php_executor_opts *opts,
     struct executor **out, struct err *err);
 
 enum php_limit {
-	PHP_LIMIT_UNKNOWN,  /* no hello yet */
-	PHP_LIMIT_SIGNAL,   /* an overrunning child gets SIGTERM */
+	PHP_LIMIT_UNKNOWN,   /* no hello yet */
+	PHP_LIMIT_SIGNAL,    /* an overrunning child gets SIGTERM */
 	PHP_LIMIT_POOL_ONLY, /* only request_terminate_timeout ends it */
 };
 
 /* For health and doctor. */
 struct php_executor_state {
-	bool ok;	     /* the last request was answered by hello */
+	bool ok; /* the last request was answered by hello */
 	bool busy;
-	unsigned failures;   /* requests without a hello, in a row */
-	mono_ms not_before;  /* back-off: room() is 0 until then */
-	int status;	     /* HTTP status of the last answer; 0: none */
+	unsigned failures;  /* requests without a hello, in a row */
+	mono_ms not_before; /* back-off: room() is 0 until then */
+	int status;         /* HTTP status of the last answer; 0: none */
 	enum php_limit limit;
 	bool finish_request; /* fastcgi_finish_request() is not disabled */
-	char mode[8];	     /* "plugin", "hook", "none" */
+	char mode[8];        /* "plugin", "hook", "none" */
 	char php[16], wp[16];
 	uint64_t requests;
 	char error[ERR_TEXT_MAX]; /* why not ok, or why mode is "none" */

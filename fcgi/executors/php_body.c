@@ -134,7 +134,7 @@ struct home_parts {
 	struct slice authority; /* host[:port] */
 	struct slice host;
 	struct slice port;
-	struct slice path;	/* without a slash at the end */
+	struct slice path; /* without a slash at the end */
 };
 
 static struct home_parts

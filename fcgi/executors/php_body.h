@@ -17,7 +17,8 @@
 
 #define PHP_TOKEN_LEN 32
 #define PHP_SECRET_LIFE_S 30
-/* 10 digits, 32 and 64 hexadecimal ones, two dots, NUL; room for later dates. */
+/* 10 digits, 32 and 64 hexadecimal ones, two dots, NUL; room for later dates.
+ */
 #define PHP_SECRET_MAX 128
 
 struct php_batch {
@@ -27,7 +28,7 @@ struct php_batch {
 	const char *context;
 	uint32_t budget_ms;
 	bool export, cron;
-	const char *cron_key;		/* NULL: none */
+	const char *cron_key;           /* NULL: none */
 	const char *const *cron_native; /* hooks not to be fired */
 	size_t ncron_native;
 	struct job *const *jobs;

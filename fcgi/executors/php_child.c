@@ -70,7 +70,8 @@ uid_of(int64_t pid, uint64_t *uid)
 			continue;
 		line = slice_trim(slice_from(line, label.n));
 		line = slice_from(line, slice_find(line, '\t') + 1);
-		return slice_u64(slice_mem(line.p, slice_find(line, '\t')), uid);
+		return slice_u64(
+		    slice_mem(line.p, slice_find(line, '\t')), uid);
 	}
 	return false;
 }
@@ -87,7 +88,7 @@ is_fpm_child(int64_t pid)
 void
 php_child_note(struct php_child *c, int64_t pid)
 {
-	*c = (struct php_child) { .pid = 0 };
+	*c = (struct php_child){ .pid = 0 };
 	if (pid <= 1 || pid > INT32_MAX)
 		return;
 	c->start = start_of(pid);
@@ -111,8 +112,8 @@ php_child_check(const struct php_child *c, struct err *err)
 	if (geteuid() == 0)
 		return RC_OK;
 	if (!uid_of(c->pid, &uid) || uid != (uint64_t)geteuid())
-		return err_set(err, RC_REJECT,
-		    "the php-fpm child runs as another user");
+		return err_set(
+		    err, RC_REJECT, "the php-fpm child runs as another user");
 	return RC_OK;
 }
 
@@ -120,9 +121,8 @@ php_child_check(const struct php_child *c, struct err *err)
 enum rc
 php_child_signal(const struct php_child *c, int sig, struct err *err)
 {
-	int fd = c->pid == 0 ?
-	    -1 :
-	    (int)syscall(SYS_pidfd_open, (pid_t)c->pid, 0);
+	int fd =
+	    c->pid == 0 ? -1 : (int)syscall(SYS_pidfd_open, (pid_t)c->pid, 0);
 	enum rc rc = php_child_check(c, err);
 	int failed;
 

@@ -13,7 +13,7 @@
  * and running as our own user (or we are root).
  */
 struct php_child {
-	int64_t pid;	/* 0: none */
+	int64_t pid;    /* 0: none */
 	uint64_t start; /* field 22 of /proc/PID/stat, clock ticks since boot */
 };
 

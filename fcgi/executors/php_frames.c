@@ -101,9 +101,9 @@ on_hello(struct php *p, struct php_slot *slot, const json_t *frame)
 	else
 		p->mode = PHP_MODE_NONE;
 	php_child_note(&p->child, number_of(frame, "pid"));
-	p->state.limit = php_child_check(&p->child, &err) == RC_OK ?
-	    PHP_LIMIT_SIGNAL :
-	    PHP_LIMIT_POOL_ONLY;
+	p->state.limit = php_child_check(&p->child, &err) == RC_OK
+			     ? PHP_LIMIT_SIGNAL
+			     : PHP_LIMIT_POOL_ONLY;
 	p->state.finish_request =
 	    json_is_true(json_object_get(frame, "finish"));
 	copy_text(p->state.mode, sizeof(p->state.mode), mode);
@@ -187,8 +187,7 @@ on_fatal(struct php *p, struct php_slot *slot, const json_t *frame)
 	utf8_put_line(&line, message, FATAL_TEXT_MAX);
 	buf_put_str(&line, " in ");
 	utf8_put_line(&line, text_of(frame, "file"), ERR_TEXT_MAX);
-	buf_printf(
-	    &line, " on line %" PRId64, number_of(frame, "line"));
+	buf_printf(&line, " on line %" PRId64, number_of(frame, "line"));
 	php_report(p, slot, OUTCOME_FAILED, false, true, buf_slice(&line));
 	buf_clear(&line);
 }
@@ -207,8 +206,8 @@ on_event(struct php *p, struct php_slot *slot, const json_t *frame)
 {
 	(void)slot;
 	(void)frame;
-	set_limit(p,
-	    p->opts.cron_limit_ms ? p->opts.cron_limit_ms : CRON_LIMIT_MS);
+	set_limit(
+	    p, p->opts.cron_limit_ms ? p->opts.cron_limit_ms : CRON_LIMIT_MS);
 }
 
 static void

@@ -11,10 +11,10 @@
 
 /* Where a job is; only ever forwards. */
 enum php_slot_state {
-	PHP_SLOT_WAITS,	  /* sent, not begun */
-	PHP_SLOT_TAKEN,	  /* PHP is writing its row */
+	PHP_SLOT_WAITS,   /* sent, not begun */
+	PHP_SLOT_TAKEN,   /* PHP is writing its row */
 	PHP_SLOT_STARTED, /* its callbacks run */
-	PHP_SLOT_ENDED,	  /* reported */
+	PHP_SLOT_ENDED,   /* reported */
 };
 
 struct php_slot {
@@ -29,7 +29,7 @@ enum php_mode {
 };
 
 struct php {
-	struct executor base; /* first */
+	struct executor base;          /* first */
 	struct php_executor_opts opts; /* strings are ours */
 	struct php_fpm_addr addr;
 	struct php_executor_state state;
@@ -43,13 +43,13 @@ struct php {
 	enum php_mode mode;
 	struct php_child child;
 	struct php_slot *slots; /* opts.batch of them */
-	size_t nslots, left;	/* jobs of this request; not reported */
-	uint32_t limit_ms;	/* of what runs now */
-	mono_ms deadline;	/* of what runs now; INT64_MAX: none */
-	unsigned signals;	/* sent to the child */
+	size_t nslots, left;    /* jobs of this request; not reported */
+	uint32_t limit_ms;      /* of what runs now */
+	mono_ms deadline;       /* of what runs now; INT64_MAX: none */
+	unsigned signals;       /* sent to the child */
 	bool overran;
-	bool goes_on; /* abandoned, and its child could not be ended */
-	struct err failure;	/* of a request that could not be sent */
+	bool goes_on;       /* abandoned, and its child could not be ended */
+	struct err failure; /* of a request that could not be sent */
 
 	outcome_fn *report; /* during poll() and abandon() */
 	void *report_arg;

@@ -52,7 +52,7 @@ php_fpm_get_len(struct slice *in, size_t *n)
 	if (in->n < 4)
 		return RC_AGAIN;
 	*n = (size_t)(p[0] & 0x7f) << 24 | (size_t)p[1] << 16 |
-	    (size_t)p[2] << 8 | p[3];
+	     (size_t)p[2] << 8 | p[3];
 	*in = slice_from(*in, 4);
 	return RC_OK;
 }
@@ -75,8 +75,8 @@ php_fpm_get_param(struct slice *in, struct slice *name, struct slice *value)
 	size_t nname, nvalue;
 
 	if (php_fpm_get_len(&rest, &nname) != RC_OK ||
-	    php_fpm_get_len(&rest, &nvalue) != RC_OK ||
-	    rest.n < nname || rest.n - nname < nvalue)
+	    php_fpm_get_len(&rest, &nvalue) != RC_OK || rest.n < nname ||
+	    rest.n - nname < nvalue)
 		return RC_AGAIN;
 	*name = slice_mem(rest.p, nname);
 	rest = slice_from(rest, nname);
@@ -134,7 +134,7 @@ void
 php_fpm_reader_init(
     struct php_fpm_reader *r, php_fpm_line_fn *on_line, void *arg)
 {
-	*r = (struct php_fpm_reader) {
+	*r = (struct php_fpm_reader){
 		.on_line = on_line,
 		.arg = arg,
 		.status = 200,
@@ -189,8 +189,8 @@ take_stdout(struct php_fpm_reader *r, struct slice s, struct err *err)
 {
 	r->stdout_n += s.n;
 	if (r->stdout_n > PHP_FPM_STDOUT_MAX)
-		return err_set(err, RC_REJECT,
-		    "PHP's answer is over %zu bytes", PHP_FPM_STDOUT_MAX);
+		return err_set(err, RC_REJECT, "PHP's answer is over %zu bytes",
+		    PHP_FPM_STDOUT_MAX);
 	while (s.n > 0) {
 		size_t n = slice_find(s, '\n');
 
@@ -245,8 +245,8 @@ take_head(struct php_fpm_reader *r, struct err *err)
 	unsigned id = (unsigned)r->head[2] << 8 | r->head[3];
 
 	if (r->head[0] != FCGI_VERSION)
-		return err_set(err, RC_REJECT,
-		    "not FastCGI: version %u", r->head[0]);
+		return err_set(
+		    err, RC_REJECT, "not FastCGI: version %u", r->head[0]);
 	if (id != FCGI_REQUEST_ID && id != 0)
 		return err_set(err, RC_REJECT,
 		    "FastCGI record of another request: %u", id);
@@ -267,7 +267,7 @@ finish_record(struct php_fpm_reader *r, struct err *err)
 	if (r->end_n < sizeof(r->end))
 		return err_set(err, RC_REJECT, "END_REQUEST is cut short");
 	r->app_status = (uint32_t)r->end[0] << 24 | (uint32_t)r->end[1] << 16 |
-	    (uint32_t)r->end[2] << 8 | r->end[3];
+			(uint32_t)r->end[2] << 8 | r->end[3];
 	r->protocol_status = r->end[4];
 	r->ended = true;
 	php_fpm_reader_finish(r);

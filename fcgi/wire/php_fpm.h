@@ -17,10 +17,10 @@
 
 /* Ceilings: a header line is short, a reply is a batch's frames. */
 #define PHP_FPM_PARAMS_MAX ((size_t)64 * 1024)
-#define PHP_FPM_BODY_MAX   ((size_t)8 * 1024 * 1024)
+#define PHP_FPM_BODY_MAX ((size_t)8 * 1024 * 1024)
 #define PHP_FPM_STDOUT_MAX ((size_t)4 * 1024 * 1024)
 #define PHP_FPM_STDERR_KEPT ((size_t)2048)
-#define PHP_FPM_LINE_MAX   ((size_t)64 * 1024)
+#define PHP_FPM_LINE_MAX ((size_t)64 * 1024)
 /* The largest record content that keeps the next header aligned to 8. */
 #define PHP_FPM_RECORD_MAX ((size_t)65528)
 
@@ -41,8 +41,7 @@ MUSTUSE enum rc php_fpm_get_param(
  * by an empty record. `params` is what php_fpm_put_param() built, without
  * CONTENT_LENGTH: that is put here, once, from the body it must equal.
  */
-void php_fpm_put_request(
-    struct buf *o, struct slice params, struct slice body);
+void php_fpm_put_request(struct buf *o, struct slice params, struct slice body);
 
 /* ---- reading ------------------------------------------------------------ */
 
@@ -54,14 +53,14 @@ typedef void php_fpm_line_fn(void *arg, struct slice line);
 struct php_fpm_reader {
 	php_fpm_line_fn *on_line;
 	void *arg;
-	int status;	      /* of the CGI header Status; 200 without one */
+	int status; /* of the CGI header Status; 200 without one */
 	bool headers_done;
-	bool ended;	      /* END_REQUEST was read */
+	bool ended; /* END_REQUEST was read */
 	uint32_t app_status;
 	uint8_t protocol_status;
-	size_t stdout_n;      /* body bytes, for the cap */
-	size_t long_lines;    /* lines left out */
-	struct buf err_tail;  /* last PHP_FPM_STDERR_KEPT bytes of STDERR */
+	size_t stdout_n;     /* body bytes, for the cap */
+	size_t long_lines;   /* lines left out */
+	struct buf err_tail; /* last PHP_FPM_STDERR_KEPT bytes of STDERR */
 	/* Private: where in a record, and what is not a line yet. */
 	uint8_t head[8], end[8];
 	size_t head_n, end_n, content_left, padding_left;
@@ -96,19 +95,19 @@ MUSTUSE enum rc php_fpm_addr_parse(
 
 enum php_fpm_end {
 	PHP_FPM_RUNNING,
-	PHP_FPM_END,	   /* END_REQUEST: says nothing about success */
-	PHP_FPM_EOF,	   /* closed without END_REQUEST: the child is gone */
-	PHP_FPM_REFUSED,   /* no connection: down, full or not allowed */
-	PHP_FPM_SILENT,	   /* connected, no byte within first_byte_ms */
-	PHP_FPM_BROKEN,	   /* protocol error or over a cap */
+	PHP_FPM_END,     /* END_REQUEST: says nothing about success */
+	PHP_FPM_EOF,     /* closed without END_REQUEST: the child is gone */
+	PHP_FPM_REFUSED, /* no connection: down, full or not allowed */
+	PHP_FPM_SILENT,  /* connected, no byte within first_byte_ms */
+	PHP_FPM_BROKEN,  /* protocol error or over a cap */
 };
 
 struct php_fpm_opts {
 	const struct php_fpm_addr *addr;
 	const struct clock *clock;
 	struct slice params, body; /* copied */
-	uint32_t connect_ms;	   /* 0: 2,000 */
-	uint32_t first_byte_ms;	   /* 0: 15,000; a full pool shows as silence */
+	uint32_t connect_ms;       /* 0: 2,000 */
+	uint32_t first_byte_ms;    /* 0: 15,000; a full pool shows as silence */
 	php_fpm_line_fn *on_line;
 	void *arg;
 };
@@ -126,7 +125,8 @@ void php_fpm_close(struct php_fpm_request *r);
 /* What to poll for; -1 and 0 once it ended. */
 int php_fpm_fd(const struct php_fpm_request *r);
 short php_fpm_events(const struct php_fpm_request *r);
-/* When php_fpm_step() must be called even without an event; INT64_MAX: never. */
+/* When php_fpm_step() must be called even without an event; INT64_MAX: never.
+ */
 mono_ms php_fpm_deadline(const struct php_fpm_request *r);
 /*
  * Move on as far as goes without blocking; calls on_line. PHP_FPM_RUNNING or

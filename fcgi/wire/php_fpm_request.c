@@ -35,15 +35,14 @@ struct php_fpm_request {
 };
 
 enum rc
-php_fpm_addr_parse(
-    const char *text, struct php_fpm_addr *out, struct err *err)
+php_fpm_addr_parse(const char *text, struct php_fpm_addr *out, struct err *err)
 {
 	static const struct slice unix_prefix = { "unix:", 5 };
 	struct slice s = slice_trim(slice_str(text)), host;
 	size_t colon;
 	uint64_t port;
 
-	*out = (struct php_fpm_addr) { .tcp = false };
+	*out = (struct php_fpm_addr){ .tcp = false };
 	if (slice_starts(s, unix_prefix))
 		s = slice_from(s, unix_prefix.n);
 	if (s.n > 0 && s.p[0] == '/') {
@@ -56,8 +55,8 @@ php_fpm_addr_parse(
 	}
 	for (colon = s.n; colon > 0 && s.p[colon - 1] != ':';)
 		colon--;
-	if (colon < 2 || !slice_u64(slice_from(s, colon), &port) ||
-	    port < 1 || port > 65535)
+	if (colon < 2 || !slice_u64(slice_from(s, colon), &port) || port < 1 ||
+	    port > 65535)
 		return err_set(err, RC_REJECT,
 		    "\"%.*s\" is neither unix:PATH nor HOST:PORT",
 		    SLICE_FMT(s));
@@ -172,8 +171,8 @@ php_fpm_open(const struct php_fpm_opts *opts, struct php_fpm_request **out,
 		    err, RC_REJECT, "the FastCGI request is over its ceiling");
 		goto out;
 	}
-	r->fd = opts->addr->tcp ? connect_tcp(opts->addr, &r->connecting) :
-				  connect_unix(opts->addr, &r->connecting);
+	r->fd = opts->addr->tcp ? connect_tcp(opts->addr, &r->connecting)
+				: connect_unix(opts->addr, &r->connecting);
 	if (r->fd < 0) {
 		rc = connect_failed(errno, opts->addr, err);
 		goto out;
@@ -246,8 +245,8 @@ static void
 write_some(struct php_fpm_request *r)
 {
 	while (r->sent < r->out.n && !r->write_failed) {
-		ssize_t n = send(r->fd, r->out.p + r->sent,
-		    r->out.n - r->sent, MSG_NOSIGNAL);
+		ssize_t n = send(r->fd, r->out.p + r->sent, r->out.n - r->sent,
+		    MSG_NOSIGNAL);
 
 		if (n > 0)
 			r->sent += (size_t)n;
@@ -276,8 +275,8 @@ read_some(struct php_fpm_request *r, struct err *err)
 			return end_with(r, PHP_FPM_EOF);
 		}
 		r->got_bytes = true;
-		switch (php_fpm_feed(&r->reader,
-		    slice_mem(chunk, (size_t)n), err)) {
+		switch (php_fpm_feed(
+		    &r->reader, slice_mem(chunk, (size_t)n), err)) {
 		case RC_AGAIN:
 			break;
 		case RC_OK:

@@ -24,7 +24,9 @@
 #include "base/xalloc.h"
 #include "executors/php.h"
 
-enum { JOBS_MAX = 4096 };
+enum {
+	JOBS_MAX = 4096
+};
 
 struct run {
 	struct php_executor_opts opts;
@@ -194,7 +196,7 @@ run_jobs(struct run *r, struct executor *e)
 			(void)fflush(stdout);
 			e->ops->begin(e, batch, n);
 		} else if (!state.busy && r->nwaiting == 0 &&
-		    e->ops->running(e) == 0) {
+			   e->ops->running(e) == 0) {
 			return;
 		}
 		if (!state.busy && e->ops->running(e) == 0)
@@ -203,7 +205,7 @@ run_jobs(struct run *r, struct executor *e)
 		for (size_t i = 0; i < r->njobs && r->abandon_ms; i++)
 			if (r->jobs[i].started && abandon == INT64_MAX)
 				abandon = clock_mono(&clock_system) +
-				    (mono_ms)r->abandon_ms;
+					  (mono_ms)r->abandon_ms;
 		if (clock_mono(&clock_system) >= abandon) {
 			e->ops->abandon(e, on_outcome, r);
 			return;

@@ -17,8 +17,7 @@ keep_line(void *arg, struct slice line)
 {
 	struct seen *s = arg;
 
-	if (line.n >= PHP_FPM_LINE_MAX ||
-	    slice_find(line, '\n') != line.n)
+	if (line.n >= PHP_FPM_LINE_MAX || slice_find(line, '\n') != line.n)
 		abort();
 	buf_put_slice(&s->lines, line);
 	buf_put_char(&s->lines, '\n');
@@ -28,8 +27,8 @@ keep_line(void *arg, struct slice line)
 static void
 read_answer(struct seen *s, struct slice in, size_t step)
 {
-	*s = (struct seen) { .rc = RC_AGAIN,
-		.lines = BUF_INIT((size_t)8 << 20) };
+	*s =
+	    (struct seen){ .rc = RC_AGAIN, .lines = BUF_INIT((size_t)8 << 20) };
 	php_fpm_reader_init(&s->r, keep_line, s);
 	while (in.n > 0 && s->rc == RC_AGAIN) {
 		size_t n = step && step < in.n ? step : in.n;
@@ -84,8 +83,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	    whole.r.long_lines != cut.r.long_lines ||
 	    whole.r.app_status != cut.r.app_status ||
 	    !slice_eq(buf_slice(&whole.lines), buf_slice(&cut.lines)) ||
-	    !slice_eq(
-		buf_slice(&whole.r.err_tail), buf_slice(&cut.r.err_tail)))
+	    !slice_eq(buf_slice(&whole.r.err_tail), buf_slice(&cut.r.err_tail)))
 		abort();
 	php_fpm_reader_clear(&whole.r);
 	php_fpm_reader_clear(&cut.r);

@@ -19,7 +19,9 @@ Suite *php_suite(void);
  * clock that the test turns. The real peers are in the integration tests.
  */
 
-enum { NJOBS = 3 };
+enum {
+	NJOBS = 3
+};
 
 static mono_ms test_now;
 
@@ -37,8 +39,7 @@ test_wall(const struct clock *c)
 	return INT64_C(1700000000000000);
 }
 
-static const struct clock test_clock = { .mono = test_mono,
-	.wall = test_wall };
+static const struct clock test_clock = { .mono = test_mono, .wall = test_wall };
 
 struct scene {
 	char dir[32], path[64], address[80];
@@ -75,17 +76,19 @@ scene_listen(struct scene *s)
 
 	memcpy(sun.sun_path, s->path, sizeof(s->path));
 	s->listener = socket(AF_UNIX, SOCK_STREAM, 0);
-	ck_assert_int_eq(bind(s->listener, (const struct sockaddr *)&sun,
-	    sizeof(sun)), 0);
+	ck_assert_int_eq(
+	    bind(s->listener, (const struct sockaddr *)&sun, sizeof(sun)), 0);
 	ck_assert_int_eq(listen(s->listener, 8), 0);
 }
 
 static void
 scene_open(struct scene *s)
 {
-	*s = (struct scene) { .listener = -1, .fd = -1,
+	*s = (struct scene){ .listener = -1,
+		.fd = -1,
 		.policy = { .timeout_ms = 5000 },
-		.outcomes = BUF_INIT(10000), .exports = BUF_INIT(10000) };
+		.outcomes = BUF_INIT(10000),
+		.exports = BUF_INIT(10000) };
 	test_now = 1000;
 	log_set_level(LOG_ERR);
 	(void)snprintf(s->dir, sizeof(s->dir), "/tmp/php-exec-XXXXXX");
@@ -93,16 +96,24 @@ scene_open(struct scene *s)
 	(void)snprintf(s->path, sizeof(s->path), "%s/s", s->dir);
 	(void)snprintf(s->address, sizeof(s->address), "unix:%s", s->path);
 	for (size_t i = 0; i < NJOBS; i++) {
-		s->jobs[i] = (struct job) { .id = i + 1,
-			.hook = SLICE_LIT("hook"), .args = SLICE_LIT("[]"),
+		s->jobs[i] = (struct job){ .id = i + 1,
+			.hook = SLICE_LIT("hook"),
+			.args = SLICE_LIT("[]"),
 			.policy = &s->policy };
 		s->list[i] = &s->jobs[i];
 	}
-	ck_assert_int_eq(php_executor_new(
-	    &(const struct php_executor_opts) { .address = s->address,
-		.worker_script = "/w.php", .root = "/r", .salts = "salts",
-		.clock = &test_clock, .on_export = keep_export, .arg = s,
-		.batch = NJOBS }, &s->e, NULL), RC_OK);
+	ck_assert_int_eq(
+	    php_executor_new(
+		&(const struct php_executor_opts){ .address = s->address,
+		    .worker_script = "/w.php",
+		    .root = "/r",
+		    .salts = "salts",
+		    .clock = &test_clock,
+		    .on_export = keep_export,
+		    .arg = s,
+		    .batch = NJOBS },
+		&s->e, NULL),
+	    RC_OK);
 }
 
 static void
@@ -200,7 +211,8 @@ static const struct {
 	    HELLO("hook") RUN("1") FRAME("done", "1") RUN("2")
 		FRAME("done", "2") RUN("3") FRAME("done", "3") "E",
 	    "1 done []\n2 done []\n3 done []\n" },
-	{ "nothing at all", "", "1 released [php-fpm closed the connection]\n"
+	{ "nothing at all", "",
+	    "1 released [php-fpm closed the connection]\n"
 	    "2 released [php-fpm closed the connection]\n"
 	    "3 released [php-fpm closed the connection]\n" },
 	{ "an END without hello", "E",
@@ -220,40 +232,53 @@ static const struct {
 	    "2 released []\n3 released []\n" },
 	{ "gone before the plugin's row", HELLO("plugin") FRAME("take", "1"),
 	    "1 released []\n2 released []\n3 released []\n" },
-	{ "a frame twice", HELLO("hook") RUN("1") FRAME("done", "1")
-		FRAME("fail", "1") FRAME("start", "1") "E",
+	{ "a frame twice",
+	    HELLO("hook") RUN("1") FRAME("done", "1") FRAME("fail", "1")
+		FRAME("start", "1") "E",
 	    "1 done []\n2 released []\n3 released []\n" },
 	{ "a frame of another job", HELLO("hook") FRAME("done", "99") "E",
 	    "1 released []\n2 released []\n3 released []\n" },
-	{ "noise", HELLO("hook") "={\"frame\":\"done\",\"id\":1}\n"
-		"=00000000000000000000000000000000{\"frame\":\"done\"}\n"
-		">not json\n>[]\n>{\"frame\":\"nobody\",\"id\":1}\n>\n"
-		">{\"id\":1}\n>{\"frame\":\"done\",\"id\":\"1\"}\nE",
+	{ "noise",
+	    HELLO(
+		"hook") "={\"frame\":\"done\",\"id\":1}\n"
+			"=00000000000000000000000000000000{\"frame\":\"done\"}"
+			"\n"
+			">not json\n>[]\n>{\"frame\":\"nobody\",\"id\":1}\n>\n"
+			">{\"id\":1}\n>{\"frame\":\"done\",\"id\":\"1\"}\nE",
 	    "1 released []\n2 released []\n3 released []\n" },
-	{ "an exception", HELLO("hook") RUN("1")
-		">{\"frame\":\"fail\",\"id\":1,\"class\":\"C\",\"msg\":"
-		"\"two\\nlines \\u0007\"}\n" RUN("2")
-		">{\"frame\":\"fail\",\"id\":2,\"class\":\"C\",\"msg\":\"\"}\n"
-		"E",
+	{ "an exception",
+	    HELLO("hook") RUN(
+		"1") ">{\"frame\":\"fail\",\"id\":1,\"class\":\"C\",\"msg\":"
+		     "\"two\\nlines \\u0007\"}\n" RUN(
+			 "2") ">{\"frame\":\"fail\",\"id\":2,\"class\":\"C\","
+			      "\"msg\":\"\"}\n"
+			      "E",
 	    "1 failed [two lines]\n2 failed [C]\n3 released []\n" },
-	{ "a fatal error", HELLO("hook") RUN("1")
-		">{\"frame\":\"fatal\",\"id\":1,\"type\":1,\"msg\":\"M\","
-		"\"file\":\"/f.php\",\"line\":7}\nE",
+	{ "a fatal error",
+	    HELLO("hook") RUN(
+		"1") ">{\"frame\":\"fatal\",\"id\":1,\"type\":1,\"msg\":\"M\","
+		     "\"file\":\"/f.php\",\"line\":7}\nE",
 	    "1 failed verbatim [unexpected shutdown: PHP Fatal error M in "
 	    "/f.php on line 7]\n2 released []\n3 released []\n" },
-	{ "exit", HELLO("hook") RUN("1") ">{\"frame\":\"fatal\",\"id\":1,"
-		"\"type\":null,\"msg\":\"exit\"}\nE",
+	{ "exit",
+	    HELLO("hook") RUN("1") ">{\"frame\":\"fatal\",\"id\":1,"
+				   "\"type\":null,\"msg\":\"exit\"}\nE",
 	    "1 failed [exit]\n2 released []\n3 released []\n" },
-	{ "rows of others", HELLO("hook")
-		">{\"frame\":\"skip\",\"id\":1,\"why\":\"w\",\"lost\":true}\n"
-		">{\"frame\":\"skip\",\"id\":2,\"why\":\"w\",\"lost\":false}\n"
-		"E",
+	{ "rows of others",
+	    HELLO("hook") ">{\"frame\":\"skip\",\"id\":1,\"why\":\"w\","
+			  "\"lost\":true}\n"
+			  ">{\"frame\":\"skip\",\"id\":2,\"why\":\"w\","
+			  "\"lost\":false}\n"
+			  "E",
 	    "1 lost [w]\n2 released [w]\n3 released []\n" },
-	{ "the plugin's outcomes", HELLO("plugin") RUN("1")
-		">{\"frame\":\"settled\",\"id\":1,\"status\":\"complete\"}\n"
-		RUN("2") ">{\"frame\":\"settled\",\"id\":2,\"status\":"
-		"\"failed\",\"msg\":\"m\"}\n" RUN("3")
-		">{\"frame\":\"settled\",\"id\":3,\"status\":\"ignored\"}\nE",
+	{ "the plugin's outcomes",
+	    HELLO("plugin")
+		RUN("1") ">{\"frame\":\"settled\",\"id\":1,\"status\":"
+			 "\"complete\"}\n" RUN(
+			     "2") ">{\"frame\":\"settled\",\"id\":2,\"status\":"
+				  "\"failed\",\"msg\":\"m\"}\n" RUN(
+				      "3") ">{\"frame\":\"settled\",\"id\":3,"
+					   "\"status\":\"ignored\"}\nE",
 	    "1 settled []\n2 settled [m]\n3 lost []\n" },
 };
 
@@ -275,8 +300,8 @@ END_TEST
 
 START_TEST(away_backs_off_from_200_ms_to_10_s)
 {
-	static const mono_ms waits[] = { 200, 400, 800, 1600, 3200, 6400,
-		10000, 10000 };
+	static const mono_ms waits[] = { 200, 400, 800, 1600, 3200, 6400, 10000,
+		10000 };
 	struct php_executor_state state;
 	struct scene s;
 
@@ -336,9 +361,11 @@ START_TEST(a_child_that_cannot_be_ended_keeps_its_job)
 	scene_listen(&s);
 	scene_begin(&s);
 	scene_say(&s, SLICE_LIT("\r\n"));
-	for (const char *const *f = (const char *const[]) {
-		 "{\"frame\":\"hello\",\"mode\":\"hook\",\"pid\":1}",
-		 "{\"frame\":\"start\",\"id\":1}", NULL }; *f; f++) {
+	for (const char *const *f =
+		 (const char *const[]){
+		     "{\"frame\":\"hello\",\"mode\":\"hook\",\"pid\":1}",
+		     "{\"frame\":\"start\",\"id\":1}", NULL };
+	     *f; f++) {
 		struct buf line = BUF_INIT(200);
 
 		buf_printf(&line, "\n%s%s\n", s.token, *f);
@@ -399,7 +426,9 @@ END_TEST
 START_TEST(what_is_missing_is_named)
 {
 	struct php_executor_opts o = { .address = "unix:/s",
-		.worker_script = "/w", .root = "/r", .salts = "s" };
+		.worker_script = "/w",
+		.root = "/r",
+		.salts = "s" };
 	struct executor *e = NULL;
 	struct err err = ERR_INIT;
 
@@ -423,8 +452,8 @@ php_suite(void)
 	Suite *s = suite_create("php");
 	TCase *t = tcase_create("php");
 
-	tcase_add_loop_test(t, every_job_is_reported_once_whatever_php_says,
-	    0, (int)NELEMS(replies));
+	tcase_add_loop_test(t, every_job_is_reported_once_whatever_php_says, 0,
+	    (int)NELEMS(replies));
 	tcase_add_test(t, away_backs_off_from_200_ms_to_10_s);
 	tcase_add_test(t, a_site_that_does_not_boot_backs_off_and_recovers);
 	tcase_add_test(t, a_child_that_cannot_be_ended_keeps_its_job);

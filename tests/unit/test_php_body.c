@@ -37,8 +37,7 @@ START_TEST(the_body_is_json_whatever_the_job_holds)
 	ck_assert_ptr_nonnull(v);
 	ck_assert(json_is_true(json_object_get(v, "cron")));
 	ck_assert(json_is_false(json_object_get(v, "export")));
-	ck_assert_str_eq(
-	    json_string_value(json_object_get(v, "cron_key")), "");
+	ck_assert_str_eq(json_string_value(json_object_get(v, "cron_key")), "");
 	ck_assert_uint_eq(
 	    json_array_size(json_object_get(v, "cron_native")), 2);
 	ck_assert_uint_eq(json_array_size(json_object_get(v, "jobs")), 2);
@@ -47,8 +46,7 @@ START_TEST(the_body_is_json_whatever_the_job_holds)
 	    json_string_value(json_object_get(first, "hook")), "h\"ook\\");
 	ck_assert_str_eq(
 	    json_string_value(json_object_get(first, "own")), "UPDATE 'x'\n");
-	ck_assert_ptr_nonnull(
-	    strstr(out.p, "\"id\":18446744073709551615,"));
+	ck_assert_ptr_nonnull(strstr(out.p, "\"id\":18446744073709551615,"));
 	json_decref(v);
 	buf_clear(&out);
 }
@@ -142,8 +140,8 @@ php_body_suite(void)
 	tcase_add_test(t, the_body_is_json_whatever_the_job_holds);
 	tcase_add_test(t, a_secret_expires_and_never_repeats);
 	tcase_add_test(t, without_salts_there_is_no_secret);
-	tcase_add_loop_test(t, params_are_those_of_a_request_to_the_home_url,
-	    0, (int)NELEMS(homes));
+	tcase_add_loop_test(t, params_are_those_of_a_request_to_the_home_url, 0,
+	    (int)NELEMS(homes));
 	suite_add_tcase(s, t);
 	return s;
 }

@@ -65,8 +65,8 @@ php_child_suite(void)
 	tcase_add_test(
 	    t, a_process_that_is_not_a_php_fpm_child_is_never_signalled);
 	tcase_add_test(t, a_pid_that_started_anew_is_somebody_else);
-	tcase_add_loop_test(t, what_is_not_a_process_here_is_not_remembered,
-	    0, (int)NELEMS(no_pids));
+	tcase_add_loop_test(t, what_is_not_a_process_here_is_not_remembered, 0,
+	    (int)NELEMS(no_pids));
 	suite_add_tcase(s, t);
 	return s;
 }

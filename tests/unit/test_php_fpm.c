@@ -234,8 +234,7 @@ START_TEST(an_answer_is_the_same_however_it_is_cut)
 	ck_assert_uint_eq(r.app_status, 258);
 	ck_assert_uint_eq(r.protocol_status, 3);
 	ck_assert_str_eq(buf_str(&r.err_tail), "PHP message: one; two");
-	ck_assert_int_eq(
-	    php_fpm_feed(&r, SLICE_LIT("more"), NULL), RC_OK);
+	ck_assert_int_eq(php_fpm_feed(&r, SLICE_LIT("more"), NULL), RC_OK);
 	php_fpm_reader_clear(&r);
 	buf_clear(&lines);
 	buf_clear(&o);
@@ -261,8 +260,9 @@ START_TEST(a_broken_answer_is_refused)
 	struct err err = ERR_INIT;
 
 	php_fpm_reader_init(&r, keep_line, &lines);
-	ck_assert_int_eq(php_fpm_feed(&r,
-	    slice_mem(broken[_i].bytes, broken[_i].n), &err), RC_REJECT);
+	ck_assert_int_eq(
+	    php_fpm_feed(&r, slice_mem(broken[_i].bytes, broken[_i].n), &err),
+	    RC_REJECT);
 	ck_assert_msg(err.text[0], "%s: no words", broken[_i].what);
 	php_fpm_reader_clear(&r);
 	buf_clear(&lines);
@@ -358,8 +358,8 @@ START_TEST(an_address_is_a_socket_or_a_host_and_port)
 {
 	struct php_fpm_addr a;
 
-	ck_assert_int_eq(php_fpm_addr_parse(addresses[_i].text, &a, NULL),
-	    addresses[_i].rc);
+	ck_assert_int_eq(
+	    php_fpm_addr_parse(addresses[_i].text, &a, NULL), addresses[_i].rc);
 	ck_assert_str_eq(a.path, addresses[_i].path);
 	ck_assert_str_eq(a.host, addresses[_i].host);
 	ck_assert_str_eq(a.port, addresses[_i].port);
@@ -392,12 +392,12 @@ peer_open(struct peer *p)
 
 	(void)snprintf(p->dir, sizeof(p->dir), "/tmp/php-fpm-XXXXXX");
 	ck_assert_ptr_nonnull(mkdtemp(p->dir));
-	p->addr = (struct php_fpm_addr) { .tcp = false };
+	p->addr = (struct php_fpm_addr){ .tcp = false };
 	(void)snprintf(p->addr.path, sizeof(p->addr.path), "%s/s", p->dir);
 	memcpy(sun.sun_path, p->addr.path, sizeof(sun.sun_path));
 	p->listener = socket(AF_UNIX, SOCK_STREAM, 0);
-	ck_assert_int_eq(bind(p->listener, (const struct sockaddr *)&sun,
-	    sizeof(sun)), 0);
+	ck_assert_int_eq(
+	    bind(p->listener, (const struct sockaddr *)&sun, sizeof(sun)), 0);
 	ck_assert_int_eq(listen(p->listener, 8), 0);
 }
 
@@ -415,11 +415,15 @@ peer_request(const struct peer *p, struct buf *lines)
 	struct php_fpm_request *r = NULL;
 
 	test_now = 1000;
-	ck_assert_int_eq(php_fpm_open(
-	    &(const struct php_fpm_opts) { .addr = &p->addr,
-		.clock = &test_clock, .first_byte_ms = 500,
-		.body = SLICE_LIT("body"), .on_line = keep_line,
-		.arg = lines }, &r, NULL), RC_OK);
+	ck_assert_int_eq(
+	    php_fpm_open(&(const struct php_fpm_opts){ .addr = &p->addr,
+			     .clock = &test_clock,
+			     .first_byte_ms = 500,
+			     .body = SLICE_LIT("body"),
+			     .on_line = keep_line,
+			     .arg = lines },
+		&r, NULL),
+	    RC_OK);
 	return r;
 }
 
@@ -523,9 +527,11 @@ START_TEST(a_missing_socket_is_said_in_words)
 	struct php_fpm_request *r = NULL;
 	struct err err = ERR_INIT;
 
-	ck_assert_int_eq(php_fpm_open(
-	    &(const struct php_fpm_opts) { .addr = &addr,
-		.clock = &test_clock, .on_line = keep_line }, &r, &err),
+	ck_assert_int_eq(
+	    php_fpm_open(
+		&(const struct php_fpm_opts){
+		    .addr = &addr, .clock = &test_clock, .on_line = keep_line },
+		&r, &err),
 	    RC_RETRY);
 	ck_assert_ptr_null(r);
 	ck_assert_ptr_nonnull(strstr(err.text, "not running"));
@@ -548,8 +554,7 @@ php_fpm_suite(void)
 	tcase_add_loop_test(t,
 	    a_request_is_cut_into_records_and_says_its_length, 0,
 	    (int)NELEMS(requests));
-	tcase_add_loop_test(
-	    t, an_answer_is_the_same_however_it_is_cut, 1, 400);
+	tcase_add_loop_test(t, an_answer_is_the_same_however_it_is_cut, 1, 400);
 	tcase_add_loop_test(
 	    t, a_broken_answer_is_refused, 0, (int)NELEMS(broken));
 	tcase_add_test(t, an_answer_over_the_cap_is_refused);
