@@ -39,7 +39,7 @@ db_explain(struct db *db, const struct sql_scope *scope, enum sql_id id,
 	MYSQL_RES *result = NULL;
 	enum rc rc;
 
-	*out = (struct db_plan) { .rows = 0 };
+	*out = (struct db_plan){ .rows = 0 };
 	buf_put_str(&text, "EXPLAIN ");
 	rc = sql_render(id, scope, args, &text, err);
 	if (rc != RC_OK)

@@ -65,8 +65,8 @@ cli_help_line(
 	for (; rest.n > 0; rest = slice_from(rest, end + 1)) {
 		end = slice_find(rest, '\n');
 		line = slice_mem(rest.p, end);
-		buf_printf(out, "%-*s%.*s\n", (int)column, left,
-		    SLICE_FMT(line));
+		buf_printf(
+		    out, "%-*s%.*s\n", (int)column, left, SLICE_FMT(line));
 		left[0] = '\0';
 	}
 }

@@ -13,9 +13,9 @@
 struct cli_option {
 	const char *name;  /* with its dashes */
 	const char *value; /* what it takes, for the help; NULL: a flag */
-	size_t offset;	   /* of its field, const char * or bool */
+	size_t offset;     /* of its field, const char * or bool */
 	const char *help;  /* one or more lines */
-	unsigned use;	   /* the caller's */
+	unsigned use;      /* the caller's */
 };
 
 /*

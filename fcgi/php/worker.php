@@ -942,6 +942,7 @@ final class WPCron_FCGI_Worker {
 		$limit  = (int) abs( (int) apply_filters( 'action_scheduler_queue_runner_time_limit', 30 ) );
 		$plugin = class_exists( 'ActionScheduler', false ) && did_action( 'action_scheduler_init' );
 		$export = array(
+			'time'                => microtime( true ),
 			'retention_s'         => (int) apply_filters( 'action_scheduler_retention_period', 2678400 ),
 			'cleaner_statuses'    => array_values( (array) apply_filters( 'action_scheduler_default_cleaner_statuses', array( 'complete', 'canceled' ) ) ),
 			'timeout_s'           => (int) apply_filters( 'action_scheduler_timeout_period', 10 * $limit ),

@@ -16,13 +16,13 @@ pick_one(const struct actions_settings *s, struct db *db, uint64_t id,
     const struct claim_request *req, struct picks *p, struct err *err)
 {
 	struct db_rows *rows = NULL;
-	enum rc rc = db_select(db, &s->scope, SQL_CTL_CLAIMABLE,
-	    SQL_ARGS(V_U64(id)), &rows, err);
+	enum rc rc = db_select(
+	    db, &s->scope, SQL_CTL_CLAIMABLE, SQL_ARGS(V_U64(id)), &rows, err);
 
 	if (rc == RC_OK && !db_rows_next(rows))
 		rc = err_set(err, RC_NONE, "there is no action %" PRIu64, id);
-	if (rc == RC_OK &&
-	    (!slice_eq_str(db_text(rows, 0), "pending") || db_u64(rows, 1) != 0))
+	if (rc == RC_OK && (!slice_eq_str(db_text(rows, 0), "pending") ||
+			       db_u64(rows, 1) != 0))
 		rc = err_set(err, RC_NONE,
 		    "action %" PRIu64 " is not pending and free", id);
 	for (int l = 0; rc == RC_OK && l < LANE_COUNT; l++) {
@@ -35,7 +35,8 @@ pick_one(const struct actions_settings *s, struct db *db, uint64_t id,
 		};
 
 		if (p->lane[l].room == 0 ||
-		    req->admit(req->arg, (enum lane)l, &c, &p->lane[l].routes[0],
+		    req->admit(req->arg, (enum lane)l, &c,
+			&p->lane[l].routes[0],
 			&p->lane[l].policies[0]) != ADMIT_TAKE)
 			continue;
 		p->lane[l].ids[0] = id;
@@ -54,7 +55,7 @@ actions_claim_one(struct queue *q, struct db *db, uint64_t id,
 	struct picks p;
 	enum rc rc;
 
-	*res = (struct claim_result) { 0 };
+	*res = (struct claim_result){ 0 };
 	actions_settings_get(q, &s);
 	picks_init(&p, req);
 	rc = pick_one(&s, db, id, req, &p, err);
@@ -76,8 +77,8 @@ struct retrying {
 };
 
 static enum rc
-retried_already(const struct retrying *r, struct db *db, uint64_t origin,
-    struct err *err)
+retried_already(
+    const struct retrying *r, struct db *db, uint64_t origin, struct err *err)
 {
 	struct db_rows *rows = NULL;
 	enum rc rc = db_select(db, &r->s->scope, SQL_CTL_NEWEST_TRY,
@@ -85,8 +86,10 @@ retried_already(const struct retrying *r, struct db *db, uint64_t origin,
 
 	if (rc == RC_OK && db_rows_next(rows))
 		rc = err_set(err, RC_NONE,
-		    "action %" PRIu64 " was tried again already; the newest try "
-		    "is action %" PRIu64, r->id, db_u64(rows, 0));
+		    "action %" PRIu64
+		    " was tried again already; the newest try "
+		    "is action %" PRIu64,
+		    r->id, db_u64(rows, 0));
 	db_rows_free(rows);
 	return rc == RC_OK ? RC_NONE : rc;
 }
@@ -108,8 +111,7 @@ retry_row(struct retrying *r, struct db *db, const struct db_rows *row,
 		.origin_id = db_is_null(row, 6) ? r->id : db_u64(row, 6),
 		.try = db_is_null(row, 7) ? 1 : (uint32_t)db_u64(row, 7),
 	};
-	enum rc rc =
-	    action_retry(r->q, r->s, db, &j, 0, 0, now, &logs, err);
+	enum rc rc = action_retry(r->q, r->s, db, &j, 0, 0, now, &logs, err);
 
 	if (rc == RC_NONE)
 		return retried_already(r, db, j.origin_id, err);
@@ -138,13 +140,14 @@ retry_body(struct db *db, void *arg, struct err *err)
 		return rc;
 	status = db_rows_next(rows) ? db_text(rows, 0) : SLICE_NONE;
 	if (!status.p)
-		rc = err_set(
-		    err, RC_NONE, "there is no action %" PRIu64, r->id);
+		rc =
+		    err_set(err, RC_NONE, "there is no action %" PRIu64, r->id);
 	else if (!slice_eq_str(status, "failed") &&
-	    !slice_eq_str(status, "canceled"))
+		 !slice_eq_str(status, "canceled"))
 		rc = err_set(err, RC_NONE,
 		    "action %" PRIu64 " is %.*s; only what failed or was "
-		    "canceled is tried again", r->id, SLICE_FMT(status));
+		    "canceled is tried again",
+		    r->id, SLICE_FMT(status));
 	else
 		rc = retry_row(r, db, rows, err);
 	db_rows_free(rows);
@@ -156,8 +159,9 @@ actions_retry_one(struct queue *q, struct db *db, uint64_t id, uint64_t *fresh,
     struct err *err)
 {
 	struct actions_settings s;
-	struct retrying r = { .q = q, .s = &s, .id = id,
-		.arena = ARENA_INIT(ADMIN_ARENA_MAX) };
+	struct retrying r = {
+		.q = q, .s = &s, .id = id, .arena = ARENA_INIT(ADMIN_ARENA_MAX)
+	};
 	enum rc rc;
 
 	actions_settings_get(q, &s);
@@ -201,7 +205,7 @@ cancel_body(struct db *db, void *arg, struct err *err)
 	db_rows_free(rows);
 	if (c->nfound == 0)
 		return RC_OK;
-	args = (struct sql_args) { .ids = c->found, .nids = c->nfound };
+	args = (struct sql_args){ .ids = c->found, .nids = c->nfound };
 	rc = db_exec(db, &c->s->scope, SQL_CTL_CANCEL, &args, NULL, err);
 	for (size_t i = 0; i < c->nfound; i++)
 		action_logs_add(
@@ -215,8 +219,12 @@ actions_cancel(struct queue *q, struct db *db, uint64_t *ids, size_t n,
 {
 	uint64_t found[CANCEL_MAX];
 	struct actions_settings s;
-	struct canceling c = { .q = q, .s = &s, .ids = ids, .n = n,
-		.found = found, .arena = ARENA_INIT(ADMIN_ARENA_MAX) };
+	struct canceling c = { .q = q,
+		.s = &s,
+		.ids = ids,
+		.n = n,
+		.found = found,
+		.arena = ARENA_INIT(ADMIN_ARENA_MAX) };
 	enum rc rc;
 
 	*canceled = 0;

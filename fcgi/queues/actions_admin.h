@@ -14,8 +14,7 @@
  * here; nothing was claimed.
  */
 MUSTUSE enum rc actions_claim_one(struct queue *q, struct db *db, uint64_t id,
-    const struct claim_request *req, struct claim_result *res,
-    struct err *err);
+    const struct claim_request *req, struct claim_result *res, struct err *err);
 
 /*
  * actions_retry_one - insert a fresh row, due now, for a failed or canceled

@@ -28,8 +28,7 @@ take(const char *const *argv, int *i, struct line *to, struct err *err)
 
 	while (argc < ARGS_MAX && argv[argc])
 		argc++;
-	rc = cli_option_take(
-	    rows, NELEMS(rows), argc, argv, i, to, &row, err);
+	rc = cli_option_take(rows, NELEMS(rows), argc, argv, i, to, &row, err);
 	ck_assert((rc == RC_OK) <= (row != NULL));
 	return rc;
 }
@@ -87,12 +86,11 @@ START_TEST(help_lines_stand_in_a_column)
 	cli_option_help(&b, &rows[0], 16);
 	cli_option_help(&b, &rows[2], 16);
 	cli_help_line(&b, "a name that is long", "text", 16);
-	ck_assert_str_eq(buf_str(&b),
-	    "  --text TEXT   first\n"
-	    "                second\n"
-	    "  --flag        a flag\n"
-	    "  a name that is long\n"
-	    "                text\n");
+	ck_assert_str_eq(buf_str(&b), "  --text TEXT   first\n"
+				      "                second\n"
+				      "  --flag        a flag\n"
+				      "  a name that is long\n"
+				      "                text\n");
 	buf_clear(&b);
 }
 END_TEST
@@ -103,8 +101,8 @@ cli_suite(void)
 	Suite *s = suite_create("cli");
 	TCase *tc = tcase_create("options");
 
-	tcase_add_loop_test(tc, a_value_follows_its_name_or_an_equals_sign, 0,
-	    NELEMS(good));
+	tcase_add_loop_test(
+	    tc, a_value_follows_its_name_or_an_equals_sign, 0, NELEMS(good));
 	tcase_add_loop_test(
 	    tc, anything_else_is_refused_with_words, 0, NELEMS(wrong));
 	tcase_add_test(tc, help_lines_stand_in_a_column);

@@ -12,13 +12,6 @@ const char *const check_columns[] = { "site", "config", "database", "server",
 	"prefix", "actions", "own_tables", "php_fpm", NULL };
 const char *const install_columns[] = { "site", "tables", "standing", NULL };
 
-static void
-put_text(json_t *row, const char *name, const char *text)
-{
-	(void)json_object_set_new(
-	    row, name, text ? output_text(slice_str(text)) : json_null());
-}
-
 static enum rc
 check_one(const struct site *s, json_t *rows, struct err *err)
 {
@@ -26,17 +19,15 @@ check_one(const struct site *s, json_t *rows, struct err *err)
 	struct place p;
 	enum rc rc = place_open(&p, s, err);
 
-	put_text(row, "site", s->name);
-	put_text(row, "config", s->config_path);
-	put_text(row, "database", s->db.name);
-	put_text(row, "prefix", s->prefix);
-	put_text(row, "php_fpm", s->config->php_fpm);
+	row_text(row, "site", s->name);
+	row_text(row, "config", s->config_path);
+	row_text(row, "database", s->db.name);
+	row_text(row, "prefix", s->prefix);
+	row_text(row, "php_fpm", s->config->php_fpm);
 	if (rc == RC_OK) {
-		put_text(row, "server", db_server_info(p.db));
-		(void)json_object_set_new(
-		    row, "actions", json_boolean(p.actions));
-		(void)json_object_set_new(
-		    row, "own_tables", json_boolean(p.own));
+		row_text(row, "server", db_server_info(p.db));
+		row_bool(row, "actions", p.actions);
+		row_bool(row, "own_tables", p.own);
 		(void)json_array_append(rows, row);
 	}
 	json_decref(row);
@@ -62,8 +53,8 @@ cmd_check(struct ctl *c)
 /* ---- install ------------------------------------------------------------ */
 
 static int
-print_ddl(const struct ctl *c, const struct sql_scope *scope,
-    enum ctl_exit status)
+print_ddl(
+    const struct ctl *c, const struct sql_scope *scope, enum ctl_exit status)
 {
 	struct buf text = BUF_INIT(DDL_MAX);
 	struct err err = ERR_INIT;
@@ -101,9 +92,8 @@ install_one(struct ctl *c, struct place *p, json_t *rows)
 	json_t *row;
 	enum rc rc = schema_install(p->db, &p->scope, &err);
 
-	if (rc == RC_REJECT &&
-	    (db_errno(p->db) == ER_DBACCESS_DENIED ||
-		db_errno(p->db) == ER_TABLEACCESS_DENIED)) {
+	if (rc == RC_REJECT && (db_errno(p->db) == ER_DBACCESS_DENIED ||
+				   db_errno(p->db) == ER_TABLEACCESS_DENIED)) {
 		ctl_error(c, &err);
 		return print_ddl(c, &p->scope, EXIT_CONFIG);
 	}
@@ -112,13 +102,14 @@ install_one(struct ctl *c, struct place *p, json_t *rows)
 	if (rc != RC_OK)
 		return ctl_error(c, &err);
 	if (standing == SITE_COPY)
-		ctl_notice(c, "site %s is a copy of the site recorded here: "
+		ctl_notice(c,
+		    "site %s is a copy of the site recorded here: "
 		    "what leaves it is held until `wp-cronctl site adopt`",
 		    p->site->name);
 	row = json_object();
-	put_text(row, "site", p->site->name);
-	put_text(row, "tables", p->own ? "were there" : "created");
-	put_text(row, "standing", site_standing_name(standing));
+	row_text(row, "site", p->site->name);
+	row_text(row, "tables", p->own ? "were there" : "created");
+	row_text(row, "standing", site_standing_name(standing));
 	(void)json_array_append_new(rows, row);
 	return EXIT_DONE;
 }
@@ -196,9 +187,9 @@ uninstall(struct ctl *c, struct place *p)
 		return ctl_error(c, &err);
 	rows = json_array();
 	row = json_object();
-	put_text(row, "site", p->site->name);
-	put_text(row, "tables", "dropped");
-	put_text(row, "standing", site_standing_name(SITE_UNKNOWN));
+	row_text(row, "site", p->site->name);
+	row_text(row, "tables", "dropped");
+	row_text(row, "standing", site_standing_name(SITE_UNKNOWN));
 	(void)json_array_append_new(rows, row);
 	return ctl_print_rows(c, rows, EXIT_DONE);
 }

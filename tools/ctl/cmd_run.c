@@ -39,8 +39,8 @@ list_read(struct config_list *list, const char *text)
 		struct slice item = slice_trim(slice_mem(rest.p, end));
 
 		if (item.n > 0 && list->n < LIST_MAX) {
-			list->items = xrealloc(list->items, list->n + 1,
-			    sizeof *list->items);
+			list->items = xrealloc(
+			    list->items, list->n + 1, sizeof *list->items);
 			list->items[list->n++] = xstrndup(item);
 		}
 		rest = slice_from(rest, end + 1);
@@ -53,7 +53,7 @@ list_clear(struct config_list *list)
 	for (size_t i = 0; i < list->n; i++)
 		free((void *)(uintptr_t)list->items[i]);
 	free(list->items);
-	*list = (struct config_list) { .n = 0 };
+	*list = (struct config_list){ .n = 0 };
 }
 
 static bool
@@ -91,8 +91,8 @@ name_lease(struct running *r)
 			h = (h ^ (unsigned char)*p) * 1099511628211u;
 		h = (h ^ ',') * 1099511628211u;
 	}
-	snprintf(r->lease, sizeof r->lease, "ctl.run.%d.%016" PRIx64,
-	    PLACE_BLOG, h);
+	snprintf(
+	    r->lease, sizeof r->lease, "ctl.run.%d.%016" PRIx64, PLACE_BLOG, h);
 }
 
 static int
@@ -107,12 +107,12 @@ take_lease(struct running *r)
 	/* Nobody else's number: the same holder would be let in again. */
 	if (getrandom(&self, sizeof self, 0) != sizeof self)
 		return ctl_fail(r->c, EXIT_BUG, "the kernel has no randomness");
-	rc = lease_take(p->db, &p->scope, r->lease, self | 1, LEASE_MS,
-	    &r->token, &err);
+	rc = lease_take(
+	    p->db, &p->scope, r->lease, self | 1, LEASE_MS, &r->token, &err);
 	r->renew_at = clock_mono(&clock_system) + LEASE_MS / 3;
 	if (rc == RC_NONE)
-		return ctl_fail(r->c, EXIT_AGAIN,
-		    "another `wp-cronctl run` is under way");
+		return ctl_fail(
+		    r->c, EXIT_AGAIN, "another `wp-cronctl run` is under way");
 	return rc == RC_OK ? EXIT_DONE : ctl_error(r->c, &err);
 }
 
@@ -161,8 +161,8 @@ run_due(struct running *r, struct err *err)
 
 	if (rc != RC_OK)
 		return rc;
-	o.total = r->limit > 0 && r->limit < (uint64_t)due ? r->limit
-							    : (uint64_t)due;
+	o.total =
+	    r->limit > 0 && r->limit < (uint64_t)due ? r->limit : (uint64_t)due;
 	rc = drive(r->c, &o, &r->result, err);
 	if (rc == RC_OK && count_due(&r->place, now, &r->left, &why) != RC_OK)
 		r->left = -1; /* the database went away meanwhile */
@@ -176,22 +176,15 @@ report(const struct running *r)
 	json_t *row = json_object();
 	enum ctl_exit status = EXIT_DONE;
 
+	row_text(row, "site", r->c->sites[0]->name);
+	row_int(row, "done", (int64_t)n->done);
+	row_int(row, "failed", (int64_t)n->failed);
+	row_int(row, "retried", (int64_t)n->retried);
+	row_int(row, "released", (int64_t)n->released);
+	row_int(row, "native", (int64_t)n->done_native);
+	row_int(row, "php", (int64_t)n->done_php);
 	(void)json_object_set_new(
-	    row, "site", json_string(r->c->sites[0]->name));
-	(void)json_object_set_new(
-	    row, "done", json_integer((json_int_t)n->done));
-	(void)json_object_set_new(
-	    row, "failed", json_integer((json_int_t)n->failed));
-	(void)json_object_set_new(
-	    row, "retried", json_integer((json_int_t)n->retried));
-	(void)json_object_set_new(
-	    row, "released", json_integer((json_int_t)n->released));
-	(void)json_object_set_new(
-	    row, "native", json_integer((json_int_t)n->done_native));
-	(void)json_object_set_new(
-	    row, "php", json_integer((json_int_t)n->done_php));
-	(void)json_object_set_new(row, "left",
-	    r->left < 0 ? json_null() : json_integer(r->left));
+	    row, "left", r->left < 0 ? json_null() : json_integer(r->left));
 	(void)json_object_set_new(
 	    row, "seconds", json_real((double)r->result.ms / 1000));
 	if (n->failed + n->retried > 0)
@@ -218,7 +211,8 @@ run_and_report(struct running *r)
 	if (r->result.end == DRIVE_SETTLED && r->left > 0 && r->limit == 0)
 		ctl_notice(r->c,
 		    "%" PRId64 " due actions were left: filtered, paused, "
-		    "limited, held, or only PHP can run them", r->left);
+		    "limited, held, or only PHP can run them",
+		    r->left);
 	return report(r);
 }
 

@@ -12,41 +12,35 @@ const char *const status_columns[] = { "site", "home", "standing", "pending",
 /* A row that is due for longer is late. */
 #define PAST_DUE_S 60
 
-static void
-put_int(json_t *row, const char *name, int64_t v)
-{
-	(void)json_object_set_new(row, name, json_integer(v));
-}
-
 static enum rc
 put_counts(struct place *p, json_t *row, struct err *err)
 {
 	static const char *const known[] = { "pending", "in-progress",
 		"complete", "failed", "canceled" };
 	struct db_rows *rows = NULL;
-	enum rc rc = db_select(p->db, &p->scope, SQL_CTL_COUNT_BY_STATUS,
-	    SQL_NO_ARGS, &rows, err);
+	enum rc rc = db_select(
+	    p->db, &p->scope, SQL_CTL_COUNT_BY_STATUS, SQL_NO_ARGS, &rows, err);
 
 	for (size_t i = 0; i < NELEMS(known); i++)
-		put_int(row, known[i], 0);
+		row_int(row, known[i], 0);
 	while (rc == RC_OK && db_rows_next(rows))
 		for (size_t i = 0; i < NELEMS(known); i++)
 			if (slice_eq_str(db_text(rows, 0), known[i]))
-				put_int(row, known[i], db_i64(rows, 1));
+				row_int(row, known[i], db_i64(rows, 1));
 	db_rows_free(rows);
 	return rc;
 }
 
 static enum rc
-put_due_count(struct place *p, json_t *row, const char *name, int64_t by,
-    struct err *err)
+put_due_count(
+    struct place *p, json_t *row, const char *name, int64_t by, struct err *err)
 {
 	struct db_rows *rows = NULL;
 	enum rc rc = db_select(p->db, &p->scope, SQL_CTL_COUNT_DUE,
 	    SQL_ARGS(V_TIME(by)), &rows, err);
 
 	if (rc == RC_OK && db_rows_next(rows))
-		put_int(row, name, db_i64(rows, 0));
+		row_int(row, name, db_i64(rows, 0));
 	db_rows_free(rows);
 	return rc;
 }
@@ -83,9 +77,8 @@ put_due(struct place *p, json_t *row, struct err *err)
 	if (rc != RC_OK)
 		return rc;
 	if (dated <= now)
-		put_int(row, "oldest_due_s", now - dated);
-	(void)json_object_set_new(
-	    row, "next_due", output_time(first == INT64_MIN ? 0 : first));
+		row_int(row, "oldest_due_s", now - dated);
+	row_time(row, "next_due", first == INT64_MIN ? 0 : first);
 	return RC_OK;
 }
 
@@ -99,15 +92,13 @@ put_nodes(struct place *p, json_t *row, struct err *err)
 
 	while (rc == RC_OK && db_rows_next(rows)) {
 		node = json_object();
-		put_int(node, "node", db_i64(rows, 0));
-		(void)json_object_set_new(
-		    node, "host", output_text(db_text(rows, 1)));
-		put_int(node, "pid", db_i64(rows, 2));
-		(void)json_object_set_new(
-		    node, "version", output_text(db_text(rows, 3)));
-		put_int(node, "heartbeat_age_ms", db_i64(rows, 4) / 1000);
-		put_int(node, "up_s", db_i64(rows, 5));
-		put_int(node, "claims", db_i64(rows, 6));
+		row_int(node, "node", db_i64(rows, 0));
+		row_slice(node, "host", db_text(rows, 1));
+		row_int(node, "pid", db_i64(rows, 2));
+		row_slice(node, "version", db_text(rows, 3));
+		row_int(node, "heartbeat_age_ms", db_i64(rows, 4) / 1000);
+		row_int(node, "up_s", db_i64(rows, 5));
+		row_int(node, "claims", db_i64(rows, 6));
 		(void)json_array_append_new(nodes, node);
 	}
 	db_rows_free(rows);
@@ -125,11 +116,10 @@ put_claims(struct place *p, json_t *row, struct err *err)
 
 	while (rc == RC_OK && db_rows_next(rows)) {
 		claim = json_object();
-		put_int(claim, "node", db_i64(rows, 0));
-		(void)json_object_set_new(
-		    claim, "executor", output_text(db_text(rows, 1)));
-		put_int(claim, "claims", db_i64(rows, 2));
-		put_int(claim, "oldest_s", db_i64(rows, 3));
+		row_int(claim, "node", db_i64(rows, 0));
+		row_slice(claim, "executor", db_text(rows, 1));
+		row_int(claim, "claims", db_i64(rows, 2));
+		row_int(claim, "oldest_s", db_i64(rows, 3));
 		(void)json_array_append_new(claims, claim);
 	}
 	db_rows_free(rows);
@@ -139,7 +129,7 @@ put_claims(struct place *p, json_t *row, struct err *err)
 		rc = db_select(p->db, &p->scope, SQL_CTL_FOREIGN_CLAIMS,
 		    SQL_ARGS(V_U64(PLACE_BLOG)), &rows, err);
 	if (rc == RC_OK && db_rows_next(rows))
-		put_int(row, "foreign_claims", db_i64(rows, 0));
+		row_int(row, "foreign_claims", db_i64(rows, 0));
 	db_rows_free(rows);
 	return rc;
 }
@@ -153,11 +143,9 @@ fill(struct place *p, json_t *row, struct err *err)
 
 	if (rc != RC_OK)
 		return rc;
-	(void)json_object_set_new(row, "site", json_string(p->site->name));
-	(void)json_object_set_new(
-	    row, "home", output_text(slice_str(p->facts.home)));
-	(void)json_object_set_new(
-	    row, "standing", json_string(site_standing_name(standing)));
+	row_text(row, "site", p->site->name);
+	row_text(row, "home", p->facts.home);
+	row_text(row, "standing", site_standing_name(standing));
 	if (p->actions)
 		rc = put_counts(p, row, err);
 	if (rc == RC_OK && p->actions)
@@ -187,8 +175,8 @@ cmd_status(struct ctl *c)
 		ctl_notice(c, "no Action Scheduler tables %sactionscheduler_*",
 		    p.scope.prefix);
 	if (!p.own)
-		ctl_notice(c, "the tables %swpcron_* are not there yet",
-		    p.scope.base);
+		ctl_notice(
+		    c, "the tables %swpcron_* are not there yet", p.scope.base);
 	status = ctl_print_record(c, row, EXIT_DONE);
 out:
 	place_close(&p);

@@ -17,12 +17,32 @@ const struct command commands[] = {
 	    status_columns, cmd_status },
 	{ "run", NULL, "run what is due, here and now", USE_RUN, 0, 0,
 	    run_columns, cmd_run },
+	{ "action list", NULL, "actions, newest first", USE_LIST | USE_FILTER,
+	    0, 0, action_list_columns, cmd_action_list },
+	{ "action show", "ID", "one action with its log", 0, 1, 1,
+	    action_show_columns, cmd_action_show },
+	{ "action run", "ID", "run a pending action now, whatever its date", 0,
+	    1, 1, action_run_columns, cmd_action_run },
+	{ "action retry", "ID... | --hook H --yes",
+	    "schedule failed or canceled actions anew, for now",
+	    USE_FILTER | USE_YES, 0, MANY_ARGS, action_change_columns,
+	    cmd_action_retry },
+	{ "action cancel", "ID...", "cancel pending actions", 0, 1, MANY_ARGS,
+	    action_change_columns, cmd_action_cancel },
 	{ "check", NULL, "test configuration and database; changes nothing",
 	    USE_ALL_SITES, 0, 0, check_columns, cmd_check },
+	{ "doctor", NULL, "look for everything that could be wrong",
+	    USE_ALL_SITES, 0, 0, doctor_columns, cmd_doctor },
 	{ "install", NULL, "create the program's own tables, record the site",
 	    USE_ALL_SITES | USE_PRINT, 0, 0, install_columns, cmd_install },
 	{ "uninstall", NULL, "drop the program's own tables", USE_YES, 0, 0,
 	    install_columns, cmd_uninstall },
+	{ "site show", NULL, "what the site is, and whether it is the original",
+	    0, 0, 0, site_columns, cmd_site_show },
+	{ "site adopt", NULL, "this is the site now: hold nothing back",
+	    USE_DISCARD | USE_YES, 0, 0, site_columns, cmd_site_adopt },
+	{ "worker install", NULL, "copy worker.php to where PHP may read it",
+	    USE_WORKER, 0, 0, worker_columns, cmd_worker_install },
 	{ "version", NULL, "the version", USE_NO_SITE, 0, 0, version_columns,
 	    cmd_version },
 	{ "help", NULL, "print this", USE_NO_SITE, 0, MANY_ARGS,
@@ -45,8 +65,7 @@ static const struct cli_option options[] = {
 	TEXT("-c", "FILE", config, 0,
 	    "configuration; without --root: " CTL_CONFIG_DEFAULT),
 	TEXT("--site", "NAME", site, 0, "of the sites in the configuration"),
-	TEXT("--format", "FORMAT", format, 0,
-	    "table, json, csv, ids or count"),
+	TEXT("--format", "FORMAT", format, 0, "table, json, csv, ids or count"),
 	TEXT("--fields", "A,B", fields, 0, "only these, in this order"),
 	FLAG("--quiet", quiet, 0, "no progress and no notices"),
 	TEXT("--log-level", "LEVEL", log_level, 0,
@@ -82,13 +101,12 @@ static const struct cli_option options[] = {
 /* ---- reading ------------------------------------------------------------ */
 
 static enum rc
-check_use(const struct command *cmd, const struct cli_option *row,
-    struct err *err)
+check_use(
+    const struct command *cmd, const struct cli_option *row, struct err *err)
 {
 	if (row->use == 0 || (cmd->use & row->use))
 		return RC_OK;
-	return err_set(
-	    err, RC_REJECT, "%s takes no %s", cmd->name, row->name);
+	return err_set(err, RC_REJECT, "%s takes no %s", cmd->name, row->name);
 }
 
 /* Commands are one word or two. */
@@ -129,7 +147,8 @@ find_command(struct ctl *c, const char *const *words, size_t n, struct err *err)
 	if (!c->command)
 		return err_set(err, RC_REJECT,
 		    "there is no command \"%s%s%s\"; `wp-cronctl help` lists "
-		    "them", words[0], n > 1 ? " " : "", n > 1 ? words[1] : "");
+		    "them",
+		    words[0], n > 1 ? " " : "", n > 1 ? words[1] : "");
 	c->args = words + used;
 	c->nargs = n - used;
 	if (c->opts.help || c->opts.version)
@@ -154,8 +173,8 @@ check_values(struct ctl *c, struct err *err)
 		    "--log-level is err, warn, info or debug, not \"%s\"",
 		    c->opts.log_level);
 	log_set_level(level);
-	return output_init(&c->out, stdout, c->command->columns,
-	    c->opts.format, c->opts.fields, err);
+	return output_init(&c->out, stdout, c->command->columns, c->opts.format,
+	    c->opts.fields, err);
 }
 
 enum rc

@@ -11,7 +11,7 @@
  * `words` has room for argc texts and is lent to c->args. RC_REJECT: what is
  * wrong, for exit 64.
  */
-MUSTUSE enum rc commands_parse(struct ctl *c, int argc,
-    const char *const *argv, const char **words, struct err *err);
+MUSTUSE enum rc commands_parse(struct ctl *c, int argc, const char *const *argv,
+    const char **words, struct err *err);
 
 #endif

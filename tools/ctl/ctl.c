@@ -86,6 +86,38 @@ ctl_number(const struct ctl *c, const char *what, const char *text,
 	return false;
 }
 
+/* ---- rows --------------------------------------------------------------- */
+
+void
+row_text(json_t *row, const char *name, const char *text)
+{
+	row_slice(row, name, text ? slice_str(text) : SLICE_NONE);
+}
+
+void
+row_slice(json_t *row, const char *name, struct slice text)
+{
+	(void)json_object_set_new(row, name, output_text(text));
+}
+
+void
+row_int(json_t *row, const char *name, int64_t v)
+{
+	(void)json_object_set_new(row, name, json_integer(v));
+}
+
+void
+row_bool(json_t *row, const char *name, bool v)
+{
+	(void)json_object_set_new(row, name, json_boolean(v));
+}
+
+void
+row_time(json_t *row, const char *name, int64_t unix_time)
+{
+	(void)json_object_set_new(row, name, output_time(unix_time));
+}
+
 /* ---- a site's database -------------------------------------------------- */
 
 /* RC_NONE of a look for tables is an answer here. */
@@ -116,8 +148,8 @@ place_open(struct place *p, const struct site *site, struct err *err)
 {
 	enum rc rc;
 
-	*p = (struct place) { .site = site };
-	p->queue = actions_new(&(const struct actions_opts) {
+	*p = (struct place){ .site = site };
+	p->queue = actions_new(&(const struct actions_opts){
 	    .prefix = site->prefix,
 	    .base = site->prefix,
 	    .blog_id = PLACE_BLOG,
@@ -139,7 +171,7 @@ place_close(struct place *p)
 	actions_free(p->queue);
 	site_facts_clear(&p->facts);
 	db_close(p->db);
-	*p = (struct place) { .site = NULL };
+	*p = (struct place){ .site = NULL };
 }
 
 int
@@ -163,7 +195,8 @@ place_open_actions(struct place *p, const struct ctl *c)
 	if (!p->own)
 		return ctl_fail(c, EXIT_CONFIG,
 		    "the tables %swpcron_* are not there; `wp-cronctl install` "
-		    "creates them", p->scope.base);
+		    "creates them",
+		    p->scope.base);
 	return EXIT_DONE;
 }
 
@@ -172,8 +205,8 @@ place_skew(struct place *p, int64_t *skew_us, struct err *err)
 {
 	wall_us before = clock_wall(&clock_system);
 	struct db_rows *rows = NULL;
-	enum rc rc = db_select(
-	    p->db, &p->scope, SQL_CTL_CLOCK, SQL_NO_ARGS, &rows, err);
+	enum rc rc =
+	    db_select(p->db, &p->scope, SQL_CTL_CLOCK, SQL_NO_ARGS, &rows, err);
 	wall_us after = clock_wall(&clock_system);
 
 	/* Read somewhere between the two. */

@@ -53,7 +53,7 @@ struct command {
 	const char *name; /* "action list" */
 	const char *args; /* for usage; NULL: takes none */
 	const char *help; /* one line */
-	unsigned use;	  /* enum ctl_use: which options, and what is opened */
+	unsigned use;     /* enum ctl_use: which options, and what is opened */
 	size_t min_args, max_args;
 	const char *const *columns; /* of what it prints; ends in NULL */
 	int (*run)(struct ctl *);
@@ -61,13 +61,13 @@ struct command {
 /* Options that only some commands take, and what a command needs. */
 enum ctl_use {
 	USE_RUN = 1u << 0,
-	USE_FILTER = 1u << 1,  /* --hook, --status */
+	USE_FILTER = 1u << 1, /* --hook, --status */
 	USE_LIST = 1u << 2,
 	USE_YES = 1u << 3,
 	USE_PRINT = 1u << 4,
 	USE_DISCARD = 1u << 5,
 	USE_WORKER = 1u << 6,
-	USE_NO_SITE = 1u << 7, /* opens no configuration */
+	USE_NO_SITE = 1u << 7,   /* opens no configuration */
 	USE_ALL_SITES = 1u << 8, /* works on every site, not on one */
 };
 extern const struct command commands[];
@@ -87,6 +87,13 @@ int ctl_print_record(const struct ctl *c, json_t *row, enum ctl_exit status);
 MUSTUSE bool ctl_number(const struct ctl *c, const char *what, const char *text,
     uint64_t least, uint64_t most, uint64_t *out);
 
+/* The members of a row; texts may be NULL. */
+void row_text(json_t *row, const char *name, const char *text);
+void row_slice(json_t *row, const char *name, struct slice text);
+void row_int(json_t *row, const char *name, int64_t v);
+void row_bool(json_t *row, const char *name, bool v);
+void row_time(json_t *row, const char *name, int64_t unix_time);
+
 /* A site's database, and what is known of its tables. */
 struct place {
 	const struct site *site;
@@ -99,6 +106,8 @@ struct place {
 	bool own;     /* ours are */
 };
 #define PLACE_BLOG 1
+/* Where `make install` puts it. */
+#define CTL_WORKER_SCRIPT PREFIX "/share/wp-cron-fcgi/worker.php"
 
 /*
  * place_open - connect, read facts, probe tables; missing tables are no error
@@ -133,10 +142,17 @@ int cmd_site_show(struct ctl *c);
 int cmd_site_adopt(struct ctl *c);
 int cmd_worker_install(struct ctl *c);
 
-extern const char *const status_columns[], *const run_columns[],
-    *const action_list_columns[], *const action_show_columns[],
-    *const action_run_columns[], *const action_change_columns[],
-    *const check_columns[], *const doctor_columns[], *const install_columns[],
-    *const site_columns[], *const worker_columns[], *const version_columns[];
+extern const char *const status_columns[],
+    *const run_columns[],
+	*const action_list_columns[],
+	    *const action_show_columns[],
+		*const action_run_columns[],
+		    *const action_change_columns[],
+			*const check_columns[],
+			    *const doctor_columns[],
+				*const install_columns[],
+				    *const site_columns[],
+					*const worker_columns[],
+					    *const version_columns[];
 
 #endif

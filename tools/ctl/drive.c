@@ -74,8 +74,8 @@ look(struct driving *d, struct drive_result *out)
 {
 	struct engine_health health;
 	uint64_t remaining, all;
-	enum rc rc = engine_watch_check(
-	    d->engine, &d->watch, &d->counts, &remaining);
+	enum rc rc =
+	    engine_watch_check(d->engine, &d->watch, &d->counts, &remaining);
 
 	engine_health(d->engine, d->o->site, &health);
 	progress_show(&d->progress, d->counts.done,
@@ -113,8 +113,8 @@ run(struct driving *d, const sigset_t *set, struct drive_result *out)
 }
 
 enum rc
-drive(const struct ctl *c, const struct drive_opts *o,
-    struct drive_result *out, struct err *err)
+drive(const struct ctl *c, const struct drive_opts *o, struct drive_result *out,
+    struct err *err)
 {
 	struct site *sites[] = { c->sites[0] };
 	const struct engine_opts eo = {
@@ -132,7 +132,7 @@ drive(const struct ctl *c, const struct drive_opts *o,
 	sigset_t set;
 	enum rc rc;
 
-	*out = (struct drive_result) { .end = DRIVE_STOPPED };
+	*out = (struct drive_result){ .end = DRIVE_STOPPED };
 	/* Before the first thread: all of them inherit the mask. */
 	signals_blocked(&set);
 	rc = engine_new(&eo, &d.engine, err);

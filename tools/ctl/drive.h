@@ -9,17 +9,17 @@ typedef bool drive_tick_fn(void *arg);
 
 struct drive_opts {
 	const struct site *site;
-	uint64_t only_id;		   /* this action; 0: what is due */
-	size_t limit;			   /* at most so many; 0: all */
+	uint64_t only_id; /* this action; 0: what is due */
+	size_t limit;     /* at most so many; 0: all */
 	const struct config_list *hooks, *groups; /* NULL: any */
-	uint64_t total;			   /* for the bar */
-	drive_tick_fn *tick;		   /* may be NULL */
+	uint64_t total;                           /* for the bar */
+	drive_tick_fn *tick;                      /* may be NULL */
 	void *arg;
 };
 
 enum drive_end {
-	DRIVE_SETTLED,	   /* what was due is settled, or the limit reached */
-	DRIVE_STOPPED,	   /* by a signal, or tick() */
+	DRIVE_SETTLED,     /* what was due is settled, or the limit reached */
+	DRIVE_STOPPED,     /* by a signal, or tick() */
 	DRIVE_UNAVAILABLE, /* database or PHP did not take the work */
 };
 

@@ -72,8 +72,8 @@ main(int argc, char **argv)
 
 	/* Data is on standard output; what the library logs is a notice. */
 	log_set_output(STDERR_FILENO, false);
-	if (commands_parse(
-		&c, argc, (const char *const *)argv, words, &err) != RC_OK)
+	if (commands_parse(&c, argc, (const char *const *)argv, words, &err) !=
+	    RC_OK)
 		status = ctl_fail(&c, EXIT_USAGE, "%s", err.text);
 	else
 		status = run(&c);

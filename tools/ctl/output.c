@@ -11,6 +11,9 @@
 #define CELL_MAX ((size_t)1 << 20)
 /* A cell of a table with rows is cut here; other formats have all of it. */
 #define CELL_WIDTH 60
+#define LAST_CELL_WIDTH 200
+/* In a record, JSON that is longer is laid out over lines. */
+#define INLINE_MAX 60
 
 static const struct {
 	const char *name;
@@ -81,7 +84,8 @@ output_init(struct output *o, FILE *to, const char *const *columns,
 	if (!fields)
 		for (size_t i = 0; columns[i] && rc == RC_OK; i++)
 			rc = add_field(o, slice_str(columns[i]), columns, err);
-	for (struct slice rest = slice_str(fields); rest.n > 0 && rc == RC_OK;) {
+	for (struct slice rest = slice_str(fields);
+	     rest.n > 0 && rc == RC_OK;) {
 		size_t end = slice_find(rest, ',');
 
 		rc = add_field(
@@ -107,8 +111,8 @@ output_text(struct slice s)
 	if (v)
 		return v;
 	utf8_put_json(&quoted, s);
-	v = json_loadb(buf_str(&quoted), quoted.n,
-	    JSON_DECODE_ANY | JSON_ALLOW_NUL, NULL);
+	v = json_loadb(
+	    buf_str(&quoted), quoted.n, JSON_DECODE_ANY | JSON_ALLOW_NUL, NULL);
 	buf_clear(&quoted);
 	return v ? v : json_null();
 }
@@ -135,8 +139,8 @@ put_value(struct buf *out, const json_t *v, size_t flags)
 	} else if (json_is_boolean(v)) {
 		buf_put_str(out, json_is_true(v) ? "yes" : "no");
 	} else if (v && !json_is_null(v)) {
-		text = json_dumps(v,
-		    flags | JSON_ENCODE_ANY | JSON_REAL_PRECISION(6));
+		text = json_dumps(
+		    v, flags | JSON_ENCODE_ANY | JSON_REAL_PRECISION(6));
 		buf_put_str(out, text ? text : "");
 		free(text);
 	}
@@ -156,7 +160,7 @@ width(struct slice s)
 /* One line without control characters: a row's text must not reach the
  * terminal as commands. */
 static void
-put_cell(struct buf *out, const json_t *v)
+put_cell(struct buf *out, const json_t *v, size_t widest)
 {
 	struct buf raw = BUF_INIT(CELL_MAX);
 	size_t begin = out->n, cut, n = 0;
@@ -166,9 +170,9 @@ put_cell(struct buf *out, const json_t *v)
 	utf8_put_line(out, buf_slice(&raw), CELL_MAX);
 	buf_clear(&raw);
 	s = slice_from(buf_slice(out), begin);
-	if (out->failed || width(s) <= CELL_WIDTH)
+	if (out->failed || width(s) <= widest)
 		return;
-	for (cut = 0; n < CELL_WIDTH; cut++)
+	for (cut = 0; n < widest; cut++)
 		n += ((unsigned char)s.p[cut] & 0xc0) != 0x80;
 	out->n = begin + cut - 1;
 	buf_put_str(out, "\xe2\x80\xa6");
@@ -201,7 +205,8 @@ put_table_line(struct buf *out, const struct output *o, const json_t *row,
 
 		buf_reset(&cell);
 		if (row)
-			put_cell(&cell, member(row, o->fields[c]));
+			put_cell(&cell, member(row, o->fields[c]),
+			    last ? LAST_CELL_WIDTH : CELL_WIDTH);
 		else
 			buf_put_str(&cell, o->fields[c]);
 		pad(out, buf_slice(&cell), last ? 0 : widths[c]);
@@ -219,17 +224,17 @@ put_table(struct buf *out, const struct output *o, const json_t *rows)
 
 	for (size_t c = 0; c < o->nfields; c++) {
 		widths[c] = strlen(o->fields[c]);
-		json_array_foreach(rows, i, row) {
+		json_array_foreach(rows, i, row)
+		{
 			buf_reset(&cell);
-			put_cell(&cell, member(row, o->fields[c]));
+			put_cell(&cell, member(row, o->fields[c]), CELL_WIDTH);
 			if (width(buf_slice(&cell)) > widths[c])
 				widths[c] = width(buf_slice(&cell));
 		}
 	}
 	buf_clear(&cell);
 	put_table_line(out, o, NULL, widths);
-	json_array_foreach(rows, i, row)
-		put_table_line(out, o, row, widths);
+	json_array_foreach(rows, i, row) put_table_line(out, o, row, widths);
 }
 
 /* RFC 4180, with the line ends of Unix. */
@@ -265,7 +270,8 @@ put_csv(struct buf *out, const struct output *o, const json_t *rows)
 	for (size_t c = 0; c < o->nfields; c++)
 		buf_printf(out, "%s%s", c > 0 ? "," : "", o->fields[c]);
 	buf_put_char(out, '\n');
-	json_array_foreach(rows, i, row) {
+	json_array_foreach(rows, i, row)
+	{
 		for (size_t c = 0; c < o->nfields; c++) {
 			if (c > 0)
 				buf_put_char(out, ',');
@@ -308,8 +314,8 @@ put_json_rows(struct buf *out, const struct output *o, const json_t *rows)
 	const json_t *row;
 	size_t i;
 
-	json_array_foreach(rows, i, row)
-		(void)json_array_append_new(copy, chosen(o, row));
+	json_array_foreach(rows, i, row)(void)
+	    json_array_append_new(copy, chosen(o, row));
 	put_json(out, copy);
 }
 
@@ -319,12 +325,43 @@ put_ids(struct buf *out, const struct output *o, const json_t *rows)
 	const json_t *row;
 	size_t i;
 
-	json_array_foreach(rows, i, row) {
+	json_array_foreach(rows, i, row)
+	{
 		if (i > 0)
 			buf_put_char(out, ' ');
 		put_value(out, member(row, o->fields[0]), JSON_COMPACT);
 	}
 	buf_put_char(out, '\n');
+}
+
+/* The elements of an array, one a line: texts as they are, other members of
+ * objects with their names. */
+static void
+put_elements(struct buf *out, const json_t *list)
+{
+	const char *name, *gap;
+	const json_t *item;
+	json_t *v;
+	size_t i;
+
+	json_array_foreach(list, i, item)
+	{
+		if (i > 0)
+			buf_put_char(out, '\n');
+		if (!json_is_object(item)) {
+			put_value(out, item, JSON_COMPACT);
+			continue;
+		}
+		gap = "";
+		json_object_foreach((json_t *)(uintptr_t)item, name, v)
+		{
+			buf_put_str(out, gap);
+			if (!json_is_string(v))
+				buf_printf(out, "%s=", name);
+			put_value(out, v, JSON_COMPACT);
+			gap = "  ";
+		}
+	}
 }
 
 /* The lines of a value, the second and on below the first. */
@@ -334,7 +371,15 @@ put_record_value(struct buf *out, const json_t *v, size_t column)
 	struct buf raw = BUF_INIT(CELL_MAX);
 	bool first = true;
 
-	put_value(&raw, v, JSON_INDENT(2));
+	if (json_is_array(v) && json_is_object(json_array_get(v, 0)))
+		put_elements(&raw, v);
+	else
+		put_value(&raw, v, 0);
+	if (raw.n > INLINE_MAX && (json_is_array(v) || json_is_object(v)) &&
+	    !json_is_object(json_array_get(v, 0))) {
+		buf_reset(&raw);
+		put_value(&raw, v, JSON_INDENT(2));
+	}
 	for (struct slice rest = buf_slice(&raw); rest.n > 0;) {
 		size_t end = slice_find(rest, '\n');
 
@@ -379,7 +424,7 @@ flush(const struct output *o, struct buf *out, struct err *err)
 	if (out->failed)
 		rc = err_set(err, RC_RETRY, "too much to print at once");
 	else if (fwrite(buf_str(out), 1, out->n, o->to) != out->n ||
-	    fflush(o->to) != 0)
+		 fflush(o->to) != 0)
 		rc = err_set(err, RC_RETRY, "cannot write the output");
 	buf_clear(out);
 	return rc;

@@ -11,7 +11,7 @@
 void
 progress_begin(struct progress *p, uint64_t total, bool quiet)
 {
-	*p = (struct progress) {
+	*p = (struct progress){
 		.quiet = quiet,
 		.terminal = isatty(STDERR_FILENO) == 1,
 		.total = total,
@@ -33,8 +33,8 @@ put_bar(const struct progress *p, uint64_t ended)
 }
 
 void
-progress_show(struct progress *p, uint64_t done, uint64_t failed,
-    uint64_t running)
+progress_show(
+    struct progress *p, uint64_t done, uint64_t failed, uint64_t running)
 {
 	mono_ms now = clock_mono(&clock_system);
 	double took = (double)(now - p->begun) / 1000;

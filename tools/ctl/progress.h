@@ -17,8 +17,8 @@ struct progress {
 };
 
 void progress_begin(struct progress *p, uint64_t total, bool quiet);
-void progress_show(struct progress *p, uint64_t done, uint64_t failed,
-    uint64_t running);
+void progress_show(
+    struct progress *p, uint64_t done, uint64_t failed, uint64_t running);
 /* Remove the bar, so that what follows begins on a line of its own. */
 void progress_end(struct progress *p);
 
