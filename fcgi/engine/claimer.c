@@ -23,6 +23,7 @@
 #define LIVE_CLAIMS_MAX 1024
 /* A kick is served once a second, whatever the clock's own interval. */
 #define KICK_INTERVAL_MS 1000
+#define ROOM_UNSEEN UINT64_MAX
 /* Less room than this share of a batch is not worth a claim of its own. */
 #define ROOM_SHARE 4
 
@@ -311,6 +312,14 @@ hold_limits(struct site_run *s, struct job *jobs)
 	}
 }
 
+/* Can rows of a lane run here at all, now or later? */
+static bool
+lane_serves(const struct site_run *s, const struct config *c, enum lane lane)
+{
+	return lane_workers(s->engine, lane) > 0 &&
+	    (lane != LANE_PHP || site_config(c, s->site)->php_fpm);
+}
+
 /* Claim for one worker a lane; *claimed says how many jobs. */
 static enum rc
 claim_for(struct site_run *s, struct config *c,
@@ -325,6 +334,8 @@ claim_for(struct site_run *s, struct config *c,
 	enum rc rc;
 
 	memcpy(req.room, room, sizeof req.room);
+	for (size_t l = 0; l < LANE_COUNT; l++)
+		req.ask[l] = room[l] == 0 && lane_serves(s, c, (enum lane)l);
 	rc = e->only_id
 	    ? actions_claim_one(
 		  s->queue, s->database->db, e->only_id, &req, &res, err)
@@ -378,6 +389,9 @@ claim_once(struct site_run *s, struct config *c, size_t *claimed, bool *more,
 	for (size_t l = 0; l < LANE_COUNT; l++)
 		if (workers[l])
 			workers[l]->reserved = false;
+	/* There may be room at another worker: look again at once. */
+	if (*claimed > 0)
+		s->room_seen = ROOM_UNSEEN;
 	pthread_mutex_unlock(&e->lock);
 	return rc;
 }
@@ -393,7 +407,8 @@ look_done(struct site_run *s, uint64_t look, bool drained, bool backlog,
 	pthread_mutex_lock(&e->lock);
 	if (drained)
 		s->drained_look = look;
-	s->backlog = backlog;
+	/* A worker may have set it while we looked. */
+	s->backlog = s->backlog || backlog;
 	s->health.database_ok = true;
 	s->health.ready = true;
 	s->health.standing_ok = s->standing == SITE_ORIGINAL;

@@ -463,7 +463,8 @@ picks_init(struct picks *p, const struct claim_request *req)
 {
 	*p = (struct picks) { 0 };
 	for (size_t l = 0; l < LANE_COUNT; l++) {
-		size_t room = req->room[l];
+		/* To learn whether work waits, one row is looked for. */
+		size_t room = req->room[l] ? req->room[l] : req->ask[l];
 
 		p->lane[l].room = room;
 		p->lane[l].ids = xcalloc(room, sizeof(uint64_t));
@@ -490,9 +491,14 @@ actions_walk(struct queue *q, const struct actions_settings *s, struct db *db,
 	enum rc rc = RC_OK;
 
 	rewind_when_due(q);
-	for (size_t l = 0; l < LANE_COUNT && rc == RC_OK; l++)
-		if (req->room[l] > 0)
+	for (size_t l = 0; l < LANE_COUNT && rc == RC_OK; l++) {
+		if (p->lane[l].room > 0)
 			rc = lane_walk(q, s, db, (enum lane)l, req, p, err);
+		if (req->room[l] == 0 && p->lane[l].n > 0) {
+			p->lane[l].n = 0;
+			p->more = true;
+		}
+	}
 	q->peeking = false;
 	q->walked_ms += clock_mono(q->clock) - begun;
 	return rc;

@@ -34,6 +34,7 @@ typedef const struct policy *policy_fn(void *arg, struct slice hook);
 
 struct claim_request {
 	size_t room[LANE_COUNT]; /* at most so many jobs a lane */
+	bool ask[LANE_COUNT];	 /* no room, but say in `more` if work waits */
 	admit_fn *admit;
 	void *arg;
 };

@@ -270,6 +270,25 @@ START_TEST(claim_reaches_what_stands_behind_rows_nobody_may_run)
 }
 END_TEST
 
+START_TEST(a_lane_without_room_is_asked_whether_work_waits)
+{
+	struct claim_request req = { .room = { 5, 0 }, .ask = { false, true },
+		.admit = admit };
+	struct claim_result res;
+
+	with_schema(_i);
+	row("a", 10, "[]", SIMPLE);
+	CK_RC(RC_OK, actions_ops.claim(q, t.db, &req, &res, &t.err));
+	ck_assert(!res.more);
+	claims_free(&res);
+	row("php_a", 10, "[]", SIMPLE);
+	CK_RC(RC_NONE, actions_ops.claim(q, t.db, &req, &res, &t.err));
+	ck_assert(res.more);
+	ck_assert_uint_eq(1, db_test_u64("SELECT COUNT(*) FROM " A
+	    " WHERE hook = 'php_a' AND claim_id = 0"));
+}
+END_TEST
+
 START_TEST(unreadable_rows_are_passed_and_left_alone)
 {
 	uint64_t bad_args, bad_schedule, foreign, good;
@@ -720,6 +739,8 @@ actions_suite(void)
 	tcase_add_loop_test(tc, claim_leaves_what_is_not_due_or_not_free, from, to);
 	tcase_add_loop_test(
 	    tc, claim_reaches_what_stands_behind_rows_nobody_may_run, from, to);
+	tcase_add_loop_test(
+	    tc, a_lane_without_room_is_asked_whether_work_waits, from, to);
 	tcase_add_loop_test(tc, unreadable_rows_are_passed_and_left_alone, from, to);
 	tcase_add_test(tc, no_row_is_claimed_twice_by_four_nodes);
 	tcase_add_loop_test(tc, start_skips_what_was_canceled_meanwhile, from, to);
