@@ -3,11 +3,13 @@ natively and through PHP, on a real WordPress behind nginx."""
 
 import json
 import os
+import re
 import signal
+import subprocess
 import time
 import unittest
 
-from stack import Stack
+from stack import Stack, tool
 
 TSAN = True
 CONTEXT = "WP Cron FCGI"
@@ -74,6 +76,17 @@ class SpineTest(unittest.TestCase):
         self.assertEqual(status, 405)
         self.assertEqual({m.strip() for m in headers["Allow"].split(",")},
                          {"GET", "HEAD", "POST"})
+
+    def test_pings_are_answered_under_load_to_the_end(self):
+        """16 clients for 8 s: no second in which nobody is answered."""
+        for second in range(8):
+            out = subprocess.run(
+                [tool("wrk"), "-t1", "-c16", "-d1s",
+                 self.s.url("/wp-cron.php")],
+                capture_output=True, text=True, check=True).stdout
+            self.assertNotIn("Non-2xx", out)
+            rate = float(re.search(r"Requests/sec:\s+([\d.]+)", out).group(1))
+            self.assertGreater(rate, 50, "in second %d" % second)
 
     def test_native_actions_are_posted_once_each(self):
         first = self.s.insert_actions(200, "demo_webhook", '["é",{i}]')
