@@ -135,6 +135,7 @@ heartbeat(struct site_run *s, struct config *c, mono_ms now, struct err *err)
 		    LOG_U("node", s->node_id),
 		    LOG_S("why", "others took this node for dead; what it had "
 				 "claimed is not its own any more"));
+		s->node_id = 0;
 		s->prepared = false;
 		rc = RC_OK;
 		goto out;
@@ -515,14 +516,15 @@ site_turn(struct site_run *s, struct config *c, uint64_t number)
 
 	if (!connected(d))
 		return;
-	if (!s->prepared)
+	/* First of all, also while there is nothing else to do here. */
+	if (s->node_id != 0 && now >= s->heartbeat_at)
+		rc = heartbeat(s, c, now, &err);
+	if (rc == RC_OK && !s->prepared)
 		rc = site_prepare(s, c, &err);
 	if (rc == RC_NONE) {
 		look_done(s, number, true, false, INT64_MAX);
 		return;
 	}
-	if (rc == RC_OK && now >= s->heartbeat_at)
-		rc = heartbeat(s, c, now, &err);
 	if (rc == RC_OK && s->prepared && now >= s->facts_at)
 		rc = site_refresh(s, c, &err);
 	if (rc == RC_OK && s->prepared && now >= s->rescue_at)

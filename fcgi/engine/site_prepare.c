@@ -162,7 +162,8 @@ site_prepare(struct site_run *s, struct config *c, struct err *err)
 	if (rc != RC_OK)
 		return rc;
 	rc = site_refresh(s, c, err);
-	if (rc == RC_OK)
+	/* A new id would leave what workers hold to a node that falls silent. */
+	if (rc == RC_OK && s->node_id == 0)
 		rc = register_node(s, c, err);
 	if (rc != RC_OK)
 		return rc;

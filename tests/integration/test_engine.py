@@ -48,6 +48,24 @@ class WorkersTest(unittest.TestCase):
         print("       800 rows in %.1f s" % (time.monotonic() - begun),
               flush=True)
 
+    def test_an_index_that_goes_away_is_noticed_and_costs_no_claim(self):
+        """Error 1176 makes the claimer probe anew; it stays the same node, so
+        that what its workers hold stays theirs."""
+        nodes = "SELECT GROUP_CONCAT(node_id) AS n FROM wp_wpcron_nodes"
+        before = self.s.value(nodes)
+        key = "claim_id_status_scheduled_date_gmt"
+        self.s.mysql("ALTER TABLE wp_actionscheduler_actions DROP KEY " + key)
+        try:
+            first = self.s.insert_actions(5, "demo_nothing")
+            self.s.wait_until(lambda: self.left() == 0, 20)
+            self.assertEqual(self.s.statuses("action_id >= %s", (first,)),
+                             {"complete": 5})
+            self.assertEqual(self.s.value(nodes), before)
+        finally:
+            self.s.mysql(
+                "ALTER TABLE wp_actionscheduler_actions ADD KEY %s"
+                " (claim_id, status, scheduled_date_gmt)" % key)
+
 
 if __name__ == "__main__":
     unittest.main()
