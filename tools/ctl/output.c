@@ -359,7 +359,7 @@ put_elements(struct buf *out, const json_t *list)
 			if (!json_is_string(v))
 				buf_printf(out, "%s=", name);
 			put_value(out, v, JSON_COMPACT);
-			gap = "  ";
+			gap = " ";
 		}
 	}
 }

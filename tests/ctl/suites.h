@@ -1,0 +1,4 @@
+/* One line a suite, sorted; expanded twice by main.c. */
+SUITE(commands)
+SUITE(output)
+SUITE(schedule)
