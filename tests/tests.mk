@@ -50,7 +50,7 @@ bench: all drivers
 SOAK_SECONDS ?= 3600
 soak: all drivers
 	@VARIANT=$(VARIANT) SOAK_SECONDS=$(SOAK_SECONDS) \
-	$(PYTHON) tests/integration/run.py --pattern 'soak_*.py' $(TESTS)
+	$(PYTHON) tests/integration/run.py --pattern 'soak_*.py' --timeout 1e9 $(TESTS)
 
 demo: all
 	@tools/demo $(DEMO)
