@@ -7,13 +7,20 @@
 #include <unistd.h>
 
 #include "base/xalloc.h"
-#include "server/acceptor.h"
 #include "server/endpoints.h"
+#include "server/intake.h"
+#include "server/lobby.h"
 #include "server/request.h"
 #include "server/roots.h"
 #include "server/tokens.h"
 #include "server/wait.h"
 #include "server/work.h"
+
+struct server_thread {
+	pthread_t id;
+	struct server *server;
+	struct intake *intake;
+};
 
 struct server {
 	struct engine *engine;
@@ -23,9 +30,10 @@ struct server {
 	struct tokens *tokens;
 	struct work_queue *work;
 	struct waits *waits;
-	struct acceptor *acceptor;
-	pthread_t *threads;
+	struct lobby *lobby;
+	struct server_thread *threads;
 	size_t nthreads;
+	struct intake_seats seats;
 };
 
 enum rc
@@ -40,7 +48,7 @@ finish(struct server *s, struct request *r)
 	int fd = request_end(r);
 
 	if (fd >= 0)
-		acceptor_linger(s->acceptor, fd);
+		lobby_linger(s->lobby, fd);
 }
 
 static void
@@ -55,7 +63,8 @@ answer_waiter(struct server *s, struct waiter *w)
 static void *
 thread_main(void *arg)
 {
-	struct server *s = arg;
+	const struct server_thread *t = arg;
+	struct server *s = t->server;
 	struct roots_cache *cache = xcalloc(1, sizeof(*cache));
 	const struct endpoints_env env = {
 		.engine = s->engine,
@@ -68,7 +77,7 @@ thread_main(void *arg)
 	struct request *r = request_new();
 	struct work w;
 
-	while (work_pop(s->work, &w)) {
+	while (intake_next(t->intake, &w)) {
 		if (w.waiter)
 			answer_waiter(s, w.waiter);
 		else if (request_begin(r, w.fd, &w.frame,
@@ -84,19 +93,45 @@ thread_main(void *arg)
 	return NULL;
 }
 
-static enum rc
-start_threads(struct server *s, uint32_t n, struct err *err)
+/* Half of the processors: the web server has as much to do for each ping. */
+static unsigned
+max_leaders(const struct server_opts *opts)
 {
+	long half = sysconf(_SC_NPROCESSORS_ONLN) / 2;
+	unsigned max = opts->max_leaders;
+
+	if (max == 0)
+		max = half < 1 ? 1 : (unsigned)half;
+	return max < opts->config->daemon.server_threads
+		   ? max
+		   : opts->config->daemon.server_threads;
+}
+
+static enum rc
+start_threads(struct server *s, const struct server_opts *opts, struct err *err)
+{
+	const uint32_t n = opts->config->daemon.server_threads;
+	const struct intake_opts io = {
+		.listen_fd = opts->listen_fd,
+		.work = s->work,
+		.lobby = s->lobby,
+		.seats = &s->seats,
+		.max_leaders = max_leaders(opts),
+	};
+	struct server_thread *t;
 	int code;
 
 	s->threads = xcalloc(n, sizeof(*s->threads));
-	while (s->nthreads < n) {
-		code = pthread_create(
-		    &s->threads[s->nthreads], NULL, thread_main, s);
-		if (code != 0)
-			return err_set_code(err, RC_FATAL, code,
-			    "cannot start a server thread: %s", strerror(code));
-		s->nthreads++;
+	for (; s->nthreads < n; s->nthreads++) {
+		t = &s->threads[s->nthreads];
+		t->server = s;
+		t->intake = intake_new(&io);
+		code = pthread_create(&t->id, NULL, thread_main, t);
+		if (code == 0)
+			continue;
+		intake_free(t->intake);
+		return err_set_code(err, RC_FATAL, code,
+		    "cannot start a server thread: %s", strerror(code));
 	}
 	return RC_OK;
 }
@@ -114,7 +149,12 @@ server_start(
 	atomic_init(&s->timeout_ms, d->request_timeout_ms);
 	s->roots = roots_new(opts->sites, opts->nsites);
 	s->tokens = tokens_new(opts->config->sites, opts->config->nsites);
-	s->work = work_queue_new();
+	s->seats.fd = -1;
+	rc = work_queue_new(&s->work, err);
+	if (rc == RC_OK)
+		rc = intake_seats_init(&s->seats, err);
+	if (rc != RC_OK)
+		goto out;
 	rc = waits_start(&(struct waits_opts){ .engine = s->engine,
 			     .max = d->max_waiters,
 			     .work = s->work,
@@ -122,16 +162,15 @@ server_start(
 	    &s->waits, err);
 	if (rc != RC_OK)
 		goto out;
-	/* Before the threads, which give connections back to it. */
-	rc = acceptor_start(
-	    &(struct acceptor_opts){ .listen_fd = opts->listen_fd,
-		.timeout_ms = d->request_timeout_ms,
+	/* Before the threads, which give connections to it. */
+	rc = lobby_start(
+	    &(struct lobby_opts){ .timeout_ms = d->request_timeout_ms,
 		.work = s->work,
 		.clock = s->clock },
-	    &s->acceptor, err);
+	    &s->lobby, err);
 	if (rc != RC_OK)
 		goto out;
-	rc = start_threads(s, d->server_threads, err);
+	rc = start_threads(s, opts, err);
 out:
 	if (rc == RC_OK)
 		*out = s;
@@ -147,7 +186,7 @@ server_reload(struct server *s, const struct config *config)
 
 	tokens_set(s->tokens, config->sites, config->nsites);
 	waits_set_max(s->waits, d->max_waiters);
-	acceptor_set_timeout(s->acceptor, d->request_timeout_ms);
+	lobby_set_timeout(s->lobby, d->request_timeout_ms);
 	atomic_store(&s->timeout_ms, d->request_timeout_ms);
 }
 
@@ -156,15 +195,19 @@ server_stop(struct server *s)
 {
 	struct work w;
 
-	if (s->acceptor)
-		acceptor_stop(s->acceptor);
+	if (s->lobby)
+		lobby_stop(s->lobby);
 	if (s->waits)
 		waits_stop(s->waits);
+	if (!s->work)
+		return;
 	work_close(s->work);
-	while (s->nthreads > 0)
-		pthread_join(s->threads[--s->nthreads], NULL);
+	while (s->nthreads > 0) {
+		pthread_join(s->threads[--s->nthreads].id, NULL);
+		intake_free(s->threads[s->nthreads].intake);
+	}
 	/* Only a start that failed leaves something. */
-	while (work_pop(s->work, &w))
+	while (work_take(s->work, &w))
 		close(w.fd);
 }
 
@@ -174,9 +217,10 @@ server_free(struct server *s)
 	if (!s)
 		return;
 	server_stop(s);
-	acceptor_free(s->acceptor);
+	lobby_free(s->lobby);
 	waits_free(s->waits);
 	work_queue_free(s->work);
+	intake_seats_clear(&s->seats);
 	tokens_free(s->tokens);
 	roots_free(s->roots);
 	free(s->threads);

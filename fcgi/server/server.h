@@ -17,7 +17,9 @@ struct server_opts {
 	const struct config *config; /* lent for the call */
 	struct site *const *sites;   /* lent until server_free() */
 	size_t nsites;
-	struct engine *engine;     /* lent until server_free() */
+	struct engine *engine; /* lent until server_free() */
+	/* Threads that accept at once, at most; 0: half of the processors. */
+	unsigned max_leaders;
 	const struct clock *clock; /* NULL: clock_system */
 };
 

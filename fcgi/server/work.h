@@ -17,18 +17,21 @@ struct work {
 };
 
 /*
- * The hand-over to the server threads: a ring of fixed size. Opaque; any
- * thread may push and pop.
+ * What comes to the server threads from other threads: a ring of fixed size.
+ * Opaque; any thread may push and take.
  */
 struct work_queue;
-struct work_queue *work_queue_new(void);
+MUSTUSE enum rc work_queue_new(struct work_queue **out, struct err *err);
 void work_queue_free(struct work_queue *q); /* NULL is fine; empty by then */
 /* Waits while the ring is full; server threads never wait for a client, so
- * this is short, and it leaves a burst to the listen backlog. */
+ * this is short. */
 void work_push(struct work_queue *q, const struct work *w);
-/* Waits for work; false once the queue is closed and empty. */
-MUSTUSE bool work_pop(struct work_queue *q, struct work *out);
-/* No more will come: pops empty the ring and then end. */
+/* False: there is none now. */
+MUSTUSE bool work_take(struct work_queue *q, struct work *out);
+/* Readable while there is work, and for good once the queue is closed. */
+int work_queue_fd(const struct work_queue *q);
+/* No more will be pushed. */
 void work_close(struct work_queue *q);
+bool work_is_closed(const struct work_queue *q);
 
 #endif

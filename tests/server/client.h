@@ -29,6 +29,8 @@ struct client_request {
 };
 void client_build(struct buf *b, const struct client_request *q);
 
+/* -1: nobody listens. For threads of a test, which must not assert. */
+int client_try_connect(const char *path);
 /* Connected, or the test fails. */
 int client_connect(const char *path);
 /* All bytes, or false when the other side hung up. */

@@ -52,6 +52,7 @@ rig_start(struct rig *r)
 			     .config = &r->config,
 			     .sites = r->sites,
 			     .nsites = 1,
+			     .max_leaders = r->max_leaders,
 			     .engine = r->engine },
 		&r->server, &err) == RC_OK,
 	    "%s", err.text);

@@ -20,6 +20,7 @@ struct rig {
 	struct engine *engine;
 	struct listener listener;
 	struct server *server;
+	unsigned max_leaders;
 };
 
 #define RIG_TOKEN "a-token"

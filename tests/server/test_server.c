@@ -246,7 +246,7 @@ struct loader {
 	pthread_t thread;
 	struct rig *rig;
 	atomic_bool *end;
-	unsigned asked, whole, broken;
+	unsigned whole, broken;
 };
 
 static void *
@@ -259,8 +259,9 @@ loader_main(void *arg)
 
 	build_ping(&b);
 	while (!atomic_load(l->end)) {
-		fd = client_connect(l->rig->socket);
-		l->asked++;
+		fd = client_try_connect(l->rig->socket);
+		if (fd < 0)
+			break;
 		(void)client_send(fd, b.p, b.n);
 		client_read(fd, 5000, &reply);
 		if (reply.ended)
@@ -280,6 +281,8 @@ START_TEST(a_stop_under_load_cuts_no_answer_short)
 	unsigned whole = 0;
 	int keep;
 
+	rig.max_leaders = (unsigned)_i;
+	rig.config.daemon.server_threads = 4;
 	rig_start(&rig);
 	/* The socket lives on, as systemd's does, so that clients connect. */
 	keep = dup(rig.listener.fd);
@@ -299,9 +302,9 @@ START_TEST(a_stop_under_load_cuts_no_answer_short)
 	for (int i = 0; i < LOADERS; i++) {
 		pthread_join(loaders[i].thread, NULL);
 		ck_assert_uint_eq(loaders[i].broken, 0);
-		ck_assert_uint_le(loaders[i].asked - loaders[i].whole, 1);
 		whole += loaders[i].whole;
 	}
+	/* What was not whole when the stop came has had no effect either. */
 	ck_assert_uint_eq(whole, fake_engine_kicks(rig.engine));
 }
 END_TEST
@@ -323,7 +326,7 @@ server_suite(void)
 	tcase_add_test(t, a_client_that_never_reads_holds_no_thread);
 	tcase_add_loop_test(t, garbage_is_hung_up_on, 0, (int)NELEMS(garbage));
 	tcase_add_test(t, starting_and_stopping_leaks_nothing);
-	tcase_add_test(t, a_stop_under_load_cuts_no_answer_short);
+	tcase_add_loop_test(t, a_stop_under_load_cuts_no_answer_short, 1, 5);
 	suite_add_tcase(s, t);
 	return s;
 }
