@@ -4,7 +4,9 @@ PYTHON ?= /usr/bin/python3
 CHECK_PKGS := check
 CHECK_CFLAGS = $(patsubst -I%,-isystem %,$(shell $(PKG_CONFIG) --cflags $(CHECK_PKGS)))
 CHECK_LIBS = $(shell $(PKG_CONFIG) --libs $(CHECK_PKGS))
-# Under TSan a fork per test multiplies the time and hides races.
+# Forking a sanitizer's process for every test multiplies the time, and hides
+# races; what a sanitizer finds ends the run.
+CK_ENV_asan := CK_FORK=no
 CK_ENV_tsan := CK_FORK=no setarch -R
 RUN_CHECK = env WPCRON_BUILD=$(B) $(CK_ENV_$(VARIANT))
 
