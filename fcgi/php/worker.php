@@ -757,9 +757,30 @@ final class WPCron_FCGI_Worker {
 					'line' => null === $error ? 0 : $error['line'],
 				)
 			);
+			if ( null !== $error && 'plugin' === self::$mode ) {
+				self::tell_plugin( $error );
+			}
 		}
 		self::$why = 'ended';
 		self::say_end();
+	}
+
+	/**
+	 * As the plugin's runner does when PHP ends under it, but for the line in
+	 * the log: the program writes that, and the row if this cannot.
+	 */
+	private static function tell_plugin( array $error ) {
+		try {
+			remove_action( 'action_scheduler_unexpected_shutdown', array( ActionScheduler::logger(), 'log_unexpected_shutdown' ) );
+			ActionScheduler::store()->mark_failure( self::$job['id'] );
+		} catch ( Throwable $e ) {
+			error_log( 'wp-cron-fcgi: after a fatal error: ' . $e->getMessage() );
+		}
+		try {
+			do_action( 'action_scheduler_unexpected_shutdown', self::$job['id'], $error );
+		} catch ( Throwable $e ) {
+			error_log( 'wp-cron-fcgi: after a fatal error: ' . $e->getMessage() );
+		}
 	}
 
 	/* ---- WordPress' own cron ------------------------------------------- */
