@@ -453,6 +453,10 @@ look(struct site_run *s, struct config *c, uint64_t number)
 	enum rc rc;
 
 	site_cron_look(s, c);
+	if (!s->has_actions) {
+		look_done(s, number, true, false, INT64_MAX);
+		return;
+	}
 	rc = e->only_id
 	    ? RC_OK
 	    : actions_ops.next_due(s->queue, s->database->db, &due, &err);
@@ -521,13 +525,13 @@ site_turn(struct site_run *s, struct config *c, uint64_t number)
 		rc = heartbeat(s, c, now, &err);
 	if (rc == RC_OK && !s->prepared)
 		rc = site_prepare(s, c, &err);
-	if (rc == RC_NONE) {
-		look_done(s, number, true, false, INT64_MAX);
-		return;
-	}
+	if (rc == RC_NONE)
+		return; /* nothing was looked at: whoever waits goes on */
 	if (rc == RC_OK && s->prepared && now >= s->facts_at)
 		rc = site_refresh(s, c, &err);
-	if (rc == RC_OK && s->prepared && now >= s->rescue_at)
+	if (rc == RC_OK && s->prepared && !s->has_actions && now >= s->probe_at)
+		rc = site_probe(s, &err);
+	if (rc == RC_OK && s->prepared && s->has_actions && now >= s->rescue_at)
 		rc = rescue(s, c, now, &err);
 	if (rc != RC_OK)
 		site_failed(s, rc, &err, "prepare");

@@ -50,6 +50,7 @@ struct site_run {
 	mono_ms looked_at;	/* begin of the last look */
 	uint64_t looks_begun;
 	uint64_t drained_look;	/* the last look that left nothing behind */
+	uint64_t released_look; /* the last that had begun when jobs went back */
 	struct held *held;
 	struct engine_counts counts;
 	struct engine_health health;
@@ -59,7 +60,9 @@ struct site_run {
 
 	/* The claimer's alone. */
 	bool prepared;
+	bool has_actions;	/* Action Scheduler's tables are there */
 	mono_ms prepare_at;	/* not before; after a failure */
+	mono_ms probe_at;	/* without them: look again then */
 	bool no_tables_said, no_php_said, foreign_store_said;
 	uint64_t node_id;
 	mono_ms heartbeat_at, rescue_at, facts_at, cron_at;

@@ -11,7 +11,7 @@
 #include "sql/nodes.h"
 #include "sql/schema.h"
 
-#define PREPARE_AGAIN_MS 60000
+#define PROBE_AGAIN_MS 10000
 #define FACTS_EVERY_MS 60000
 /* Core's loop found its lock taken, or left events behind: not at once again. */
 #define CRON_AGAIN_MS 5000
@@ -100,8 +100,8 @@ site_refresh(struct site_run *s, struct config *c, struct err *err)
 	return RC_OK;
 }
 
-static enum rc
-probe(struct site_run *s, struct err *err)
+enum rc
+site_probe(struct site_run *s, struct err *err)
 {
 	struct db *db = s->database->db;
 	struct db_schema schema;
@@ -109,22 +109,34 @@ probe(struct site_run *s, struct err *err)
 	enum rc rc;
 
 	actions_scope(s->queue, &scope);
-	rc = schema_is_installed(db, &scope, err);
-	if (rc == RC_NONE)
-		rc = schema_install(db, &scope, err);
-	if (rc != RC_OK)
-		return rc;
 	rc = db_probe(db, &scope, &schema, err);
-	if (rc == RC_OK) {
+	if (rc != RC_OK && rc != RC_NONE)
+		return rc;
+	s->has_actions = rc == RC_OK;
+	s->probe_at = clock_mono(s->engine->clock) + PROBE_AGAIN_MS;
+	if (s->has_actions) {
 		actions_set_schema(s->queue, &schema);
+		actions_rewind(s->queue);
 		s->no_tables_said = false;
-	} else if (rc == RC_NONE && !s->no_tables_said) {
+	} else if (!s->no_tables_said) {
 		log_event(LOG_WARN, "queue.off", LOG_S("site", s->site->name),
 		    LOG_S("queue", "actions"),
 		    LOG_S("why", "no Action Scheduler tables with this prefix"));
 		s->no_tables_said = true;
 	}
-	return rc;
+	return RC_OK;
+}
+
+static enum rc
+make_own_tables(struct site_run *s, struct err *err)
+{
+	struct sql_scope scope;
+	enum rc rc;
+
+	actions_scope(s->queue, &scope);
+	rc = schema_is_installed(s->database->db, &scope, err);
+	return rc == RC_NONE ? schema_install(s->database->db, &scope, err)
+			     : rc;
 }
 
 static enum rc
@@ -156,19 +168,17 @@ site_prepare(struct site_run *s, struct config *c, struct err *err)
 	if (now < s->prepare_at)
 		return RC_NONE;
 	s->prepare_at = now + 1000;
-	rc = probe(s, err);
-	if (rc == RC_NONE)
-		s->prepare_at = now + PREPARE_AGAIN_MS;
-	if (rc != RC_OK)
-		return rc;
-	rc = site_refresh(s, c, err);
+	rc = make_own_tables(s, err);
+	if (rc == RC_OK)
+		rc = site_probe(s, err);
+	if (rc == RC_OK)
+		rc = site_refresh(s, c, err);
 	/* A new id would leave what workers hold to a node that falls silent. */
 	if (rc == RC_OK && s->node_id == 0)
 		rc = register_node(s, c, err);
 	if (rc != RC_OK)
 		return rc;
 	s->prepared = true;
-	actions_rewind(s->queue);
 	log_event(LOG_INFO, "site.ready", LOG_S("site", s->site->name),
 	    LOG_S("home", s->facts.home), LOG_S("prefix", s->site->prefix),
 	    LOG_S("database", s->database->params->name),

@@ -6,11 +6,17 @@
 /*
  * site_prepare - before the first look, and after an error that hints at a
  * changed schema: create our own tables, probe Action Scheduler's, read facts
- * and identity, register this node. RC_NONE: there is nothing to serve here
- * (said once); asked again a minute later. Claimer only.
+ * and identity, register this node. RC_NONE: too soon after a failure.
+ * Claimer only.
  */
 MUSTUSE enum rc site_prepare(
     struct site_run *s, struct config *c, struct err *err);
+/*
+ * site_probe - are Action Scheduler's tables there, and which columns have
+ * they? Without them (said once) the site has core's own events only, and is
+ * asked again every 10 s: a plugin may bring them.
+ */
+MUSTUSE enum rc site_probe(struct site_run *s, struct err *err);
 /* Facts and identity again, once a minute. */
 MUSTUSE enum rc site_refresh(
     struct site_run *s, struct config *c, struct err *err);
