@@ -369,7 +369,7 @@ claim_once(struct site_run *s, struct config *c, size_t *claimed, bool *more,
 	struct engine *e = s->engine;
 	struct worker *workers[LANE_COUNT];
 	size_t room[LANE_COUNT];
-	bool any = false;
+	bool any = false, unseen = false;
 	enum rc rc = RC_NONE;
 
 	pthread_mutex_lock(&e->lock);
@@ -379,13 +379,17 @@ claim_once(struct site_run *s, struct config *c, size_t *claimed, bool *more,
 		    : NULL;
 		room[l] = workers[l] ? room[l] : 0;
 		any = any || workers[l];
+		/* What is due for a lane without room was not even looked at. */
+		unseen = unseen ||
+			 (!workers[l] && lane_workers(e, (enum lane)l) > 0);
 	}
 	s->room_seen = e->room_epoch;
 	pthread_mutex_unlock(&e->lock);
 	*claimed = 0;
-	*more = !any;
+	*more = false;
 	if (any)
 		rc = claim_for(s, c, workers, room, claimed, more, err);
+	*more = *more || unseen;
 	pthread_mutex_lock(&e->lock);
 	for (size_t l = 0; l < LANE_COUNT; l++)
 		if (workers[l])

@@ -342,7 +342,9 @@ engine_watch_check(struct engine *e, const struct engine_watch *w,
 		return RC_RETRY;
 	pthread_mutex_lock(&e->lock);
 	now = s->counts;
-	looked = s->drained_look > w->look;
+	/* Released jobs are due again, which only a later look can tell. */
+	looked = s->drained_look > w->look &&
+		 s->drained_look > s->released_look;
 	*remaining = due_by_locked(s, w->begun / 1000000);
 	if (looked && *remaining == 0)
 		rc = RC_OK;

@@ -222,6 +222,8 @@ settled(struct worker *w)
 		struct held *h = j->claim->origin;
 
 		count_locked(&s->counts, &w->ended[i]);
+		if (w->ended[i].kind == OUTCOME_RELEASED)
+			s->released_look = s->looks_begun;
 		if (j->limit) {
 			limits_release(j->limit);
 			limited = true;

@@ -55,17 +55,20 @@ wait_for_progress(const struct driving *d)
 		(void)!read(p.fd, &count, sizeof count);
 }
 
-/* Nothing has ended for long and nothing runs: PHP or the database is away. */
+/*
+ * Nothing has ended for long and nothing runs: PHP or the database is away.
+ * Jobs that are claimed and released again now and then do not count as life.
+ */
 static bool
 is_stuck(struct driving *d, uint64_t running)
 {
 	mono_ms now = clock_mono(&clock_system);
 
-	if (running > 0 || ended(&d->counts) != d->moved_sum) {
+	if (ended(&d->counts) != d->moved_sum) {
 		d->moved_sum = ended(&d->counts);
 		d->moved_at = now;
 	}
-	return now - d->moved_at > STUCK_MS;
+	return running == 0 && now - d->moved_at > STUCK_MS;
 }
 
 /* RC_AGAIN: not yet; RC_OK: all of it; RC_RETRY: it will not be. */
