@@ -13,8 +13,8 @@
  * Where one server thread gets its work: from the queue and, if it leads,
  * straight from the listener, so that a ping changes threads only once. One
  * leads; while it cannot keep up others are asked to, and step back when the
- * backlog is empty. All of them waiting for every connection would cost each
- * ping a thread woken for nothing: on two busy cores that halves the pings.
+ * backlog is empty. Were all of them to wait for every connection, many would
+ * be woken for one that another has taken already.
  */
 /* Who leads. Threads are led to it by the descriptor: each unit that it counts
  * is a seat to be taken, so that none is ever lost. */
