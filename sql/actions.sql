@@ -130,14 +130,16 @@ UPDATE {p}actionscheduler_actions FORCE INDEX (PRIMARY)
    AND status = 'pending'
    AND action_id IN ({ids})
 
--- name: actions.running
+-- name: actions.startable
 -- in: claim:u64, ids
--- rows: the ids that run under the claim
-SELECT action_id
-  FROM {p}actionscheduler_actions
+-- rows: what of a claim waits or runs: id, whether it runs, since when; locked
+SELECT action_id, status = 'in-progress', last_attempt_gmt
+  FROM {p}actionscheduler_actions FORCE INDEX (PRIMARY)
  WHERE claim_id = ?
-   AND status = 'in-progress'
+   AND status IN ('pending', 'in-progress')
    AND action_id IN ({ids})
+ ORDER BY action_id
+   FOR UPDATE
 
 -- name: actions.php_own
 -- in: offset:i64, id:u64, claim:u64

@@ -42,6 +42,7 @@ struct job {
 	const struct route *route;
 	const struct policy *policy;
 	bool started;	       /* its row is in-progress */
+	int64_t start_unknown; /* when a start's commit got lost; 0: none did */
 	wall_us started_at;
 	void *limit;	       /* the engine's: whose slot it uses, or NULL */
 	/* SQL that php/worker.php runs just before this job; php lane only. */

@@ -1,7 +1,6 @@
 /*
- * Starting and settling. Each is one short transaction that writes only rows
- * found in the state we left them in; a row somebody else took or ended is
- * an answer, not an error.
+ * Settling: one short transaction that writes only rows found in the state we
+ * left them in; a row somebody else took or ended is an answer, not an error.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -16,103 +15,12 @@
 /* An idempotent job that killed its executor so often is parked. */
 #define STRIKES_MAX 2
 
-struct starting {
-	const struct actions_settings *s;
-	struct job *const *jobs;
-	size_t n;
-	int64_t now;
-	struct arena *arena;
-};
-
 static int
 by_id(const void *a, const void *b)
 {
 	const uint64_t *x = a, *y = b;
 
 	return *x < *y ? -1 : *x > *y;
-}
-
-/* Start the jobs of one claim; `started` is set on those that run now. */
-static enum rc
-start_claim(const struct starting *st, struct db *db,
-    const struct claim *claim, struct err *err)
-{
-	struct sql_args args = *SQL_ARGS(V_TIME(st->now),
-	    V_TIME(actions_local_attempt(st->s, st->now)), V_U64(claim->id));
-	uint64_t *ids = arena_array(st->arena, st->n, sizeof *ids), found;
-	struct db_rows *rows = NULL;
-	size_t n = 0;
-	enum rc rc;
-
-	if (!ids)
-		return err_set(err, RC_REJECT, "too many jobs to start at once");
-	for (size_t i = 0; i < st->n; i++)
-		if (st->jobs[i]->claim == claim)
-			ids[n++] = st->jobs[i]->id;
-	qsort(ids, n, sizeof *ids, by_id);
-	args.ids = ids;
-	args.nids = n;
-	rc = db_exec(db, &st->s->scope, SQL_ACTIONS_START, &args, &found, err);
-	if (rc == RC_OK && found < n) {
-		args.values += 2;
-		args.nvalues = 1;
-		rc = db_select(db, &st->s->scope, SQL_ACTIONS_RUNNING, &args,
-		    &rows, err);
-		for (n = 0; rc == RC_OK && db_rows_next(rows);)
-			ids[n++] = db_u64(rows, 0);
-		db_rows_free(rows);
-		qsort(ids, n, sizeof *ids, by_id);
-	}
-	for (size_t i = 0; rc == RC_OK && i < st->n; i++)
-		if (st->jobs[i]->claim == claim)
-			st->jobs[i]->started = n > 0 &&
-			    bsearch(&st->jobs[i]->id, ids, n, sizeof *ids, by_id);
-	return rc;
-}
-
-static enum rc
-start_body(struct db *db, void *arg, struct err *err)
-{
-	const struct starting *st = arg;
-	struct action_logs logs = { .arena = st->arena };
-	enum rc rc = RC_OK;
-
-	for (size_t i = 0; i < st->n; i++)
-		st->jobs[i]->started = false;
-	for (size_t i = 0; i < st->n && rc == RC_OK; i++) {
-		bool first = true;
-
-		for (size_t k = 0; k < i && first; k++)
-			first = st->jobs[k]->claim != st->jobs[i]->claim;
-		if (first)
-			rc = start_claim(st, db, st->jobs[i]->claim, err);
-	}
-	for (size_t i = 0; i < st->n && rc == RC_OK; i++)
-		if (st->jobs[i]->started)
-			action_logs_add(&logs, st->s, st->jobs[i]->id, st->now,
-			    "action started via " ACTIONS_CONTEXT);
-	return rc == RC_OK ? action_logs_write(&logs, db, st->s, err) : rc;
-}
-
-enum rc
-actions_start(struct queue *q, struct db *db, struct job *const *jobs, size_t n,
-    struct err *err)
-{
-	struct arena arena = ARENA_INIT(SETTLE_ARENA_MAX);
-	struct actions_settings s;
-	struct starting st = { .s = &s, .jobs = jobs, .n = n, .arena = &arena };
-	enum rc rc;
-
-	actions_settings_get(q, &s);
-	st.now = clock_unix(q->clock);
-	rc = db_transact(db, start_body, &st, err);
-	for (size_t i = 0; i < n; i++) {
-		if (rc != RC_OK)
-			jobs[i]->started = false;
-		jobs[i]->started_at = clock_wall(q->clock);
-	}
-	arena_clear(&arena);
-	return rc;
 }
 
 /* A row as it stands when it is about to be settled. */

@@ -393,6 +393,49 @@ START_TEST(start_skips_what_was_canceled_meanwhile)
 }
 END_TEST
 
+START_TEST(start_leaves_a_row_that_an_administrator_runs)
+{
+	struct claim_result res;
+	struct job *jobs[2];
+
+	with_schema(_i);
+	row("a", 20, "[]", SIMPLE);
+	row("a", 10, "[]", SIMPLE);
+	jobs[0] = claim_native(2, &res);
+	jobs[1] = jobs[0]->next;
+	/* PHP's "Run" looks at the status only; the claim stays. */
+	db_test_sql("UPDATE " A " SET status = 'in-progress', attempts = 1"
+		    " WHERE action_id = %llu",
+	    (unsigned long long)jobs[1]->id);
+	CK_RC(RC_OK, actions_ops.start(q, t.db, jobs, 2, &t.err));
+	ck_assert(jobs[0]->started);
+	ck_assert(!jobs[1]->started);
+	ck_assert_uint_eq(2, db_test_u64("SELECT SUM(attempts) FROM " A));
+	ck_assert_uint_eq(0, logged(jobs[1]->id, "%%started%%"));
+	claims_free(&res);
+}
+END_TEST
+
+START_TEST(a_start_whose_answer_got_lost_is_recognised)
+{
+	struct claim_result res;
+	struct job *j;
+
+	with_schema(_i);
+	row("a", 20, "[]", SIMPLE);
+	j = claim_native(1, &res);
+	start(j);
+	j->start_unknown = j->started_at / 1000000;
+	db_test_sql("UPDATE " A " SET last_attempt_gmt ="
+		    " TIMESTAMP('1970-01-01') + INTERVAL %lld SECOND",
+	    (long long)j->start_unknown);
+	start(j);
+	ck_assert(j->started);
+	ck_assert_uint_eq(1, db_test_u64("SELECT SUM(attempts) FROM " A));
+	claims_free(&res);
+}
+END_TEST
+
 START_TEST(done_writes_the_row_its_log_and_the_end_of_the_claim)
 {
 	struct claim_result res;
@@ -744,6 +787,10 @@ actions_suite(void)
 	tcase_add_loop_test(tc, unreadable_rows_are_passed_and_left_alone, from, to);
 	tcase_add_test(tc, no_row_is_claimed_twice_by_four_nodes);
 	tcase_add_loop_test(tc, start_skips_what_was_canceled_meanwhile, from, to);
+	tcase_add_loop_test(
+	    tc, start_leaves_a_row_that_an_administrator_runs, 7, 8);
+	tcase_add_loop_test(
+	    tc, a_start_whose_answer_got_lost_is_recognised, 7, 8);
 	tcase_add_loop_test(
 	    tc, done_writes_the_row_its_log_and_the_end_of_the_claim, from, to);
 	tcase_add_loop_test(tc, a_series_goes_on_after_success_and_failure, from, to);
