@@ -77,6 +77,8 @@ struct outcome {
 	/* Log line of a failure as PHP's runner words it instead of
 	 * "action failed via C: message" (a fatal: "unexpected shutdown: ..."). */
 	bool verbatim;
+	/* Set by settle(): PHP wrote the failure and its log line. */
+	bool told;
 	/* Set by settle() when a commit got lost: the row may be settled already. */
 	bool uncertain;
 	bool settled; /* set by settle(): nothing is left to do */

@@ -172,7 +172,7 @@ settle_failed(struct settling *st, struct db *db, const struct outcome *o,
 	const struct sql_args row = { .ids = &j->id, .nids = 1 };
 	enum rc rc = RC_OK;
 
-	if (r.status == ROW_FAILED && o->uncertain)
+	if (r.status == ROW_FAILED && o->uncertain && !o->told)
 		return RC_OK;
 	/* In the PHP lane a job may die before its row is written. */
 	if (r.claim != j->claim->id ||
@@ -187,9 +187,10 @@ settle_failed(struct settling *st, struct db *db, const struct outcome *o,
 		    db, &st->s->scope, SQL_ACTIONS_FAIL, &row, NULL, err);
 	if (rc != RC_OK)
 		return rc;
-	action_logs_add(&st->logs, st->s, j->id, ended, "%s%s%s",
-	    o->verbatim ? "" : "action failed via " ACTIONS_CONTEXT ": ",
-	    o->message, parked ? " (parked: it did so twice)" : "");
+	if (!o->told)
+		action_logs_add(&st->logs, st->s, j->id, ended, "%s%s%s",
+		    o->verbatim ? "" : "action failed via " ACTIONS_CONTEXT ": ",
+		    o->message, parked ? " (parked: it did so twice)" : "");
 	if (retry) {
 		int64_t wait = action_backoff_ms(
 		    j->policy, j->try, (uint64_t)o->ended_at ^ j->id * 2654435761u);
@@ -201,7 +202,10 @@ settle_failed(struct settling *st, struct db *db, const struct outcome *o,
 		if (rc != RC_OK && rc != RC_NONE)
 			return rc;
 	}
-	rc = action_repeat(st->s, db, j, true, o->ended_at, &st->logs, err);
+	/* The plugin has seen to the next instance too. */
+	if (!o->told)
+		rc = action_repeat(
+		    st->s, db, j, true, o->ended_at, &st->logs, err);
 	return rc == RC_NONE ? RC_OK : rc;
 }
 
@@ -216,7 +220,8 @@ release_row(struct settling *st, struct db *db, const struct job *j,
 	return db_exec(db, &st->s->scope, SQL_ACTIONS_RELEASE, &args, NULL, err);
 }
 
-/* PHP wrote the row: learn what it wrote. */
+/* PHP wrote the row: learn what it wrote. A failure is tried again by policy,
+ * as one that is written here. */
 static enum rc
 settle_read_back(struct settling *st, struct db *db, struct outcome *o,
     struct err *err)
@@ -227,6 +232,11 @@ settle_read_back(struct settling *st, struct db *db, struct outcome *o,
 		return release_row(st, db, o->job, err);
 	if (r.status == ROW_RUNNING && r.claim == o->job->claim->id) {
 		o->kind = OUTCOME_DIED;
+		return settle_failed(st, db, o, err);
+	}
+	if (r.status == ROW_FAILED && r.claim == o->job->claim->id) {
+		o->kind = OUTCOME_FAILED;
+		o->told = true;
 		return settle_failed(st, db, o, err);
 	}
 	return RC_OK;

@@ -1,0 +1,50 @@
+"""Rows that the plugin writes in PHP, as the program counts and retries them."""
+
+import json
+import unittest
+
+from stack import Stack
+
+TOKEN = "word-of-a-test"
+
+
+class PluginRowsTest(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.s = s = Stack()
+        cls.addClassCleanup(s.close)
+        s.start_mariadb()
+        s.install_wordpress(plugins=("wpcron-demo", "wpcron-contract"))
+        s.start_php_fpm()
+        s.install_action_scheduler()
+        cls.daemon = s.start_daemon(
+            site="cron_token = " + TOKEN,
+            rest="[policy demo_fail]\nretries = 1\nbackoff = 1s..1s\n")
+        s.start_nginx(daemon=cls.daemon)
+
+    def wait(self):
+        status, _, body = self.s.request(
+            "GET", "/wp-cron.php?wait=20",
+            headers={"Authorization": "Bearer " + TOKEN})
+        return status, json.loads(body)["queues"]["actions"]
+
+    def test_a_failure_that_php_wrote_is_a_failure(self):
+        first = self.s.insert_actions(1, "demo_fail", logs=True)
+        ok = self.s.insert_actions(2, "demo_nothing")
+        status, counts = self.wait()
+        self.assertEqual(
+            (status, counts["done"], counts["failed"]), (207, 2, 1))
+        self.assertEqual(self.s.statuses("action_id >= %s", (ok,))["complete"],
+                         2)
+        failures = [x for x in self.s.logs(first) if " failed via " in x]
+        self.assertEqual(len(failures), 1)
+        self.s.wait_until(lambda: "job.not_done" in self.daemon.log_text(), 5)
+        # The policy's one retry is a fresh row, and the last.
+        self.s.wait_until(
+            lambda: self.s.statuses("hook = 'demo_fail'") == {"failed": 2},
+            20, what="the retry has failed too")
+        self.assertEqual(self.s.count("hook = 'demo_fail'"), 2)
+
+
+if __name__ == "__main__":
+    unittest.main()
