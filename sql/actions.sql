@@ -31,16 +31,18 @@ SELECT a.action_id, a.hook, a.group_id,
  ORDER BY a.scheduled_date_gmt, a.action_id
  LIMIT ?
 
--- name: actions.priority_after
--- in: priority:i64
--- rows: the next greater priority among unclaimed pending rows, or NULL
+-- A bound below 0 would be no way to say "all": MariaDB's MIN() then passes
+-- over the rows of priority 0, the column being unsigned.
+-- name: actions.priority_from
+-- in: priority:u64
+-- rows: the least priority from that on among unclaimed pending rows, or NULL
 -- needs: priority_index
 SELECT MIN(a.priority)
   FROM {p}actionscheduler_actions AS a
        FORCE INDEX (claim_id_status_priority_scheduled_date_gmt)
  WHERE a.claim_id = 0
    AND a.status = 'pending'
-   AND a.priority > ?
+   AND a.priority >= ?
 
 -- name: actions.window_of_priority
 -- in: priority:u64, date:time, same_date:time, after:u64, now:time, max:u64

@@ -7,6 +7,7 @@
 
 /* Ids that cannot run here: parsed once, skipped without a read after that. */
 #define BAD_IDS_MAX 65536
+#define PRIORITY_MAX 255 /* the column is an unsigned tinyint */
 
 /* Everything up to here, in (date, id), may be run by nobody now. */
 struct cursor {
@@ -41,11 +42,11 @@ struct queue {
 
 	/* The claimer's alone. */
 	struct cursor by_date[LANE_COUNT];
-	struct cursor by_priority[LANE_COUNT][256];
+	struct cursor by_priority[LANE_COUNT][PRIORITY_MAX + 1];
 	bool peeking;	     /* this walk looks behind the cursors, too */
 	mono_ms rewind_at;
 	mono_ms walked_ms;   /* spent walking since the last rewind */
-	mono_ms sweep_at;    /* next wide window */
+	mono_ms sweep_at[LANE_COUNT]; /* next wide window */
 	unsigned contended;  /* > 0: other nodes took what we wanted */
 	uint64_t random;
 	uint64_t *bad;	     /* open addressing, 0 is free */

@@ -165,13 +165,15 @@ stream_next(struct queue *q, const struct actions_settings *s, struct db *db,
 		*priority = 0;
 		return first ? RC_OK : RC_NONE;
 	}
-	rc = db_select(db, &s->scope, SQL_ACTIONS_PRIORITY_AFTER,
-	    SQL_ARGS(V_I64(*priority)), &rows, err);
+	if (*priority >= PRIORITY_MAX)
+		return RC_NONE;
+	rc = db_select(db, &s->scope, SQL_ACTIONS_PRIORITY_FROM,
+	    SQL_ARGS(V_U64((uint64_t)(*priority + 1))), &rows, err);
 	if (rc != RC_OK)
 		return rc;
 	found = db_rows_next(rows) && !db_is_null(rows, 0);
 	if (found)
-		*priority = (int)(db_u64(rows, 0) & 0xFF);
+		*priority = (int)(db_u64(rows, 0) & PRIORITY_MAX);
 	db_rows_free(rows);
 	if (!found)
 		return RC_NONE;
@@ -401,9 +403,10 @@ stream_walk(struct queue *q, const struct actions_settings *s, struct db *db,
 	bool at_head = true;
 	enum rc rc = RC_OK;
 
-	if (!st->of_priority && clock_mono(q->clock) >= q->sweep_at) {
+	if (!st->of_priority && req->room[st->lane] > 0 &&
+	    clock_mono(q->clock) >= q->sweep_at[st->lane]) {
 		max = SWEEP_ROWS;
-		q->sweep_at = clock_mono(q->clock) + SWEEP_EVERY_MS;
+		q->sweep_at[st->lane] = clock_mono(q->clock) + SWEEP_EVERY_MS;
 	}
 	w = xcalloc(max, sizeof *w);
 	sorted = xcalloc(max, sizeof(struct window_row *));
