@@ -408,8 +408,10 @@ look_done(struct site_run *s, uint64_t look, bool drained, bool backlog,
     int64_t next_due)
 {
 	struct engine *e = s->engine;
+	mono_ms again = limits_next(&s->limits, e->clock);
 
 	pthread_mutex_lock(&e->lock);
+	s->again_at = again;
 	if (drained)
 		s->drained_look = look;
 	/* A worker may have set it while we looked. */
@@ -424,7 +426,7 @@ look_done(struct site_run *s, uint64_t look, bool drained, bool backlog,
 }
 
 static void
-limits_after(struct site_run *s, struct config *c, bool *more)
+limits_after(struct site_run *s, struct config *c)
 {
 	struct sql_scope scope;
 	struct limits_scope ls;
@@ -440,10 +442,7 @@ limits_after(struct site_run *s, struct config *c, bool *more)
 		.ttl_ms = c->daemon.node_expiry_ms,
 		.clock = s->engine->clock,
 	};
-	if (limits_tend(&s->limits, &ls)) {
-		actions_peek(s->queue);
-		*more = true;
-	}
+	limits_tend(&s->limits, &ls);
 }
 
 static void
@@ -461,6 +460,9 @@ look(struct site_run *s, struct config *c, uint64_t number)
 		look_done(s, number, true, false, INT64_MAX);
 		return;
 	}
+	/* Before next_due(), which passes over what the cursor has passed. */
+	if (limits_reopen(&s->limits, e->clock))
+		actions_peek(s->queue);
 	rc = e->only_id
 	    ? RC_OK
 	    : actions_ops.next_due(s->queue, s->database->db, &due, &err);
@@ -472,7 +474,7 @@ look(struct site_run *s, struct config *c, uint64_t number)
 		site_failed(s, rc, &err, "claim");
 		return;
 	}
-	limits_after(s, c, &more);
+	limits_after(s, c);
 	look_done(s, number, !more, more, due);
 }
 
@@ -488,7 +490,8 @@ eligible_at_locked(const struct site_run *s, mono_ms now)
 		return now;
 	if (s->kicked && interval > KICK_INTERVAL_MS)
 		interval = KICK_INTERVAL_MS;
-	return s->looked_at + interval;
+	return s->again_at < s->looked_at + interval ? s->again_at
+						     : s->looked_at + interval;
 }
 
 /* The site of this database to look at next; NULL and *until: not yet. */
@@ -588,6 +591,7 @@ claimer_main(void *arg)
 		s->looking = true;
 		s->kicked = false;
 		s->looked_at = now;
+		s->again_at = INT64_MAX;
 		s->backlog = false;
 		number = ++s->looks_begun;
 		c = config_ref(e->config);

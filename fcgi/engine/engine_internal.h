@@ -48,6 +48,7 @@ struct site_run {
 	bool backlog;		/* more was due than there was room for */
 	uint64_t room_seen;	/* engine.room_epoch at the last look */
 	mono_ms looked_at;	/* begin of the last look */
+	mono_ms again_at;	/* a limit opens: look before the interval ends */
 	uint64_t looks_begun;
 	uint64_t drained_look;	/* the last look that left nothing behind */
 	uint64_t released_look; /* the last that had begun when jobs went back */

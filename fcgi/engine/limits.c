@@ -184,11 +184,9 @@ slots_give(struct limit *l, const struct limits_scope *s, uint32_t keep)
 	}
 }
 
-bool
+void
 limits_tend(struct limits *l, const struct limits_scope *s)
 {
-	bool again = false;
-
 	for (size_t i = 0; i < l->n; i++) {
 		struct limit *x = l->items[i];
 		uint32_t busy = atomic_load(&x->busy);
@@ -197,13 +195,50 @@ limits_tend(struct limits *l, const struct limits_scope *s)
 			slots_give(x, s, busy);
 		if (x->nslots > 0 && clock_mono(s->clock) >= x->renew_at)
 			slots_renew(x, s);
-		if (x->barred && clock_mono(s->clock) >= x->take_at &&
-		    (!x->empty || clock_wall(s->clock) >= x->window_end)) {
+	}
+}
+
+/* When a hook that was turned away may run again; 0: at once. */
+static mono_ms
+opens_at(const struct limit *x, const struct clock *clock)
+{
+	mono_ms now = clock_mono(clock), at = x->take_at > now ? x->take_at : 0;
+	wall_us left = x->window_end - clock_wall(clock);
+
+	if (x->empty && left > 0 && now + left / 1000 + 1 > at)
+		at = now + left / 1000 + 1;
+	return at;
+}
+
+bool
+limits_reopen(struct limits *l, const struct clock *clock)
+{
+	bool again = false;
+
+	for (size_t i = 0; i < l->n; i++) {
+		struct limit *x = l->items[i];
+
+		if (x->barred && opens_at(x, clock) == 0) {
 			x->barred = false;
 			again = true;
 		}
 	}
 	return again;
+}
+
+mono_ms
+limits_next(const struct limits *l, const struct clock *clock)
+{
+	mono_ms next = INT64_MAX;
+
+	for (size_t i = 0; i < l->n; i++) {
+		mono_ms at =
+		    l->items[i]->barred ? opens_at(l->items[i], clock) : 0;
+
+		if (at > 0 && at < next)
+			next = at;
+	}
+	return next;
 }
 
 void

@@ -61,9 +61,13 @@ void limits_hold(struct limit *limit);
 void limits_settle_claim(struct limits *l);
 /* A job ended; any thread. */
 void limits_release(struct limit *limit);
-/* Renew the slots in use, give back the idle ones. True when a hook that was
- * turned away may run again. */
-bool limits_tend(struct limits *l, const struct limits_scope *s);
+/* Renew the slots in use, give back the idle ones. */
+void limits_tend(struct limits *l, const struct limits_scope *s);
+/* True once when a hook that was turned away may run again. */
+bool limits_reopen(struct limits *l, const struct clock *clock);
+/* When the first of those turned away may; INT64_MAX: none that only waits for
+ * a time (one that waits for its own jobs hears of them by their end). */
+mono_ms limits_next(const struct limits *l, const struct clock *clock);
 void limits_clear(struct limits *l);
 
 #endif
