@@ -178,8 +178,8 @@ VALUES (?, ?, UTC_TIMESTAMP(), UTC_TIMESTAMP() + INTERVAL ? SECOND)
 
 -- name: actions.lock
 -- in: ids
--- rows: status and claim of rows about to be settled, locked
-SELECT action_id, status, claim_id
+-- rows: status, claim and last attempt of rows about to be settled, locked
+SELECT action_id, status, claim_id, last_attempt_gmt
   FROM {p}actionscheduler_actions
  WHERE action_id IN ({ids})
  ORDER BY action_id
@@ -227,6 +227,15 @@ UPDATE {p}actionscheduler_actions FORCE INDEX (PRIMARY)
    SET claim_id = 0
  WHERE claim_id = ?
    AND status = 'pending'
+   AND action_id IN ({ids})
+
+-- name: actions.unstart
+-- in: claim:u64, ids
+-- rows: how many were marked running, but never begun, and are free again
+UPDATE {p}actionscheduler_actions FORCE INDEX (PRIMARY)
+   SET status = 'pending', claim_id = 0
+ WHERE claim_id = ?
+   AND status = 'in-progress'
    AND action_id IN ({ids})
 
 -- name: actions.claim_drop

@@ -19,6 +19,7 @@ struct claim {
 	uint64_t id;	    /* row in {p}actionscheduler_claims */
 	enum lane lane;
 	size_t left;	    /* jobs neither settled nor released */
+	bool behind;	    /* a row stays as it is: rescue ends the claim */
 	struct arena arena; /* holds the jobs' text */
 	void *origin;	    /* the engine's: whose claim this is */
 };

@@ -191,8 +191,9 @@ end_slot(struct php *p, struct php_slot *slot, bool abandoned)
 		/* The plugin's row is still pending; ours may be in-progress.
 		 */
 		if (p->mode == PHP_MODE_PLUGIN)
-			php_report(p, slot, OUTCOME_RELEASED, false, false,
-			    SLICE_NONE);
+			php_report(p, slot,
+			    p->goes_on ? OUTCOME_LOST : OUTCOME_RELEASED, false,
+			    false, SLICE_NONE);
 		else
 			php_report(p, slot, OUTCOME_DIED, false, false,
 			    SLICE_LIT("PHP ended while it took the job"));

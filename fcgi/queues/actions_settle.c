@@ -26,6 +26,7 @@ by_id(const void *a, const void *b)
 /* A row as it stands when it is about to be settled. */
 struct row_state {
 	uint64_t id, claim;
+	int64_t attempt; /* last_attempt_gmt */
 	enum { ROW_GONE, ROW_PENDING, ROW_RUNNING, ROW_COMPLETE, ROW_FAILED,
 		ROW_OTHER } status;
 };
@@ -77,6 +78,7 @@ settle_lock(struct settling *st, struct db *db, struct err *err)
 		st->rows[st->nrows++] = (struct row_state) {
 			.id = db_u64(rows, 0),
 			.claim = db_u64(rows, 2),
+			.attempt = db_time(rows, 3),
 			.status = slice_eq_str(status, "pending") ? ROW_PENDING
 			    : slice_eq_str(status, "in-progress") ? ROW_RUNNING
 			    : slice_eq_str(status, "complete")	  ? ROW_COMPLETE
@@ -107,6 +109,22 @@ settle_lost(const struct outcome *o, const char *why)
 	    LOG_S("why", why));
 }
 
+/*
+ * A row that is not settled here, but still bears our claim: its claim stays on
+ * record, so that rescue sees to it. What runs natively without our having
+ * begun it is an administrator's, and nobody's to rescue.
+ */
+static void
+leave_behind(const struct settling *st, const struct job *j)
+{
+	struct row_state r = row_of(st, j);
+
+	if (r.claim == j->claim->id &&
+	    (r.status == ROW_PENDING ||
+		(r.status == ROW_RUNNING && j->claim->lane == LANE_PHP)))
+		j->claim->behind = true;
+}
+
 static enum rc
 settle_done(struct settling *st, struct db *db, const struct outcome *o,
     struct err *err)
@@ -118,9 +136,10 @@ settle_done(struct settling *st, struct db *db, const struct outcome *o,
 
 	if (r.status == ROW_COMPLETE && o->uncertain)
 		return RC_OK;
-	/* PHP overwrites what its cleaner or an admin wrote meanwhile, too. */
-	if (r.status == ROW_GONE || r.status == ROW_PENDING ||
-	    r.status == ROW_COMPLETE || r.claim != j->claim->id) {
+	/* PHP overwrites what its cleaner or an admin wrote meanwhile, too. A
+	 * failover may have lost the start: it ran all the same. */
+	if (r.status == ROW_GONE || r.status == ROW_COMPLETE ||
+	    r.claim != j->claim->id) {
 		settle_lost(o, "done, but the row is not ours any more");
 		return RC_OK;
 	}
@@ -160,6 +179,33 @@ retry_allowed(const struct outcome *o, uint32_t *strikes)
 }
 
 static enum rc
+release_row(const struct settling *st, struct db *db, const struct job *j,
+    enum sql_id how, struct err *err)
+{
+	struct sql_args args = *SQL_ARGS(V_U64(j->claim->id));
+
+	args.ids = &j->id;
+	args.nids = 1;
+	return db_exec(db, &st->s->scope, how, &args, NULL, err);
+}
+
+static enum rc
+settle_retry(struct settling *st, struct db *db, const struct outcome *o,
+    uint32_t strikes, struct err *err)
+{
+	const struct job *j = o->job;
+	int64_t wait = action_backoff_ms(
+	    j->policy, j->try, (uint64_t)o->ended_at ^ j->id * 2654435761u);
+	enum rc rc;
+
+	if (o->retry_after_ms > wait)
+		wait = o->retry_after_ms;
+	rc = action_retry(st->q, st->s, db, j, wait, strikes,
+	    o->ended_at / 1000000, &st->logs, err);
+	return rc == RC_NONE ? RC_OK : rc;
+}
+
+static enum rc
 settle_failed(struct settling *st, struct db *db, const struct outcome *o,
     struct err *err)
 {
@@ -174,10 +220,13 @@ settle_failed(struct settling *st, struct db *db, const struct outcome *o,
 
 	if (r.status == ROW_FAILED && o->uncertain && !o->told)
 		return RC_OK;
-	/* In the PHP lane a job may die before its row is written. */
+	/* PHP died under it before it was begun. */
+	if (r.status == ROW_PENDING && !j->started)
+		return release_row(st, db, j, SQL_ACTIONS_RELEASE, err);
+	/* PHP says that it starts a job just before it writes so. */
 	if (r.claim != j->claim->id ||
 	    (r.status != ROW_RUNNING && r.status != ROW_FAILED &&
-		!(r.status == ROW_PENDING && o->kind == OUTCOME_DIED))) {
+		r.status != ROW_PENDING)) {
 		settle_lost(o, "failed, but the row is not ours any more");
 		return RC_OK;
 	}
@@ -191,33 +240,43 @@ settle_failed(struct settling *st, struct db *db, const struct outcome *o,
 		action_logs_add(&st->logs, st->s, j->id, ended, "%s%s%s",
 		    o->verbatim ? "" : "action failed via " ACTIONS_CONTEXT ": ",
 		    o->message, parked ? " (parked: it did so twice)" : "");
-	if (retry) {
-		int64_t wait = action_backoff_ms(
-		    j->policy, j->try, (uint64_t)o->ended_at ^ j->id * 2654435761u);
-
-		if (o->retry_after_ms > wait)
-			wait = o->retry_after_ms;
-		rc = action_retry(st->q, st->s, db, j, wait, strikes, ended,
-		    &st->logs, err);
-		if (rc != RC_OK && rc != RC_NONE)
-			return rc;
-	}
+	if (retry)
+		rc = settle_retry(st, db, o, strikes, err);
 	/* The plugin has seen to the next instance too. */
-	if (!o->told)
+	if (rc == RC_OK && !o->told)
 		rc = action_repeat(
 		    st->s, db, j, true, o->ended_at, &st->logs, err);
 	return rc == RC_NONE ? RC_OK : rc;
 }
 
+/*
+ * Never begun: free again. One that runs all the same was marked by a start
+ * whose answer got lost, or PHP took it and fell silent, or an administrator
+ * runs it.
+ */
 static enum rc
-release_row(struct settling *st, struct db *db, const struct job *j,
+settle_released(struct settling *st, struct db *db, const struct outcome *o,
     struct err *err)
 {
-	struct sql_args args = *SQL_ARGS(V_U64(j->claim->id));
+	const struct job *j = o->job;
+	struct row_state r = row_of(st, j);
 
-	args.ids = &j->id;
-	args.nids = 1;
-	return db_exec(db, &st->s->scope, SQL_ACTIONS_RELEASE, &args, NULL, err);
+	if (r.status != ROW_RUNNING)
+		return release_row(st, db, j, SQL_ACTIONS_RELEASE, err);
+	if (j->start_unknown == 0 || j->start_unknown != r.attempt) {
+		leave_behind(st, j);
+		return RC_OK;
+	}
+	action_logs_add(
+	    &st->logs, st->s, j->id, o->ended_at / 1000000, "action reset");
+	return release_row(st, db, j, SQL_ACTIONS_UNSTART, err);
+}
+
+static void
+say_if_silent(struct outcome *o, const char *why)
+{
+	if (!o->message[0])
+		snprintf(o->message, sizeof o->message, "%s", why);
 }
 
 /* PHP wrote the row: learn what it wrote. A failure is tried again by policy,
@@ -228,13 +287,19 @@ settle_read_back(struct settling *st, struct db *db, struct outcome *o,
 {
 	struct row_state r = row_of(st, o->job);
 
-	if (r.status == ROW_PENDING && r.claim == o->job->claim->id)
-		return release_row(st, db, o->job, err);
-	if (r.status == ROW_RUNNING && r.claim == o->job->claim->id) {
+	if (r.claim != o->job->claim->id)
+		return RC_OK;
+	/* With words: something threw before the plugin began it. It would
+	 * throw again, at once and for ever. */
+	if (r.status == ROW_PENDING && !o->message[0])
+		return release_row(
+		    st, db, o->job, SQL_ACTIONS_RELEASE, err);
+	if (r.status == ROW_RUNNING || r.status == ROW_PENDING) {
 		o->kind = OUTCOME_DIED;
+		say_if_silent(o, "Action Scheduler left it unfinished");
 		return settle_failed(st, db, o, err);
 	}
-	if (r.status == ROW_FAILED && r.claim == o->job->claim->id) {
+	if (r.status == ROW_FAILED) {
 		o->kind = OUTCOME_FAILED;
 		o->told = true;
 		return settle_failed(st, db, o, err);
@@ -254,10 +319,11 @@ settle_one(struct settling *st, struct db *db, struct outcome *o,
 	case OUTCOME_DIED:
 		return settle_failed(st, db, o, err);
 	case OUTCOME_RELEASED:
-		return release_row(st, db, o->job, err);
+		return settle_released(st, db, o, err);
 	case OUTCOME_SETTLED:
 		return settle_read_back(st, db, o, err);
 	case OUTCOME_LOST:
+		leave_behind(st, o->job);
 		break;
 	}
 	return RC_OK;
@@ -288,7 +354,7 @@ settled_of(const struct settling *st, const struct claim *claim)
 	return n;
 }
 
-/* Drop the rows of claims whose last job is settled here. */
+/* Drop the rows of claims whose last job is settled here, and none left. */
 static enum rc
 drop_claims(struct settling *st, struct db *db, struct err *err)
 {
@@ -305,7 +371,7 @@ drop_claims(struct settling *st, struct db *db, struct err *err)
 
 		for (size_t k = 0; k < n && !seen; k++)
 			seen = ids[k] == c->id;
-		if (!seen && settled_of(st, c) == c->left)
+		if (!seen && !c->behind && settled_of(st, c) == c->left)
 			ids[n++] = c->id;
 	}
 	if (n == 0)
@@ -399,6 +465,7 @@ actions_settle(struct queue *q, struct db *db, struct outcome *o, size_t n,
 			log_event(LOG_ERR, "job.unsettled",
 			    LOG_S("queue", "actions"), LOG_U("job", o[i].job->id),
 			    LOG_S("why", err ? err->text : ""));
+			o[i].job->claim->behind = true;
 			outcome_settled(&o[i]);
 		}
 	}

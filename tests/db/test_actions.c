@@ -187,6 +187,16 @@ logged(uint64_t id, const char *like)
 	    " %llu AND message LIKE '%s'", (unsigned long long)id, like);
 }
 
+static size_t
+rescue(struct queue *by)
+{
+	const struct rescue_request req = { .policy = any_policy };
+	size_t n;
+
+	CK_RC(RC_OK, actions_ops.rescue(by, t.db, &req, &n, &t.err));
+	return n;
+}
+
 static void
 close_queue(void)
 {
@@ -640,21 +650,65 @@ START_TEST(a_bad_row_does_not_keep_the_others_from_being_settled)
 	is_status(j->id, "in-progress");
 	is_status(j->next->id, "complete");
 	ck_assert(o[0].settled && o[1].settled);
+	/* The claim stays on record, and rescue sees to the bad row. */
+	db_test_sql("UPDATE wp_wpcron_claims SET claimed_at = claimed_at -"
+		    " INTERVAL 1 MINUTE");
+	ck_assert_uint_eq(rescue(q), 1);
+	is_status(j->id, "failed");
+	ck_assert_uint_eq(0, db_test_u64(
+	    "SELECT COUNT(*) FROM wp_wpcron_claims"));
+	claims_free(&res);
+}
+END_TEST
+
+START_TEST(a_release_undoes_a_start_whose_answer_got_lost)
+{
+	struct claim_result res;
+	struct job *j;
+
+	with_schema(_i);
+	row("a", 20, "[]", SIMPLE);
+	row("b", 10, "[]", SIMPLE);
+	j = claim_native(2, &res);
+	start(j);
+	start(j->next);
+	j->start_unknown = (int64_t)db_test_u64(
+	    "SELECT TIMESTAMPDIFF(SECOND, TIMESTAMP('1970-01-01'),"
+	    " last_attempt_gmt) FROM " A " WHERE hook = 'a'");
+	CK_RC(RC_OK, settle(j, OUTCOME_RELEASED, ""));
+	CK_RC(RC_OK, settle(j->next, OUTCOME_RELEASED, ""));
+	is_status(j->id, "pending");
+	ck_assert_uint_eq(1, db_test_u64("SELECT COUNT(*) FROM " A
+	    " WHERE claim_id = 0"));
+	/* Somebody else runs this one. */
+	is_status(j->next->id, "in-progress");
+	claims_free(&res);
+}
+END_TEST
+
+START_TEST(what_php_did_not_begin_is_free_again_and_what_it_kept_on_record)
+{
+	struct claim_result res;
+	struct job *j;
+
+	with_schema(_i);
+	row("php_a", 20, "[]", SIMPLE);
+	row("php_b", 10, "[]", SIMPLE);
+	CK_RC(RC_OK, claim(q, t.db, 0, 2, &res));
+	j = res.jobs[LANE_PHP];
+	CK_RC(RC_OK, settle(j, OUTCOME_DIED, "PHP ended"));
+	is_status(j->id, "pending");
+	db_test_sql("%.*s", SLICE_FMT(j->next->sql_start));
+	j->next->started = true;
+	CK_RC(RC_OK, settle(j->next, OUTCOME_LOST, "PHP goes on with it"));
+	is_status(j->next->id, "in-progress");
+	ck_assert_uint_eq(1, db_test_u64(
+	    "SELECT COUNT(*) FROM wp_wpcron_claims"));
 	claims_free(&res);
 }
 END_TEST
 
 /* ---- rescue ---- */
-
-static size_t
-rescue(struct queue *by)
-{
-	const struct rescue_request req = { .policy = any_policy };
-	size_t n;
-
-	CK_RC(RC_OK, actions_ops.rescue(by, t.db, &req, &n, &t.err));
-	return n;
-}
 
 START_TEST(rescue_resets_what_waited_and_fails_what_ran)
 {
@@ -807,6 +861,11 @@ actions_suite(void)
 	    tc, settling_leaves_a_row_that_is_another_owners_now, 7, 8);
 	tcase_add_loop_test(
 	    tc, a_bad_row_does_not_keep_the_others_from_being_settled, 7, 8);
+	tcase_add_loop_test(
+	    tc, a_release_undoes_a_start_whose_answer_got_lost, 7, 8);
+	tcase_add_loop_test(tc,
+	    what_php_did_not_begin_is_free_again_and_what_it_kept_on_record, 7,
+	    8);
 	tcase_add_loop_test(tc, rescue_resets_what_waited_and_fails_what_ran, from, to);
 	tcase_add_loop_test(tc, rescue_waits_for_php_until_its_deadline, 7, 8);
 	tcase_add_loop_test(
