@@ -450,13 +450,15 @@ look(struct site_run *s, struct config *c, uint64_t number)
 {
 	struct engine *e = s->engine;
 	int64_t due = INT64_MAX, now = clock_unix(e->clock);
+	struct actions_export export;
 	struct err err = ERR_INIT;
 	size_t claimed = 0;
 	bool more = false;
 	enum rc rc;
 
 	site_cron_look(s, c);
-	if (!s->has_actions) {
+	actions_get_export(s->queue, &export);
+	if (!s->has_actions || export.foreign_store) {
 		look_done(s, number, true, false, INT64_MAX);
 		return;
 	}

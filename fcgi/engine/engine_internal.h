@@ -64,7 +64,7 @@ struct site_run {
 	bool has_actions;	/* Action Scheduler's tables are there */
 	mono_ms prepare_at;	/* not before; after a failure */
 	mono_ms probe_at;	/* without them: look again then */
-	bool no_tables_said, no_php_said, foreign_store_said;
+	bool no_tables_said, no_php_said;
 	uint64_t node_id;
 	mono_ms heartbeat_at, rescue_at, facts_at, cron_at;
 	struct site_facts facts;

@@ -301,7 +301,7 @@ site_on_export(void *arg, struct slice json)
 	json_error_t error;
 	json_t *x = json_loadb(json.p, json.n, 0, &error);
 	const char *store, *version;
-	struct actions_export out = { .known = true };
+	struct actions_export out = { .known = true }, before;
 
 	if (!x)
 		return;
@@ -319,10 +319,14 @@ site_on_export(void *arg, struct slice json)
 	out.purge_canceled =
 	    list_has(json_object_get(x, "cleaner_statuses"), "canceled");
 	out.words_of_4 = version && version[0] >= '4';
-	if (out.foreign_store)
+	actions_get_export(s->queue, &before);
+	if (out.foreign_store && !before.foreign_store)
 		log_event(LOG_ERR, "queue.off", LOG_S("site", s->site->name),
 		    LOG_S("queue", "actions"), LOG_S("store", store),
 		    LOG_S("why", "the site keeps its actions elsewhere"));
+	else if (before.foreign_store && !out.foreign_store)
+		log_event(LOG_INFO, "queue.on", LOG_S("site", s->site->name),
+		    LOG_S("queue", "actions"));
 	actions_set_export(s->queue, &out);
 	json_decref(x);
 }

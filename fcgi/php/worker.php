@@ -923,7 +923,8 @@ final class WPCron_FCGI_Worker {
 			error_log( sprintf( 'Cron unschedule event error for hook: %1$s, Error code: %2$s, Error message: %3$s, Data: %4$s', $hook, $result->get_error_code(), $result->get_error_message(), wp_json_encode( $event ) ) );
 			do_action( 'cron_unschedule_event_error', $result, $hook, $event );
 		}
-		if ( in_array( $hook, self::$request['cron_native'], true ) ) {
+		// Rows that are kept elsewhere are known to the plugin's runner alone.
+		if ( 'none' !== self::$mode && in_array( $hook, self::$request['cron_native'], true ) ) {
 			self::$cron['native']++;
 			return;
 		}

@@ -1,6 +1,7 @@
 """Rows that the plugin writes in PHP, as the program counts and retries them."""
 
 import json
+import time
 import unittest
 
 from stack import Stack
@@ -44,6 +45,35 @@ class PluginRowsTest(unittest.TestCase):
             lambda: self.s.statuses("hook = 'demo_fail'") == {"failed": 2},
             20, what="the retry has failed too")
         self.assertEqual(self.s.count("hook = 'demo_fail'"), 2)
+
+
+class ReplacedStoreTest(unittest.TestCase):
+    """A site whose actions are kept elsewhere, with rows left in the tables."""
+
+    def test_nothing_is_claimed_once_php_has_said_so(self):
+        s = Stack()
+        self.addCleanup(s.close)
+        s.start_mariadb()
+        s.install_wordpress(plugins=("wpcron-demo", "wpcron-contract"))
+        s.start_php_fpm()
+        s.install_action_scheduler()
+        s.wp_eval("update_option( 'wpcron_contract_other_store', 1 );")
+        receiver = s.start_receiver()
+        s.insert_actions(1, "demo_nothing")
+        d = s.start_daemon(
+            daemon="look_interval = 100ms\n",
+            rest="[route]\ndemo_webhook = webhook %s\n" % receiver.url())
+        s.wait_until(lambda: "queue.off" in d.log_text())
+        self.assertIn("WPCron_Contract_Other_Store", d.log_text())
+        # What was claimed before that is given back.
+        s.wait_until(lambda: s.count("claim_id = 0") == 1)
+        s.insert_actions(5, "demo_webhook")
+        s.insert_actions(5, "demo_nothing")
+        time.sleep(1)
+        self.assertEqual(s.count("status = 'pending' AND claim_id = 0 AND"
+                                 " attempts = 0"), 11)
+        self.assertEqual(receiver.report()["requests"], 0)
+        self.assertEqual(d.log_text().count("queue.off"), 1)
 
 
 if __name__ == "__main__":
