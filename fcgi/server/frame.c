@@ -131,7 +131,9 @@ scan_record(enum phase *phase, const struct record *r, size_t len,
 
 	switch (*phase) {
 	case PHASE_BEGIN:
-		if (r->type != RECORD_BEGIN || r->id == 0 || len != BEGIN_BODY)
+		/* libfcgi 2.4.2 loses its place behind a padded BEGIN. */
+		if (r->type != RECORD_BEGIN || r->id == 0 ||
+		    len != BEGIN_BODY || r->padding != 0)
 			return FRAME_BAD;
 		if (!whole)
 			return FRAME_MORE;

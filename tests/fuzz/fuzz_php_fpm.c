@@ -52,9 +52,11 @@ check_params(struct slice in)
 	char text[256];
 
 	while (php_fpm_get_param(&in, &name, &value) == RC_OK) {
-		if (name.n >= sizeof(text) || memchr(name.p, 0, name.n))
+		if (name.n >= sizeof(text) ||
+		    slice_find(name, '\0') < name.n)
 			continue;
-		memcpy(text, name.p, name.n);
+		if (name.n > 0)
+			memcpy(text, name.p, name.n);
 		text[name.n] = '\0';
 		buf_reset(&again);
 		php_fpm_put_param(&again, text, value);

@@ -107,6 +107,11 @@ static const struct {
 	ROW("\1\1\0\1\0\10\0\0"
 	    "\0\2\0\0\0\0\0\0",
 	    FRAME_BAD),
+	/* padding, with which libfcgi loses its place */
+	ROW("\1\1\0\1\0\10\2\0"
+	    "\0\1\0\0\0\0\0\0"
+	    "\0\0",
+	    FRAME_BAD),
 	/* a second BEGIN, another request's params, an abort, a query */
 	ROW(BEGIN BEGIN, FRAME_BAD),
 	ROW(BEGIN "\1\4\0\2\0\0\0\0", FRAME_BAD),
