@@ -334,29 +334,38 @@ UPDATE {p}actionscheduler_actions FORCE INDEX (PRIMARY)
    AND action_id IN ({ids})
 
 -- name: actions.orphan_claims
--- in: blog:u64, node:u64
--- rows: claims whose node is gone, and our own that are not fresh: id,
---       executor, whether its deadline is over, whether it is our own
+-- in: blog:u64, node:u64, max:u64
+-- rows: claims whose node is gone, then our own that are not fresh: id, node,
+--       executor, whether its deadline is over
 -- explain: exempt reads the live claims only, a few rows a node
-SELECT c.claim_id, c.executor,
-       c.deadline IS NULL OR c.deadline <= UTC_TIMESTAMP(6),
-       n.node_id IS NOT NULL
+SELECT c.claim_id, c.node_id, c.executor,
+       c.deadline IS NULL OR c.deadline <= UTC_TIMESTAMP(6)
   FROM {base}wpcron_claims AS c
   LEFT JOIN {base}wpcron_nodes AS n ON n.node_id = c.node_id
  WHERE c.blog_id = ?
    AND (n.node_id IS NULL
         OR (c.node_id = ?
             AND c.claimed_at < UTC_TIMESTAMP(6) - INTERVAL 15 SECOND))
- LIMIT 100
+ ORDER BY n.node_id IS NOT NULL, c.claim_id
+ LIMIT ?
 
 -- name: actions.claim_lock
--- in: blog:u64, claim:u64
--- rows: one while the claim is not settled by another rescuer, locked
+-- in: blog:u64, claim:u64, node:u64
+-- rows: one while nobody has settled or adopted the claim, locked
 SELECT claim_id
   FROM {base}wpcron_claims
  WHERE blog_id = ?
    AND claim_id = ?
+   AND node_id = ?
    FOR UPDATE
+
+-- name: actions.claim_adopt
+-- in: node:u64, blog:u64, ids
+-- rows: how many claims of our former node are ours again
+UPDATE {base}wpcron_claims
+   SET node_id = ?
+ WHERE blog_id = ?
+   AND claim_id IN ({ids})
 
 -- name: actions.foreign_claims
 -- in: blog:u64, after:u64, before:time

@@ -20,7 +20,6 @@
 #define CONNECT_RETRY_MAX_MS 10000
 /* PHP counts a claimed row as dead after 300 s. */
 #define REFRESH_ROWS_MS 60000
-#define LIVE_CLAIMS_MAX 1024
 /* A kick is served once a second, whatever the clock's own interval. */
 #define KICK_INTERVAL_MS 1000
 #define ROOM_UNSEEN UINT64_MAX
@@ -103,29 +102,49 @@ site_failed(struct site_run *s, enum rc rc, const struct err *err,
 
 /* ---- staying alive, and those who are not ------------------------------ */
 
-static size_t
-live_claims_locked(
-    const struct site_run *s, uint64_t *ids, bool stale_only, mono_ms now)
+uint64_t *
+engine_held_claims(struct site_run *s, mono_ms stale_since, size_t *n)
 {
-	size_t n = 0;
+	size_t all = 0;
+	uint64_t *ids;
 
-	for (struct held *h = s->held; h && n < LIVE_CLAIMS_MAX; h = h->next) {
-		if (stale_only && now - h->refreshed_at < REFRESH_ROWS_MS)
-			continue;
-		if (stale_only)
+	pthread_mutex_lock(&s->engine->lock);
+	for (struct held *h = s->held; h; h = h->next)
+		all++;
+	ids = xcalloc(all + 1, sizeof *ids);
+	*n = 0;
+	for (struct held *h = s->held; h; h = h->next)
+		if (h->refreshed_at <= stale_since)
+			ids[(*n)++] = h->claim_id;
+	pthread_mutex_unlock(&s->engine->lock);
+	return ids;
+}
+
+/* PHP's cleaner looks at the rows of claims; say that these live. */
+static enum rc
+refresh_rows(struct site_run *s, mono_ms now, struct err *err)
+{
+	struct engine *e = s->engine;
+	size_t n;
+	uint64_t *ids = engine_held_claims(s, now - REFRESH_ROWS_MS, &n);
+	enum rc rc = RC_OK;
+
+	if (n > 0)
+		rc = actions_ops.heartbeat(
+		    s->queue, s->database->db, ids, n, err);
+	free(ids);
+	pthread_mutex_lock(&e->lock);
+	for (struct held *h = s->held; h && rc == RC_OK; h = h->next)
+		if (h->refreshed_at <= now - REFRESH_ROWS_MS)
 			h->refreshed_at = now;
-		ids[n++] = h->claim_id;
-	}
-	return n;
+	pthread_mutex_unlock(&e->lock);
+	return rc;
 }
 
 static enum rc
 heartbeat(struct site_run *s, struct config *c, mono_ms now, struct err *err)
 {
-	struct engine *e = s->engine;
-	uint64_t *ids = xcalloc(LIVE_CLAIMS_MAX, sizeof *ids);
 	struct sql_scope scope;
-	size_t n;
 	enum rc rc;
 
 	actions_scope(s->queue, &scope);
@@ -133,24 +152,16 @@ heartbeat(struct site_run *s, struct config *c, mono_ms now, struct err *err)
 	if (rc == RC_NONE) {
 		log_event(LOG_WARN, "node.lost", LOG_S("site", s->site->name),
 		    LOG_U("node", s->node_id),
-		    LOG_S("why", "others took this node for dead; what it had "
-				 "claimed is not its own any more"));
+		    LOG_S("why", "others took this node for dead; what they "
+				 "have taken back is not its own any more"));
 		s->node_id = 0;
 		s->prepared = false;
-		rc = RC_OK;
-		goto out;
+		return RC_OK;
 	}
 	if (rc != RC_OK)
-		goto out;
+		return rc;
 	s->heartbeat_at = now + c->daemon.heartbeat_ms;
-	pthread_mutex_lock(&e->lock);
-	n = live_claims_locked(s, ids, true, now);
-	pthread_mutex_unlock(&e->lock);
-	if (n > 0)
-		rc = actions_ops.heartbeat(s->queue, s->database->db, ids, n, err);
-out:
-	free(ids);
-	return rc;
+	return refresh_rows(s, now, err);
 }
 
 static enum rc
@@ -181,17 +192,13 @@ rescue(struct site_run *s, struct config *c, mono_ms now, struct err *err)
 {
 	struct engine *e = s->engine;
 	struct admission a = { .site = s, .config = c, .db = s->database->db };
-	uint64_t *ids = xcalloc(LIVE_CLAIMS_MAX, sizeof *ids);
-	struct rescue_request req = {
-		.policy = engine_policy, .arg = &a, .live = ids
-	};
+	struct rescue_request req = { .policy = engine_policy, .arg = &a };
+	uint64_t *ids;
 	size_t rescued = 0, cleaned = 0;
 	enum rc rc;
 
 	rc = expire_nodes(s, c, err);
-	pthread_mutex_lock(&e->lock);
-	req.nlive = live_claims_locked(s, ids, false, now);
-	pthread_mutex_unlock(&e->lock);
+	req.live = ids = engine_held_claims(s, INT64_MAX, &req.nlive);
 	if (rc == RC_OK)
 		rc = actions_ops.rescue(
 		    s->queue, s->database->db, &req, &rescued, err);

@@ -172,6 +172,10 @@ enum admit engine_admit(void *arg, enum lane lane, const struct candidate *c,
 /* A policy_fn over an admission. */
 const struct policy *engine_policy(void *arg, struct slice hook);
 
+/* Claims that workers hold for a site, those not refreshed since a time; the
+ * caller's to free. Only the site's claimer adds to them. */
+uint64_t *engine_held_claims(
+    struct site_run *s, mono_ms stale_since, size_t *n);
 /* The executor of a kind for a worker bound to a site; NULL with the words. */
 struct executor *engine_executor(struct worker *w, struct site_run *site,
     enum executor_kind kind, struct err *err);

@@ -145,6 +145,8 @@ register_node(struct site_run *s, const struct config *c, struct err *err)
 	struct db *db = s->database->db;
 	char host[65] = "";
 	struct sql_scope scope;
+	uint64_t *held;
+	size_t n;
 	enum rc rc;
 
 	actions_scope(s->queue, &scope);
@@ -154,6 +156,13 @@ register_node(struct site_run *s, const struct config *c, struct err *err)
 	if (rc != RC_OK)
 		return rc;
 	actions_set_node(s->queue, s->node_id);
+	held = engine_held_claims(s, INT64_MAX, &n);
+	rc = actions_adopt(s->queue, db, held, n, err);
+	free(held);
+	if (rc != RC_OK) {
+		s->node_id = 0;
+		return rc;
+	}
 	s->heartbeat_at =
 	    clock_mono(s->engine->clock) + c->daemon.heartbeat_ms;
 	return RC_OK;

@@ -63,6 +63,12 @@ void actions_set_export(struct queue *q, const struct actions_export *x);
 void actions_get_export(struct queue *q, struct actions_export *out);
 /* false: a crashed series ends with the crash, as with PHP's runner. */
 void actions_set_series_after_crash(struct queue *q, bool insert);
+/*
+ * actions_adopt - this node was taken for dead and has a new id: what its
+ * workers hold and nobody has rescued yet is the new node's.
+ */
+MUSTUSE enum rc actions_adopt(struct queue *q, struct db *db,
+    const uint64_t *claims, size_t n, struct err *err);
 /* Look from the head again: a policy or filter changed. */
 void actions_rewind(struct queue *q);
 /* A barred hook may run again (a slot or a token is free): look at what the

@@ -16,8 +16,8 @@
 #define FOREIGN_MARGIN 2
 
 struct orphan_claim {
-	uint64_t id;
-	bool php, overdue, ours;
+	uint64_t id, node;
+	bool php, overdue;
 };
 
 struct rescuing {
@@ -148,7 +148,9 @@ rescue_body(struct db *db, void *arg, struct err *err)
 	r->logs = (struct action_logs) { .arena = r->arena };
 	r->changed = r->left = 0;
 	rc = db_select(db, &r->s->scope, SQL_ACTIONS_CLAIM_LOCK,
-	    SQL_ARGS(V_U64(r->q->blog_id), V_U64(claim.id)), &rows, err);
+	    SQL_ARGS(V_U64(r->q->blog_id), V_U64(claim.id),
+		V_U64(r->claim.node)),
+	    &rows, err);
 	if (rc != RC_OK)
 		return rc;
 	all = db_rows_count(rows);
@@ -192,19 +194,21 @@ orphan_claims(const struct rescuing *r, struct db *db,
 {
 	struct db_rows *rows = NULL;
 	enum rc rc = db_select(db, &r->s->scope, SQL_ACTIONS_ORPHAN_CLAIMS,
-	    SQL_ARGS(V_U64(r->q->blog_id), V_U64(r->s->node_id)), &rows, err);
+	    SQL_ARGS(V_U64(r->q->blog_id), V_U64(r->s->node_id),
+		V_U64(CLAIMS_MAX + r->req->nlive)),
+	    &rows, err);
 
 	if (rc != RC_OK)
 		return rc;
 	for (*n = 0; *n < CLAIMS_MAX && db_rows_next(rows);) {
 		struct orphan_claim c = {
 			.id = db_u64(rows, 0),
-			.php = slice_eq_str(db_text(rows, 1), "php"),
-			.overdue = db_u64(rows, 2) != 0,
-			.ours = db_u64(rows, 3) != 0,
+			.node = db_u64(rows, 1),
+			.php = slice_eq_str(db_text(rows, 2), "php"),
+			.overdue = db_u64(rows, 3) != 0,
 		};
 
-		if (!c.ours || !is_live(r->req, c.id))
+		if (!is_live(r->req, c.id))
 			out[(*n)++] = c;
 	}
 	db_rows_free(rows);
@@ -226,20 +230,40 @@ actions_rescue(struct queue *q, struct db *db, const struct rescue_request *req,
 	actions_settings_get(q, &s);
 	r.now = clock_unix(q->clock);
 	rc = orphan_claims(&r, db, claims, &n, err);
-	for (size_t i = 0; i < n && rc == RC_OK; i++) {
+	for (size_t i = 0; i < n && (rc == RC_OK || rc == RC_REJECT); i++) {
+		enum rc one;
+
 		r.claim = claims[i];
-		rc = db_transact(db, rescue_body, &r, err);
-		if (rc == RC_OK && r.changed > 0)
+		one = db_transact(db, rescue_body, &r, err);
+		if (one == RC_OK && r.changed > 0)
 			log_event(LOG_WARN, "claim.rescued",
 			    LOG_U("claim", r.claim.id),
 			    LOG_S("executor", r.claim.php ? "php" : "native"),
 			    LOG_U("rows", r.changed), LOG_U("waiting", r.left));
-		*rescued += rc == RC_OK ? r.changed : 0;
-		if (rc == RC_NONE)
-			rc = RC_OK;
+		*rescued += one == RC_OK ? r.changed : 0;
+		/* One that cannot be written does not keep the others. */
+		if (one != RC_OK && one != RC_NONE)
+			rc = one;
 	}
 	arena_clear(&arena);
 	return rc;
+}
+
+enum rc
+actions_adopt(struct queue *q, struct db *db, const uint64_t *claims, size_t n,
+    struct err *err)
+{
+	struct actions_settings s;
+	struct sql_args args;
+
+	if (n == 0)
+		return RC_OK;
+	actions_settings_get(q, &s);
+	args = *SQL_ARGS(V_U64(s.node_id), V_U64(q->blog_id));
+	args.ids = claims;
+	args.nids = n;
+	return db_exec(
+	    db, &s.scope, SQL_ACTIONS_CLAIM_ADOPT, &args, NULL, err);
 }
 
 /* One row another runner left behind, if nobody touched it since. */

@@ -51,8 +51,9 @@ struct claim_result {
 struct rescue_request {
 	policy_fn *policy;
 	void *arg;
-	/* Claims of this node that workers hold; an older one that is not here
-	 * got lost between its commit and us, and is taken back too. */
+	/* Claims that this process' workers hold, whoever is on record for
+	 * them. An older one of this node that is not here got lost between its
+	 * commit and us, and is taken back too. */
 	const uint64_t *live;
 	size_t nlive;
 };

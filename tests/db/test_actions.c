@@ -823,6 +823,65 @@ START_TEST(a_claim_no_worker_knows_of_is_taken_back)
 }
 END_TEST
 
+START_TEST(a_node_taken_for_dead_keeps_what_its_workers_hold)
+{
+	struct rescue_request req = { .policy = any_policy };
+	struct claim_result res;
+	struct queue *other;
+	uint64_t live, id;
+	struct job *j;
+	size_t n;
+
+	with_schema(_i);
+	row("a", 20, "[]", SIMPLE);
+	j = claim_native(1, &res);
+	live = j->claim->id;
+	start(j);
+	CK_RC(RC_OK, node_remove(t.db, &t.scope, node, &t.err));
+	req.live = &live;
+	req.nlive = 1;
+	CK_RC(RC_OK, actions_ops.rescue(q, t.db, &req, &n, &t.err));
+	ck_assert_uint_eq(n, 0);
+	CK_RC(RC_OK, node_register(t.db, &t.scope, "h", 1, "t", &id, &t.err));
+	actions_set_node(q, id);
+	CK_RC(RC_OK, actions_adopt(q, t.db, &live, 1, &t.err));
+	other = queue_new(t.db, &id);
+	ck_assert_uint_eq(rescue(other), 0);
+	CK_RC(RC_OK, settle(j, OUTCOME_DONE, ""));
+	is_status(j->id, "complete");
+	actions_free(other);
+	claims_free(&res);
+}
+END_TEST
+
+START_TEST(a_claim_that_cannot_be_taken_back_does_not_keep_the_others)
+{
+	struct claim_result a, b;
+	const struct rescue_request req = { .policy = any_policy };
+	struct queue *other;
+	uint64_t id;
+	size_t n;
+
+	with_schema(_i);
+	row("bad", 20, "[]", SIMPLE);
+	claim_native(1, &a);
+	row("good", 10, "[]", SIMPLE);
+	claim_native(1, &b);
+	db_test_sql("CREATE TRIGGER no_bad BEFORE UPDATE ON " A " FOR EACH ROW"
+		    " BEGIN IF NEW.hook = 'bad' THEN SIGNAL SQLSTATE '45000';"
+		    " END IF; END");
+	other = queue_new(t.db, &id);
+	CK_RC(RC_OK, node_remove(t.db, &t.scope, node, &t.err));
+	CK_RC(RC_REJECT, actions_ops.rescue(other, t.db, &req, &n, &t.err));
+	ck_assert_uint_eq(n, 1);
+	ck_assert_uint_eq(1, db_test_u64("SELECT COUNT(*) FROM " A
+	    " WHERE hook = 'good' AND claim_id = 0"));
+	actions_free(other);
+	claims_free(&a);
+	claims_free(&b);
+}
+END_TEST
+
 Suite *
 actions_suite(void)
 {
@@ -871,6 +930,10 @@ actions_suite(void)
 	tcase_add_loop_test(
 	    tc, an_orphan_php_worker_and_a_rescuer_never_both_have_a_row, 7, 8);
 	tcase_add_loop_test(tc, a_claim_no_worker_knows_of_is_taken_back, 7, 8);
+	tcase_add_loop_test(
+	    tc, a_node_taken_for_dead_keeps_what_its_workers_hold, 7, 8);
+	tcase_add_loop_test(tc,
+	    a_claim_that_cannot_be_taken_back_does_not_keep_the_others, 7, 8);
 	suite_add_tcase(s, tc);
 	return s;
 }
