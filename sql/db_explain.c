@@ -23,8 +23,9 @@ read_plan(MYSQL_RES *result, struct db_plan *out)
 
 	if (!row)
 		return;
-	snprintf(out->how, sizeof out->how, "%s", column(result, row, "type"));
-	snprintf(
+	(void)snprintf(
+	    out->how, sizeof out->how, "%s", column(result, row, "type"));
+	(void)snprintf(
 	    out->index, sizeof out->index, "%s", column(result, row, "key"));
 	if (!slice_u64(slice_str(column(result, row, "rows")), &out->rows))
 		out->rows = 0;

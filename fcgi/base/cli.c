@@ -56,7 +56,7 @@ cli_help_line(
 	char left[HELP_NAME_MAX];
 	size_t end;
 
-	snprintf(left, sizeof left, "  %s", name);
+	(void)snprintf(left, sizeof left, "  %s", name);
 	/* A name that is too wide has the text below it. */
 	if (slice_str(left).n >= column) {
 		buf_printf(out, "%s\n", left);
@@ -76,7 +76,7 @@ cli_option_help(struct buf *out, const struct cli_option *row, size_t column)
 {
 	char name[HELP_NAME_MAX];
 
-	snprintf(name, sizeof name, "%s%s%s", row->name, row->value ? " " : "",
-	    row->value ? row->value : "");
+	(void)snprintf(name, sizeof name, "%s%s%s", row->name,
+	    row->value ? " " : "", row->value ? row->value : "");
 	cli_help_line(out, name, row->help, column);
 }

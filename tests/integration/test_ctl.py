@@ -740,6 +740,38 @@ class DoctorTest(CtlTest):
             self.s.mysql("UPDATE wp_options SET option_value=''"
                          " WHERE option_name='timezone_string'")
 
+    def test_what_php_sees_otherwise(self):
+        other = self.write_conf("other.conf", site="home = http://x.example")
+        # Another home is another site: a copy, too.
+        f = self.assertFinds("warn", "agreement", "home is", code=FAILED,
+                             config=other)
+        self.assertIn(self.s.url("").rstrip("/"), f["what"])
+        self.s.write_config("define( 'WP_ENVIRONMENT_TYPE',"
+                            " strtolower( 'STAGING' ) );")
+        try:
+            self.assertFinds("warn", "agreement", "environment is")
+        finally:
+            self.s.write_config()
+
+    def test_the_pool_and_php_fpm_are_judged(self):
+        self.assertFinds("warn", "php pool", "fastcgi_finish_request")
+        sock = self.s.path("strict.sock")
+        before = self.s.php_fpm
+        pool = self.s.start_php_fpm(
+            children=1, name="strict", sock=sock,
+            extra="php_admin_value[disable_functions] ="
+                  " fastcgi_finish_request")
+        self.s.php_fpm = before
+        conf = self.write_conf("strict.conf")
+        with open(conf) as f:
+            text = f.read()
+        with open(conf, "w") as f:
+            f.write(text.replace(self.s.php_socket, sock))
+        self.assertNotIn("php pool",
+                         {f["check"] for f in self.findings(config=conf)})
+        pool.stop()
+        self.s.servers.remove(pool)
+
     def test_migration(self):
         self.s.mysql("INSERT INTO wp_options (option_name, option_value)"
                      " VALUES ('action_scheduler_migration_status',"
@@ -778,6 +810,39 @@ class DoctorTest(CtlTest):
                      " UTC_TIMESTAMP(), UTC_TIMESTAMP() - INTERVAL 1 HOUR)")
         self.assertFinds("warn", "nodes", "without a word")
 
+
+
+class PluginTest(CtlTest):
+    """With a plugin that runs its rows itself."""
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.s.add_plugin(os.path.join(
+            REPO, "tests", "fixtures", "plugins", "wpcron-contract"))
+
+    def checks(self, code):
+        return {(f["severity"], f["check"])
+                for f in self.json("doctor", code=code)}
+
+    def test_doctor_knows_the_plugin_and_its_store(self):
+        self.assertLessEqual({("ok", "php mode"), ("ok", "store")},
+                             self.checks(DONE))
+        self.s.wp_eval("update_option('wpcron_contract_other_store', 1);")
+        try:
+            self.assertIn(("error", "store"), self.checks(FAILED))
+        finally:
+            self.s.wp_eval("delete_option('wpcron_contract_other_store');")
+
+    def test_a_failure_that_php_wrote_is_exit_1(self):
+        self.s.insert_actions(3, "demo_nothing")
+        self.assertEqual(self.json("run")["done"], 3)
+        self.s.insert_actions(2, "demo_fail")
+        got = self.json("run", code=FAILED)
+        self.assertEqual((got["done"], got["failed"]), (0, 2))
+        one = self.s.insert_actions(1, "demo_fail", due_in=5000)
+        self.assertEqual(self.json("action", "run", str(one), code=FAILED)
+                         ["status"], "failed")
 
 
 if __name__ == "__main__":

@@ -61,7 +61,7 @@ print_ddl(
 	int result = (int)status;
 
 	if (schema_print(scope, &text, &err) == RC_OK)
-		fputs(buf_str(&text), stdout);
+		(void)fputs(buf_str(&text), stdout);
 	else
 		result = ctl_error(c, &err);
 	buf_clear(&text);

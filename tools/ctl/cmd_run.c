@@ -91,7 +91,7 @@ name_lease(struct running *r)
 			h = (h ^ (unsigned char)*p) * 1099511628211u;
 		h = (h ^ ',') * 1099511628211u;
 	}
-	snprintf(
+	(void)snprintf(
 	    r->lease, sizeof r->lease, "ctl.run.%d.%016" PRIx64, PLACE_BLOG, h);
 }
 

@@ -65,7 +65,7 @@ write_script(const char *path, struct slice text, struct err *err)
 	enum rc rc;
 	int fd;
 
-	snprintf(tmp, sizeof tmp, "%s.XXXXXX", path);
+	(void)snprintf(tmp, sizeof tmp, "%s.XXXXXX", path);
 	fd = mkstemp(tmp);
 	if (fd < 0)
 		return io_error(err, "cannot write", tmp);

@@ -122,7 +122,7 @@ find(const char *const *words, size_t n, size_t *used)
 		if (n < 2)
 			continue;
 		*used = 2;
-		snprintf(two, sizeof two, "%s %s", words[0], words[1]);
+		(void)snprintf(two, sizeof two, "%s %s", words[0], words[1]);
 		if (strcmp(commands[i].name, two) == 0)
 			return &commands[i];
 	}
@@ -209,8 +209,8 @@ put_command(struct buf *b, const struct command *cmd)
 {
 	char name[64];
 
-	snprintf(name, sizeof name, "%s%s%s", cmd->name, cmd->args ? " " : "",
-	    cmd->args ? cmd->args : "");
+	(void)snprintf(name, sizeof name, "%s%s%s", cmd->name,
+	    cmd->args ? " " : "", cmd->args ? cmd->args : "");
 	cli_help_line(b, name, cmd->help, HELP_COLUMN);
 }
 
@@ -232,7 +232,7 @@ cmd_help(struct ctl *c)
 	    "\nExit: 0 done, 1 some actions failed or a finding is an error,\n"
 	    "64 usage, 69 database or PHP away, 70 bug, 75 another run is\n"
 	    "under way, 78 configuration.\n");
-	fputs(buf_str(&b), c->out.to);
+	(void)fputs(buf_str(&b), c->out.to);
 	buf_clear(&b);
 	return EXIT_DONE;
 }
@@ -245,7 +245,7 @@ cmd_version(struct ctl *c)
 	json_t *row;
 
 	if (c->out.format == OUTPUT_TABLE) {
-		fputs("wp-cronctl " VERSION "\n", c->out.to);
+		(void)fputs("wp-cronctl " VERSION "\n", c->out.to);
 		return EXIT_DONE;
 	}
 	row = json_object();

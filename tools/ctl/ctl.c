@@ -3,10 +3,26 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "base/buf.h"
 #include "base/clock.h"
 #include "sql/schema.h"
 
+#define WORDS_MAX ((size_t)64 << 10)
+
 /* ---- words -------------------------------------------------------------- */
+
+static void say(const char *prefix, const char *fmt, va_list ap)
+    PRINTF_LIKE(2, 0);
+
+static void
+say(const char *prefix, const char *fmt, va_list ap)
+{
+	struct buf text = BUF_INIT(WORDS_MAX);
+
+	buf_vprintf(&text, fmt, ap);
+	(void)fprintf(stderr, "%s%s\n", prefix, buf_str(&text));
+	buf_clear(&text);
+}
 
 int
 ctl_fail(const struct ctl *c, enum ctl_exit status, const char *fmt, ...)
@@ -14,11 +30,9 @@ ctl_fail(const struct ctl *c, enum ctl_exit status, const char *fmt, ...)
 	va_list ap;
 
 	(void)c;
-	fputs("wp-cronctl: ", stderr);
 	va_start(ap, fmt);
-	vfprintf(stderr, fmt, ap);
+	say("wp-cronctl: ", fmt, ap);
 	va_end(ap);
-	fputc('\n', stderr);
 	return (int)status;
 }
 
@@ -51,9 +65,8 @@ ctl_notice(const struct ctl *c, const char *fmt, ...)
 	if (c->opts.quiet)
 		return;
 	va_start(ap, fmt);
-	vfprintf(stderr, fmt, ap);
+	say("", fmt, ap);
 	va_end(ap);
-	fputc('\n', stderr);
 }
 
 int

@@ -3,7 +3,10 @@
 
 #include <stdarg.h>
 
+#include "formats/utf8.h"
+
 #define WORDS_MAX ((size_t)4096)
+#define FINDINGS_MAX ((size_t)4 << 20)
 
 const char *const doctor_columns[] = { "site", "severity", "check", "what",
 	"remedy", NULL };
@@ -65,33 +68,44 @@ doctor_find(struct doctor *d, enum severity severity, const char *check,
 	buf_clear(&what);
 }
 
-/* Worst first would tear apart what belongs together: a table shows the
- * findings as they came, each on lines of its own. */
+static const char *
+member(const json_t *row, const char *name)
+{
+	const char *text = json_string_value(json_object_get(row, name));
+
+	return text ? text : "";
+}
+
+/* Lines instead of columns, for both sentences are long. Some of their words
+ * come from the database: none of it reaches the terminal as commands. */
+static void
+put_finding(struct buf *out, const json_t *row)
+{
+	buf_printf(
+	    out, "%-6s %-12s ", member(row, "severity"), member(row, "check"));
+	utf8_put_line(out, slice_str(member(row, "what")), WORDS_MAX);
+	if (*member(row, "remedy"))
+		buf_printf(out, "\n%-19s -> %s", "", member(row, "remedy"));
+	buf_put_char(out, '\n');
+}
+
+/* Worst first would tear apart what belongs together: as they came. */
 static void
 print_findings(const struct doctor *d)
 {
+	struct buf out = BUF_INIT(FINDINGS_MAX);
 	const char *site = "";
-	const json_t *row;
-	size_t i;
 
-	json_array_foreach(d->rows, i, row)
-	{
-		const char *name =
-		    json_string_value(json_object_get(row, "site"));
-		const char *severity =
-		    json_string_value(json_object_get(row, "severity"));
-		const char *remedy =
-		    json_string_value(json_object_get(row, "remedy"));
+	for (size_t i = 0; i < json_array_size(d->rows); i++) {
+		const json_t *row = json_array_get(d->rows, i);
 
-		if (strcmp(site, name) != 0)
-			fprintf(d->c->out.to, "site %s\n", name);
-		site = name;
-		fprintf(d->c->out.to, "%-6s %-12s %s\n", severity,
-		    json_string_value(json_object_get(row, "check")),
-		    json_string_value(json_object_get(row, "what")));
-		if (remedy)
-			fprintf(d->c->out.to, "%-19s -> %s\n", "", remedy);
+		if (strcmp(site, member(row, "site")) != 0)
+			buf_printf(&out, "site %s\n", member(row, "site"));
+		site = member(row, "site");
+		put_finding(&out, row);
 	}
+	(void)fputs(buf_str(&out), d->c->out.to);
+	buf_clear(&out);
 }
 
 static void

@@ -70,7 +70,7 @@ find_schema_version(struct doctor *d)
 		while (db_rows_next(rows))
 			if (slice_eq_str(db_text(rows, 0),
 				"schema-ActionScheduler_StoreSchema"))
-				snprintf(version, sizeof version, "%.*s",
+				(void)snprintf(version, sizeof version, "%.*s",
 				    SLICE_FMT(db_text(rows, 1)));
 	db_rows_free(rows);
 	doctor_find(d, FINDING_OK, "actions", NULL,

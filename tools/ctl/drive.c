@@ -89,7 +89,7 @@ look(struct driving *d, struct drive_result *out)
 		return RC_OK;
 	if (!is_stuck(d, health.running))
 		return RC_AGAIN;
-	snprintf(out->why, sizeof out->why, "%s",
+	(void)snprintf(out->why, sizeof out->why, "%s",
 	    health.last_error[0]
 		? health.last_error
 		: "what is due was not taken for 15 s; `wp-cronctl doctor` "

@@ -218,14 +218,14 @@ put_table_line(struct buf *out, const struct output *o, const json_t *row,
 static void
 put_table(struct buf *out, const struct output *o, const json_t *rows)
 {
-	size_t widths[OUTPUT_COLUMNS_MAX], i;
+	size_t widths[OUTPUT_COLUMNS_MAX];
 	struct buf cell = BUF_INIT(CELL_MAX);
-	const json_t *row;
 
 	for (size_t c = 0; c < o->nfields; c++) {
 		widths[c] = strlen(o->fields[c]);
-		json_array_foreach(rows, i, row)
-		{
+		for (size_t i = 0; i < json_array_size(rows); i++) {
+			const json_t *row = json_array_get(rows, i);
+
 			buf_reset(&cell);
 			put_cell(&cell, member(row, o->fields[c]), CELL_WIDTH);
 			if (width(buf_slice(&cell)) > widths[c])
@@ -234,7 +234,8 @@ put_table(struct buf *out, const struct output *o, const json_t *rows)
 	}
 	buf_clear(&cell);
 	put_table_line(out, o, NULL, widths);
-	json_array_foreach(rows, i, row) put_table_line(out, o, row, widths);
+	for (size_t i = 0; i < json_array_size(rows); i++)
+		put_table_line(out, o, json_array_get(rows, i), widths);
 }
 
 /* RFC 4180, with the line ends of Unix. */
@@ -264,14 +265,12 @@ put_csv_cell(struct buf *out, const json_t *v)
 static void
 put_csv(struct buf *out, const struct output *o, const json_t *rows)
 {
-	const json_t *row;
-	size_t i;
-
 	for (size_t c = 0; c < o->nfields; c++)
 		buf_printf(out, "%s%s", c > 0 ? "," : "", o->fields[c]);
 	buf_put_char(out, '\n');
-	json_array_foreach(rows, i, row)
-	{
+	for (size_t i = 0; i < json_array_size(rows); i++) {
+		const json_t *row = json_array_get(rows, i);
+
 		for (size_t c = 0; c < o->nfields; c++) {
 			if (c > 0)
 				buf_put_char(out, ',');
@@ -311,56 +310,51 @@ static void
 put_json_rows(struct buf *out, const struct output *o, const json_t *rows)
 {
 	json_t *copy = json_array();
-	const json_t *row;
-	size_t i;
 
-	json_array_foreach(rows, i, row)(void)
-	    json_array_append_new(copy, chosen(o, row));
+	for (size_t i = 0; i < json_array_size(rows); i++)
+		(void)json_array_append_new(
+		    copy, chosen(o, json_array_get(rows, i)));
 	put_json(out, copy);
 }
 
 static void
 put_ids(struct buf *out, const struct output *o, const json_t *rows)
 {
-	const json_t *row;
-	size_t i;
-
-	json_array_foreach(rows, i, row)
-	{
+	for (size_t i = 0; i < json_array_size(rows); i++) {
 		if (i > 0)
 			buf_put_char(out, ' ');
-		put_value(out, member(row, o->fields[0]), JSON_COMPACT);
+		put_value(out, member(json_array_get(rows, i), o->fields[0]),
+		    JSON_COMPACT);
 	}
 	buf_put_char(out, '\n');
 }
 
-/* The elements of an array, one a line: texts as they are, other members of
- * objects with their names. */
+/* The members of an object on a line; only what is no text has its name. */
+static void
+put_members(struct buf *out, json_t *object)
+{
+	const char *gap = "";
+
+	for (void *at = json_object_iter(object); at;
+	     at = json_object_iter_next(object, at)) {
+		const json_t *v = json_object_iter_value(at);
+
+		buf_put_str(out, gap);
+		if (!json_is_string(v))
+			buf_printf(out, "%s=", json_object_iter_key(at));
+		put_value(out, v, JSON_COMPACT);
+		gap = " ";
+	}
+}
+
+/* The objects of an array, one a line. */
 static void
 put_elements(struct buf *out, const json_t *list)
 {
-	const char *name, *gap;
-	const json_t *item;
-	json_t *v;
-	size_t i;
-
-	json_array_foreach(list, i, item)
-	{
+	for (size_t i = 0; i < json_array_size(list); i++) {
 		if (i > 0)
 			buf_put_char(out, '\n');
-		if (!json_is_object(item)) {
-			put_value(out, item, JSON_COMPACT);
-			continue;
-		}
-		gap = "";
-		json_object_foreach((json_t *)(uintptr_t)item, name, v)
-		{
-			buf_put_str(out, gap);
-			if (!json_is_string(v))
-				buf_printf(out, "%s=", name);
-			put_value(out, v, JSON_COMPACT);
-			gap = " ";
-		}
+		put_members(out, json_array_get(list, i));
 	}
 }
 

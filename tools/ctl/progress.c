@@ -26,10 +26,10 @@ put_bar(const struct progress *p, uint64_t ended)
 	uint64_t of = p->total > ended ? p->total : ended;
 	int filled = of ? (int)(BAR_WIDTH * ended / of) : 0;
 
-	fputs("\r\033[K[", stderr);
+	(void)fputs("\r\033[K[", stderr);
 	for (int i = 0; i < BAR_WIDTH; i++)
-		fputc(i < filled ? '#' : '.', stderr);
-	fputs("] ", stderr);
+		(void)fputc(i < filled ? '#' : '.', stderr);
+	(void)fputs("] ", stderr);
 }
 
 void
@@ -45,7 +45,7 @@ progress_show(
 	p->shown = now;
 	if (p->terminal)
 		put_bar(p, done + failed);
-	fprintf(stderr,
+	(void)fprintf(stderr,
 	    "%" PRIu64 "/%" PRIu64 " done, %" PRIu64 " failed, %" PRIu64
 	    " running, %.1f s, %.0f/s%s",
 	    done, p->total, failed, running, took,
@@ -58,6 +58,6 @@ void
 progress_end(struct progress *p)
 {
 	if (p->drawn)
-		fputs("\r\033[K", stderr);
+		(void)fputs("\r\033[K", stderr);
 	p->drawn = false;
 }
