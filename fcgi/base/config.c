@@ -409,18 +409,43 @@ config_unref(struct config *c)
 	free(c);
 }
 
+/* The name of the first option that differs and may not; or NULL. */
+static const char *
+first_fixed(enum option_section section, const void *a, const void *b)
+{
+	size_t n;
+	const struct option *rows = config_options(section, &n);
+
+	for (size_t i = 0; i < n; i++)
+		if (!rows[i].reloadable && !config_option_equal(&rows[i], a, b))
+			return rows[i].name;
+	return NULL;
+}
+
+static const struct config_site *
+find_site(const struct config *c, const char *name)
+{
+	for (size_t i = 0; i < c->nsites; i++)
+		if (strcmp(c->sites[i].name, name) == 0)
+			return &c->sites[i];
+	return NULL;
+}
+
 const char *
 config_needs_restart(const struct config *running, const struct config *fresh)
 {
-	size_t n;
-	const struct option *rows = config_options(OPTION_DAEMON, &n);
+	const char *name =
+	    first_fixed(OPTION_DAEMON, &running->daemon, &fresh->daemon);
 
-	for (size_t i = 0; i < n; i++)
-		if (!rows[i].reloadable &&
-		    !config_option_equal(
-			&rows[i], &running->daemon, &fresh->daemon))
-			return rows[i].name;
-	return NULL;
+	if (!name && running->nsites != fresh->nsites)
+		name = "[site]";
+	for (size_t i = 0; i < running->nsites && !name; i++) {
+		const struct config_site *was = &running->sites[i];
+		const struct config_site *is = find_site(fresh, was->name);
+
+		name = is ? first_fixed(OPTION_SITE, was, is) : "[site]";
+	}
+	return name;
 }
 
 void

@@ -101,8 +101,9 @@ const struct policy *config_policy(const struct config *c, const char *site,
     struct slice hook, const struct route *route);
 
 /*
- * The name of the first [daemon] option that differs and cannot change while
- * the program runs; NULL: `fresh` may take the place of `running`.
+ * The name of the first option that differs and cannot change while the
+ * program runs, "[site]" when a site came or went; NULL: `fresh` may take the
+ * place of `running`.
  */
 const char *config_needs_restart(
     const struct config *running, const struct config *fresh);

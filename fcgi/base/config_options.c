@@ -20,6 +20,10 @@
 #define S(key, kind, memb, def, ex, text)                                      \
 	ROW(OPTION_SITE, struct config_site, key, kind, memb, 0, 0, def, ex,   \
 	    true, text)
+/* What a site is opened with. */
+#define R(key, kind, memb, ex, text)                                           \
+	ROW(OPTION_SITE, struct config_site, key, kind, memb, 0, 0, NULL, ex,  \
+	    false, text)
 #define P(key, kind, memb, lo, hi, ex, text)                                   \
 	ROW(OPTION_POLICY, struct policy_section, key, kind, values.memb, lo,  \
 	    hi, NULL, ex, true, text)
@@ -62,9 +66,9 @@ static const struct option daemon_options[] = {
 };
 
 static const struct option site_options[] = {
-	S("root", OPTION_PATH, root, NULL, "/var/www/html",
+	R("root", OPTION_PATH, root, "/var/www/html",
 	    "directory of wp-load.php"),
-	S("config_file", OPTION_PATH, config_file, NULL,
+	R("config_file", OPTION_PATH, config_file,
 	    "/etc/wordpress/config-example.org.php",
 	    "PHP file with the defines, where wp-config.php picks it at run "
 	    "time"),
@@ -76,20 +80,20 @@ static const struct option site_options[] = {
 	S("worker_script", OPTION_PATH, worker_script, NULL,
 	    "/var/www/html/wp-content/wp-cron-fcgi-worker.php",
 	    "worker.php as PHP sees it; unset: the installed one"),
-	S("db_name", OPTION_TEXT, db_name, NULL, "wordpress",
+	R("db_name", OPTION_TEXT, db_name, "wordpress",
 	    "instead of DB_NAME; set what wp-config.php does not say "
 	    "literally"),
-	S("db_user", OPTION_TEXT, db_user, NULL, "wordpress",
+	R("db_user", OPTION_TEXT, db_user, "wordpress",
 	    "instead of DB_USER"),
-	S("db_password", OPTION_TEXT, db_password, NULL, "\"a ; b\"",
+	R("db_password", OPTION_TEXT, db_password, "\"a ; b\"",
 	    "instead of DB_PASSWORD; quoted where it has a blank and a ;"),
-	S("db_host", OPTION_TEXT, db_host, NULL, "localhost",
+	R("db_host", OPTION_TEXT, db_host, "localhost",
 	    "instead of DB_HOST, in all its forms"),
-	S("db_charset", OPTION_TEXT, db_charset, NULL, "utf8mb4",
+	R("db_charset", OPTION_TEXT, db_charset, "utf8mb4",
 	    "instead of DB_CHARSET"),
-	S("table_prefix", OPTION_PREFIX, table_prefix, NULL, "wp_",
+	R("table_prefix", OPTION_PREFIX, table_prefix, "wp_",
 	    "instead of $table_prefix"),
-	S("home", OPTION_URL, home, NULL, "https://example.org",
+	R("home", OPTION_URL, home, "https://example.org",
 	    "URL of the site; unset: WP_HOME or the option home"),
 	S("hooks", OPTION_LIST, hooks, NULL, "my_plugin_*, wc_*",
 	    "run only these hooks, * as wildcard; unset: all"),

@@ -200,6 +200,23 @@ signals_waited_for(sigset_t *set)
 	sigaddset(set, SIGUSR1);
 }
 
+static enum rc
+read_successor(struct daemon *d, struct config **out, struct err *err)
+{
+	enum rc rc = read_config(d->opts, out, err);
+	const char *name;
+
+	if (rc != RC_OK)
+		return rc;
+	name = config_needs_restart(d->config, *out);
+	if (!name)
+		return RC_OK;
+	config_unref(*out);
+	*out = NULL;
+	return err_set(err, RC_REJECT,
+	    "%s differs, which needs a restart; nothing was changed", name);
+}
+
 static void
 reload(struct daemon *d)
 {
@@ -207,7 +224,7 @@ reload(struct daemon *d)
 	struct err err = ERR_INIT;
 
 	notify_send("RELOADING=1");
-	if (read_config(d->opts, &fresh, &err) == RC_OK) {
+	if (read_successor(d, &fresh, &err) == RC_OK) {
 		apply_log(d->opts, fresh);
 		engine_reload(d->engine, fresh);
 		server_reload(d->server, fresh);

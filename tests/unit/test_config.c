@@ -368,10 +368,19 @@ START_TEST(a_reload_is_told_what_needs_a_restart)
 							"log_level = err\n");
 	struct config *w = parse(SITE "[daemon]\nworkers = 9\n");
 	struct config *l = parse(SITE "[daemon]\nlisten = unix:/x\n");
+	struct config *h = parse(SITE "home = https://example.org\n");
+	struct config *p = parse(SITE "php_fpm = unix:/x\n");
+	struct config *two = parse(SITE "[site b]\nroot = /usr\n");
 
 	ck_assert_ptr_null(config_needs_restart(a, b));
 	ck_assert_str_eq(config_needs_restart(a, w), "workers");
 	ck_assert_str_eq(config_needs_restart(a, l), "listen");
+	ck_assert_str_eq(config_needs_restart(a, h), "home");
+	ck_assert_ptr_null(config_needs_restart(a, p));
+	ck_assert_str_eq(config_needs_restart(a, two), "[site]");
+	config_unref(h);
+	config_unref(p);
+	config_unref(two);
 	config_unref(a);
 	config_unref(b);
 	config_unref(w);
