@@ -78,6 +78,12 @@ $(B)/gen/%.o: $(B)/gen/%.c
 	@mkdir -p $(@D); echo "  CC    $<"; \
 	$(CC) $(CPPFLAGS) $(CFLAGS_ALL) -MMD -MP -c -o $@ $<
 
+# The installed worker.php is named by PREFIX: another one, compile again.
+$(B)/gen/prefix: FORCE
+	@mkdir -p $(@D); echo '$(PREFIX)' | cmp -s - $@ || echo '$(PREFIX)' > $@
+
+$(call obj,fcgi/engine/executors.c $(CTL_SRC)): $(B)/gen/prefix
+
 # One enum and one table of all statements, from the .sql files.
 $(B)/gen/sql/statements.h $(B)/gen/sql/statements.c &: $(SQL_SRC) sql/statements.awk
 	@mkdir -p $(@D); echo "  GEN   $@"; \
@@ -89,4 +95,4 @@ $(B)/gen/sql/statements.h $(B)/gen/sql/statements.c &: $(SQL_SRC) sql/statements
 include $(wildcard tests/*.mk tools/*.mk)
 
 .DELETE_ON_ERROR:
-.PHONY: all
+.PHONY: all FORCE

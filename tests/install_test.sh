@@ -28,16 +28,34 @@ nothing_left() {
 	}
 }
 
+units_are_filled_in() {
+	units="$d/root/opt/x/units"
+	! grep -rE '@[A-Z]+@' "$units" &&
+		grep -q '=/opt/x/sbin/' "$units/wp-cron-fcgi.service"
+}
+
 check "install honours DESTDIR and PREFIX" \
 	make -s install DESTDIR="$d/root" PREFIX=/opt/x UNITDIR=/opt/x/units
 check "the daemon runs from there" "$d/root/opt/x/sbin/wp-cron-fcgi" --version
 check "wp-cronctl runs from there" "$d/root/opt/x/bin/wp-cronctl" version
 check "the PHP worker is there" \
 	test -s "$d/root/opt/x/share/wp-cron-fcgi/worker.php"
+check "wp-cronctl names that worker" \
+	grep -q /opt/x/share/wp-cron-fcgi/worker.php "$d/root/opt/x/bin/wp-cronctl"
+check "the daemon names that worker" \
+	grep -q /opt/x/share/wp-cron-fcgi/worker.php \
+	"$d/root/opt/x/sbin/wp-cron-fcgi"
+check "the sample configuration is there" \
+	test -s "$d/root/opt/x/share/wp-cron-fcgi/wp-cron-fcgi.conf"
+check "the pool of php-fpm is there" \
+	test -s "$d/root/opt/x/share/wp-cron-fcgi/php-fpm-wp-cron-fcgi.conf"
+check "the units name what was installed" units_are_filled_in
 check "the nginx snippet is there" \
 	test -s "$d/root/opt/x/share/wp-cron-fcgi/nginx/wp-cron-fcgi.conf"
 check "uninstall runs" \
 	make -s uninstall DESTDIR="$d/root" PREFIX=/opt/x UNITDIR=/opt/x/units
 check "uninstall leaves nothing" nothing_left
+# What is in build/ is for the usual PREFIX again.
+check "another PREFIX compiles again" make -s all
 echo "install: $passed passed, $failed failed"
 [ $failed -eq 0 ]

@@ -15,7 +15,7 @@ CLANG_TIDY ?= clang-tidy
 CPPCHECK ?= cppcheck
 
 lint: lint-layers lint-sql lint-headers lint-size lint-shell lint-php \
-	lint-python
+	lint-python lint-readme
 
 # Includes never point upward; foreign types stay in their folder.
 lint-layers:
@@ -53,6 +53,10 @@ lint-python:
 	    [ast.parse(open(f).read(), f) for f in sys.argv[1:]]' \
 	    $(wildcard tests/*/*.py)
 
+# Every option, command and log event stands in the reference.
+lint-readme:
+	@tests/lint/readme.sh
+
 format:
 	$(CLANG_FORMAT) -i $(C_FILES) $(H_FILES)
 
@@ -70,4 +74,4 @@ tidy: $(GEN_H)
 	    -Ifcgi -I. -I$(B)/gen $(PRODUCT_C)
 
 .PHONY: lint lint-layers lint-sql lint-headers lint-size lint-shell \
-	lint-php lint-python format format-check tidy
+	lint-php lint-python lint-readme format format-check tidy

@@ -1,0 +1,54 @@
+#!/bin/sh
+# README.md is the reference: every option, command and log event of the
+# program stands in it. Names are taken from the tables in the source.
+set -u
+cd "$(dirname "$0")/../.." || exit 70
+readme=${1:-README.md}
+
+options() {
+	sed -nE 's/^	[DPRS]\("([a-z_]+)".*/\1/p
+		s/^	ROW\([A-Z_]+, struct [a-z_]+, "([a-z_]+)".*/\1/p' \
+		fcgi/base/config_options.c
+}
+commands() {
+	sed -nE 's/^	\{ "([a-z ]+)", (NULL|"[^"]*"), *"?.*/\1/p' \
+		tools/ctl/commands.c
+	sed -nE 's/^	\{ "([a-z ]+)", ("[^"]*"),$/\1/p' tools/ctl/commands.c
+}
+switches() {
+	sed -nE 's/^	(TEXT|FLAG)\("(-[-a-z]+)".*/\2/p' \
+		fcgi/server/options.c tools/ctl/commands.c
+}
+events() {
+	cat fcgi/*/*.c sql/*.c | tr '\n' ' ' | grep -oE 'log_event\([^;]*' |
+		grep -oE '"[a-z_]+\.[a-z_]+"' | tr -d '"'
+}
+
+missing=0
+t=$(mktemp) || exit 70
+trap 'rm -f "$t"' EXIT
+# expect KIND, names on standard input, each to stand in `backquotes`.
+expect() {
+	n=0
+	while read -r name; do
+		n=$((n + 1))
+		grep -qE "\`(wp-cronctl )?${name}[\` ]" "$readme" && continue
+		echo "$readme does not say what $1 \`$name\` is"
+		missing=1
+	done
+	# A list that cannot be read must not pass for a complete one.
+	[ "$n" -ge "$2" ] || {
+		echo "found only $n of the kind: $1"
+		missing=1
+	}
+}
+
+options | sort -u >"$t"
+expect option 40 <"$t"
+commands | sort -u >"$t"
+expect command 15 <"$t"
+switches | sort -u >"$t"
+expect switch 20 <"$t"
+events | sort -u >"$t"
+expect "log event" 30 <"$t"
+exit $missing
