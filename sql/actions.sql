@@ -168,6 +168,16 @@ UPDATE {p}actionscheduler_actions FORCE INDEX (PRIMARY)
    AND claim_id = ?
    AND status = 'pending'
 
+-- name: actions.php_running
+-- in: id:u64, claim:u64
+-- rows: one when the row runs under our claim; run by worker.php when the
+--       answer to actions.php_start was lost with its connection
+SELECT 1
+  FROM {p}actionscheduler_actions
+ WHERE action_id = ?
+   AND claim_id = ?
+   AND status = 'in-progress'
+
 -- name: actions.php_started_log
 -- in: id:u64, message:text, offset:i64
 -- rows: 1; run by worker.php after actions.php_start

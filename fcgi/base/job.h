@@ -49,6 +49,7 @@ struct job {
 	/* SQL that php/worker.php runs just before this job; php lane only. */
 	struct slice sql_own;   /* the plugin runs the row: keep it ours */
 	struct slice sql_start; /* we run the hook: mark it in-progress */
+	struct slice sql_running; /* was it us, if that answer got lost? */
 	struct slice sql_started_log;
 	struct job *next;      /* for whoever holds it */
 };

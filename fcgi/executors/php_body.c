@@ -55,6 +55,7 @@ put_job(struct buf *out, const struct job *job)
 	put_text(out, "args", job->args);
 	put_text(out, "own", job->sql_own);
 	put_text(out, "start", job->sql_start);
+	put_text(out, "running", job->sql_running);
 	put_text(out, "log", job->sql_started_log);
 	buf_put_char(out, '}');
 }

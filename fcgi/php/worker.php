@@ -15,7 +15,7 @@
  *   context    who runs them, for Action Scheduler's log
  *   budget_ms  no job is started later than this
  *   export     tell in `hello` what only PHP knows about the site
- *   jobs       [{id, hook, args, own, start, log}]; own, start and log are SQL
+ *   jobs       [{id, hook, args, own, start, running, log}]; from own on, SQL
  *   cron       then run WordPress' own cron events that are due, once
  *   cron_key   value of the doing_cron lock that belongs to the caller, if any
  *   cron_native hooks the caller serves itself: rescheduled, not fired
@@ -388,10 +388,11 @@ final class WPCron_FCGI_Worker {
 		global $wpdb;
 		$sql    = 'plugin' === self::$mode ? $job['own'] : $job['start'];
 		$quiet  = $wpdb->suppress_errors( true );
+		$thread = self::connection_id();
 		$rows   = false;
 		for ( $try = 0; $try < 4 && false === $rows; $try++ ) {
 			$rows = $wpdb->query( $sql );
-			if ( false === $rows && ! self::is_deadlock() ) {
+			if ( false === $rows && ! self::may_query_again() ) {
 				break;
 			}
 			if ( false === $rows ) {
@@ -399,6 +400,10 @@ final class WPCron_FCGI_Worker {
 			}
 		}
 		$error = $wpdb->last_error;
+		// A connection that was lost may have taken with it the answer that the row was ours.
+		if ( 0 === $rows && 'hook' === self::$mode && self::connection_id() !== $thread && ! empty( $job['running'] ) ) {
+			$rows = (int) $wpdb->get_var( $job['running'] );
+		}
 		if ( 1 === $rows && 'hook' === self::$mode && '' !== (string) $job['log'] ) {
 			$wpdb->query( $job['log'] );
 		}
@@ -415,10 +420,17 @@ final class WPCron_FCGI_Worker {
 	}
 
 	/** Worth another try at once; a lock wait has waited long enough. */
-	private static function is_deadlock() {
+	private static function may_query_again() {
 		global $wpdb;
 		$dbh = isset( $wpdb->dbh ) ? $wpdb->dbh : null;
-		return $dbh instanceof mysqli && 1213 === mysqli_errno( $dbh );
+		// Deadlock; connection lost, also in mid-query, where wpdb itself gives up.
+		return $dbh instanceof mysqli && in_array( mysqli_errno( $dbh ), array( 1213, 2006, 2013 ), true );
+	}
+
+	private static function connection_id() {
+		global $wpdb;
+		$dbh = isset( $wpdb->dbh ) ? $wpdb->dbh : null;
+		return $dbh instanceof mysqli ? mysqli_thread_id( $dbh ) : 0;
 	}
 
 	/** Run the callbacks; what they threw, or null. */

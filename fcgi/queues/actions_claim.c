@@ -121,6 +121,10 @@ php_statements(const struct actions_settings *s, struct job *j, int64_t now,
 		    SQL_ARGS(V_I64(attempt), V_U64(j->id), V_U64(claim)), a,
 		    &j->sql_start, err);
 	if (rc == RC_OK)
+		rc = php_statement(s, SQL_ACTIONS_PHP_RUNNING,
+		    SQL_ARGS(V_U64(j->id), V_U64(claim)), a, &j->sql_running,
+		    err);
+	if (rc == RC_OK)
 		rc = php_statement(s, SQL_ACTIONS_PHP_STARTED_LOG,
 		    SQL_ARGS(V_U64(j->id),
 			V_STR("action started via " ACTIONS_CONTEXT),

@@ -15,7 +15,8 @@ START_TEST(the_body_is_json_whatever_the_job_holds)
 		.hook = SLICE_LIT("h\"ook\\"),
 		.args = SLICE_LIT("[\"\xff\xfe\"]"),
 		.sql_own = SLICE_LIT("UPDATE 'x'\n"),
-		.sql_start = SLICE_LIT("S") };
+		.sql_start = SLICE_LIT("S"),
+		.sql_running = SLICE_LIT("R") };
 	struct job *jobs[] = { &job, &job };
 	const char *const native[] = { "a", "b" };
 	const struct php_batch batch = { .token = "t",
@@ -46,6 +47,8 @@ START_TEST(the_body_is_json_whatever_the_job_holds)
 	    json_string_value(json_object_get(first, "hook")), "h\"ook\\");
 	ck_assert_str_eq(
 	    json_string_value(json_object_get(first, "own")), "UPDATE 'x'\n");
+	ck_assert_str_eq(
+	    json_string_value(json_object_get(first, "running")), "R");
 	ck_assert_ptr_nonnull(strstr(out.p, "\"id\":18446744073709551615,"));
 	json_decref(v);
 	buf_clear(&out);
