@@ -88,10 +88,12 @@ doctor_actions(struct doctor *d)
 	struct err err = ERR_INIT;
 
 	if (!p->actions) {
-		doctor_find(d, FINDING_ERROR, "actions",
-		    "activate a plugin that brings Action Scheduler (such as "
-		    "WooCommerce), or mend table_prefix",
-		    "there are no tables %sactionscheduler_*", p->scope.prefix);
+		doctor_find(d, FINDING_WARN, "actions",
+		    "nothing, if no plugin here uses Action Scheduler; else "
+		    "activate one that brings it, or mend table_prefix",
+		    "there are no tables %sactionscheduler_*: only WordPress' "
+		    "own cron events are run",
+		    p->scope.prefix);
 		return;
 	}
 	find_schema_version(d);
