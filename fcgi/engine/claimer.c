@@ -85,17 +85,21 @@ site_failed(struct site_run *s, enum rc rc, const struct err *err,
     const char *doing)
 {
 	struct engine *e = s->engine;
+	bool said;
 
-	log_event(LOG_WARN, "site.error", LOG_S("site", s->site->name),
-	    LOG_S("doing", doing), LOG_S("rc", rc_name(rc)),
-	    LOG_S("why", err->text));
 	/* A table or column may have changed under us: look again. */
 	if (rc == RC_REJECT)
 		s->prepared = false;
 	pthread_mutex_lock(&e->lock);
+	said = strcmp(s->health.last_error, err->text) == 0;
 	health_error_locked(s, err);
 	engine_progress_locked(e);
 	pthread_mutex_unlock(&e->lock);
+	/* Once, until it passes: it is met every second. */
+	if (!said)
+		log_event(LOG_WARN, "site.error", LOG_S("site", s->site->name),
+		    LOG_S("doing", doing), LOG_S("rc", rc_name(rc)),
+		    LOG_S("why", err->text));
 	if (s->database->db && db_is_lost(s->database->db))
 		connection_lost(s->database, err);
 }
@@ -246,6 +250,31 @@ lane_workers(const struct engine *e, enum lane lane)
 	return n;
 }
 
+static bool
+has_worker_locked(const struct site_run *s, enum lane lane)
+{
+	const struct engine *e = s->engine;
+
+	for (size_t i = 0; i < e->nworkers; i++)
+		if (e->workers[i].lane == lane && e->workers[i].site == s)
+			return true;
+	return false;
+}
+
+/* Does another site of this database wait for a worker, and have none? A
+ * backlog would be refilled before its worker is ever free. */
+static bool
+gives_way(const struct site_run *s, enum lane lane)
+{
+	const struct engine *e = s->engine;
+
+	for (size_t i = 0; i < e->nsites; i++)
+		if (e->sites[i].database == s->database &&
+		    e->sites[i].starved[lane])
+			return !s->starved[lane];
+	return false;
+}
+
 /*
  * Reserve the worker of a lane with the most room for a site. One database
  * never binds all workers of a lane while there are others, so that one that
@@ -260,6 +289,9 @@ worker_reserve_locked(struct engine *e, struct site_run *s, enum lane lane,
 	    bound_to_locked(e, s->database, lane) + 1 < lane_workers(e, lane);
 
 	*room = 0;
+	if (!e->claiming || gives_way(s, lane) ||
+	    (e->limited && e->once_left == 0))
+		return NULL;
 	for (size_t i = 0; i < e->nworkers; i++) {
 		struct worker *w = &e->workers[i];
 		size_t capacity = worker_capacity(w, e->config);
@@ -331,12 +363,12 @@ lane_serves(const struct site_run *s, const struct config *c, enum lane lane)
 /* Claim for one worker a lane; *claimed says how many jobs. */
 static enum rc
 claim_for(struct site_run *s, struct config *c,
-    struct worker *const *workers, const size_t *room, size_t *claimed,
-    bool *more, struct err *err)
+    struct worker *const *workers, const size_t *room, size_t left,
+    size_t *claimed, bool *more, struct err *err)
 {
 	struct engine *e = s->engine;
 	struct admission a = { .site = s, .config = c,
-		.db = s->database->db, .left = e->once_left };
+		.db = s->database->db, .left = left };
 	struct claim_request req = { .admit = engine_admit, .arg = &a };
 	struct claim_result res;
 	enum rc rc;
@@ -375,35 +407,46 @@ claim_once(struct site_run *s, struct config *c, size_t *claimed, bool *more,
 {
 	struct engine *e = s->engine;
 	struct worker *workers[LANE_COUNT];
-	size_t room[LANE_COUNT];
-	bool any = false, unseen = false;
+	size_t room[LANE_COUNT], left;
+	bool any = false, unseen = false, waited = false;
 	enum rc rc = RC_NONE;
 
 	pthread_mutex_lock(&e->lock);
 	for (size_t l = 0; l < LANE_COUNT; l++) {
-		workers[l] = e->claiming
-		    ? worker_reserve_locked(e, s, (enum lane)l, &room[l])
-		    : NULL;
+		workers[l] =
+		    worker_reserve_locked(e, s, (enum lane)l, &room[l]);
 		room[l] = workers[l] ? room[l] : 0;
 		any = any || workers[l];
+		waited = waited || (workers[l] && s->starved[l]);
+		s->starved[l] =
+		    !workers[l] && !has_worker_locked(s, (enum lane)l);
 		/* What is due for a lane without room was not even looked at. */
 		unseen = unseen ||
 			 (!workers[l] && lane_workers(e, (enum lane)l) > 0);
 	}
 	s->room_seen = e->room_epoch;
+	left = e->once_left;
 	pthread_mutex_unlock(&e->lock);
 	*claimed = 0;
 	*more = false;
 	if (any)
-		rc = claim_for(s, c, workers, room, claimed, more, err);
+		rc = claim_for(s, c, workers, room, left, claimed, more, err);
 	*more = *more || unseen;
 	pthread_mutex_lock(&e->lock);
-	for (size_t l = 0; l < LANE_COUNT; l++)
-		if (workers[l])
-			workers[l]->reserved = false;
+	for (size_t l = 0; l < LANE_COUNT; l++) {
+		if (!workers[l])
+			continue;
+		workers[l]->reserved = false;
+		/* It does not end while it may still be given something. */
+		if (e->stopping)
+			pthread_cond_signal(&workers[l]->wake);
+	}
 	/* There may be room at another worker: look again at once. */
 	if (*claimed > 0)
 		s->room_seen = ROOM_UNSEEN;
+	/* Those who gave way may go on. */
+	if (waited)
+		e->room_epoch++;
 	pthread_mutex_unlock(&e->lock);
 	return rc;
 }
@@ -452,7 +495,8 @@ limits_after(struct site_run *s, struct config *c)
 	limits_tend(&s->limits, &ls);
 }
 
-static void
+/* False: the database did not answer. */
+static bool
 look(struct site_run *s, struct config *c, uint64_t number)
 {
 	struct engine *e = s->engine;
@@ -467,7 +511,7 @@ look(struct site_run *s, struct config *c, uint64_t number)
 	actions_get_export(s->queue, &export);
 	if (!s->has_actions || export.foreign_store) {
 		look_done(s, number, true, false, INT64_MAX);
-		return;
+		return true;
 	}
 	/* Before next_due(), which passes over what the cursor has passed. */
 	if (limits_reopen(&s->limits, e->clock))
@@ -477,24 +521,23 @@ look(struct site_run *s, struct config *c, uint64_t number)
 	    : actions_ops.next_due(s->queue, s->database->db, &due, &err);
 	if (rc == RC_OK && (due <= now || e->only_id > 0))
 		rc = claim_once(s, c, &claimed, &more, &err);
-	else if (rc == RC_NONE)
-		due = INT64_MAX;
+	else
+		memset(s->starved, 0, sizeof s->starved);
 	if (rc != RC_OK && rc != RC_NONE) {
 		site_failed(s, rc, &err, "claim");
-		return;
+		return false;
 	}
 	limits_after(s, c);
 	look_done(s, number, !more, more, due);
+	return true;
 }
 
 static mono_ms
-eligible_at_locked(const struct site_run *s, mono_ms now)
+look_at_locked(const struct site_run *s, mono_ms now)
 {
 	const struct engine *e = s->engine;
 	mono_ms interval = e->config->daemon.look_interval_ms;
 
-	if (s->looking)
-		return INT64_MAX;
 	if (s->backlog && s->room_seen != e->room_epoch)
 		return now;
 	if (s->kicked && interval > KICK_INTERVAL_MS)
@@ -503,7 +546,19 @@ eligible_at_locked(const struct site_run *s, mono_ms now)
 						     : s->looked_at + interval;
 }
 
-/* The site of this database to look at next; NULL and *until: not yet. */
+/* A look, or only what keeps the node alive: looks may be rarer than that. */
+static mono_ms
+turn_at_locked(const struct site_run *s, mono_ms now)
+{
+	mono_ms look = look_at_locked(s, now);
+	mono_ms keep = s->turned_at + KICK_INTERVAL_MS;
+
+	if (s->prepared && s->heartbeat_at > keep)
+		keep = s->heartbeat_at;
+	return look < keep ? look : keep;
+}
+
+/* The site of this database whose turn is next; NULL and *until: not yet. */
 static struct site_run *
 next_site_locked(struct database *d, mono_ms now, mono_ms *until)
 {
@@ -516,17 +571,18 @@ next_site_locked(struct database *d, mono_ms now, mono_ms *until)
 
 		if (s->database != d)
 			continue;
-		at = eligible_at_locked(s, now);
+		at = turn_at_locked(s, now);
 		if (at < *until)
 			*until = at;
-		/* Who was looked at longest ago goes first. */
-		if (at <= now && (!best || s->looked_at < best->looked_at))
+		/* Whose last turn is longest ago goes first. */
+		if (at <= now && (!best || s->turned_at < best->turned_at))
 			best = s;
 	}
 	return best;
 }
 
-static void
+/* A look if it has a number; false when none could be made. */
+static bool
 site_turn(struct site_run *s, struct config *c, uint64_t number)
 {
 	struct database *d = s->database;
@@ -535,14 +591,14 @@ site_turn(struct site_run *s, struct config *c, uint64_t number)
 	enum rc rc = RC_OK;
 
 	if (!connected(d))
-		return;
+		return false;
 	/* First of all, also while there is nothing else to do here. */
 	if (s->node_id != 0 && now >= s->heartbeat_at)
 		rc = heartbeat(s, c, now, &err);
 	if (rc == RC_OK && !s->prepared)
 		rc = site_prepare(s, c, &err);
 	if (rc == RC_NONE)
-		return; /* nothing was looked at: whoever waits goes on */
+		return false; /* too soon: whoever waits goes on */
 	if (rc == RC_OK && s->prepared && now >= s->facts_at)
 		rc = site_refresh(s, c, &err);
 	if (rc == RC_OK && s->prepared && !s->has_actions && now >= s->probe_at)
@@ -552,7 +608,26 @@ site_turn(struct site_run *s, struct config *c, uint64_t number)
 	if (rc != RC_OK)
 		site_failed(s, rc, &err, "prepare");
 	else if (s->prepared)
-		look(s, c, number);
+		return number == 0 || look(s, c, number);
+	return false;
+}
+
+/* Begin a turn; the number of its look, 0 for none. */
+static uint64_t
+turn_begin_locked(struct site_run *s, mono_ms now)
+{
+	bool look = look_at_locked(s, now) <= now;
+
+	s->turned_at = now;
+	if (!look)
+		return 0;
+	s->looking = true;
+	s->kicked = false;
+	s->looked_at = now;
+	s->again_at = INT64_MAX;
+	s->backlog = false;
+	s->room_seen = s->engine->room_epoch;
+	return ++s->looks_begun;
 }
 
 static void
@@ -588,6 +663,7 @@ claimer_main(void *arg)
 		struct site_run *s = next_site_locked(d, now, &until);
 		struct config *c;
 		uint64_t number;
+		bool done;
 
 		if (!s) {
 			struct timespec ts;
@@ -597,18 +673,15 @@ claimer_main(void *arg)
 			    &e->wake_claimers, &e->lock, &ts);
 			continue;
 		}
-		s->looking = true;
-		s->kicked = false;
-		s->looked_at = now;
-		s->again_at = INT64_MAX;
-		s->backlog = false;
-		number = ++s->looks_begun;
+		number = turn_begin_locked(s, now);
 		c = config_ref(e->config);
 		pthread_mutex_unlock(&e->lock);
-		site_turn(s, c, number);
+		done = site_turn(s, c, number);
 		config_unref(c);
 		pthread_mutex_lock(&e->lock);
 		s->looking = false;
+		/* What was asked for is kept until it can be answered. */
+		s->kicked = s->kicked || (number > 0 && !done);
 	}
 	pthread_mutex_unlock(&e->lock);
 	leave(d);

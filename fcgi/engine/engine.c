@@ -91,7 +91,7 @@ make_site(struct engine *e, struct site_run *s, const struct site *site)
 	});
 	s->standing = SITE_UNKNOWN;
 	s->health.next_due = INT64_MAX;
-	s->looked_at = INT64_MIN / 2;
+	s->looked_at = s->turned_at = INT64_MIN / 2;
 	s->again_at = INT64_MAX;
 }
 

@@ -61,6 +61,8 @@ struct site_run {
 
 	/* The claimer's alone. */
 	bool prepared;
+	mono_ms turned_at;	/* begin of the last turn */
+	bool starved[LANE_COUNT]; /* work waits, and it has no worker there */
 	bool has_actions;	/* Action Scheduler's tables are there */
 	mono_ms prepare_at;	/* not before; after a failure */
 	mono_ms probe_at;	/* without them: look again then */

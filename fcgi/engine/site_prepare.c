@@ -211,10 +211,12 @@ cron_first(struct slice head, int64_t *when)
 	    end < rest.n && slice_i64(slice_mem(rest.p + 2, end - 2), when);
 }
 
-static void
+/* False: no PHP worker is free; the next one that is shall have it. */
+static bool
 cron_hand_over(struct site_run *s)
 {
 	struct engine *e = s->engine;
+	bool running;
 
 	pthread_mutex_lock(&e->lock);
 	for (size_t i = 0; i < e->nworkers && e->claiming && !s->cron_running;
@@ -229,7 +231,11 @@ cron_hand_over(struct site_run *s)
 		s->cron_running = true;
 		pthread_cond_signal(&w->wake);
 	}
+	running = s->cron_running;
+	if (!running)
+		s->backlog = true;
 	pthread_mutex_unlock(&e->lock);
+	return running;
 }
 
 void
@@ -253,10 +259,8 @@ site_cron_look(struct site_run *s, struct config *c)
 	due = db_rows_next(rows) && cron_first(db_text(rows, 0), &when) &&
 	    when <= clock_unix(s->engine->clock);
 	db_rows_free(rows);
-	if (!due)
-		return;
-	cron_hand_over(s);
-	s->cron_at = now + CRON_AGAIN_MS;
+	if (due && cron_hand_over(s))
+		s->cron_at = now + CRON_AGAIN_MS;
 }
 
 void

@@ -602,7 +602,9 @@ worker_main(void *arg)
 			cron = false;
 		}
 		if (!has_work(w)) {
-			if (e->stopping)
+			if (e->stopping &&
+			    (!w->reserved ||
+				clock_mono(e->clock) >= e->grace_end))
 				break;
 			rest_locked(w);
 			continue;

@@ -67,5 +67,86 @@ class WorkersTest(unittest.TestCase):
                 " (claim_id, status, scheduled_date_gmt)" % key)
 
 
+class NativeTest(unittest.TestCase):
+    """Without PHP: the receiver is where work goes."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.s = s = Stack()
+        cls.addClassCleanup(s.close)
+        s.start_mariadb()
+        s.install_wordpress()
+        s.install_action_scheduler()
+        cls.receiver = s.start_receiver()
+
+    def daemon(self, sites, daemon="", hold=()):
+        """A daemon of these sites (name, root), with their own config."""
+        lines = ["[daemon]", daemon]
+        for name, root in sites:
+            lines += ["[site %s]" % name, "root = " + root]
+        lines += ["[route]"] + ["%s = webhook %s?hold=%d" % (
+            hook, self.receiver.url(), ms) for hook, ms in hold] + [""]
+        conf, sock = self.s.path("n.conf"), self.s.path("n.sock")
+        with open(conf, "w") as f:
+            f.write("\n".join(lines))
+        d = self.s.spawn("native", [
+            self.s.binary(), "--listen", "unix:" + sock, "-c", conf,
+            "--foreground"], env=self.s.sanitizer_env())
+        d.wait_ready(lambda: "site.ready" in d.log_text())
+        self.addCleanup(d.stop)
+        return d
+
+    def second_site(self):
+        """The same database, another prefix; its root."""
+        root = self.s.path("second")
+        os.makedirs(root, exist_ok=True)
+        with open(os.path.join(self.s.root, "wp-config.php")) as f:
+            text = f.read()
+        with open(os.path.join(root, "wp-config.php"), "w") as f:
+            f.write(text.replace("'wp_'", "'b_'"))
+        for table in ("options", "actionscheduler_actions",
+                      "actionscheduler_claims", "actionscheduler_groups",
+                      "actionscheduler_logs"):
+            self.s.mysql("CREATE TABLE IF NOT EXISTS b_%s LIKE wp_%s" % (
+                table, table))
+        self.s.mysql("INSERT IGNORE INTO b_options SELECT * FROM wp_options")
+        return root
+
+    def test_a_node_lives_on_however_rarely_it_looks(self):
+        self.daemon([("a", self.s.root)], daemon="look_interval = 1h\n"
+                    "heartbeat = 200ms\nnode_expiry = 1s")
+        beat = "SELECT MAX(heartbeat_at) AS b FROM wp_wpcron_nodes"
+        seen = set()
+        for _ in range(8):
+            seen.add(self.s.value(beat))
+            time.sleep(0.5)
+        self.assertGreaterEqual(len(seen), 3)
+
+    def test_a_backlog_of_one_site_does_not_keep_another_waiting(self):
+        """Both workers of the lane hold slow jobs of the first site, and are
+        refilled before they are ever empty, unless it gives way."""
+        root = self.second_site()
+        self.s.insert_actions(2000, "demo_slow", due_in=-3000, spread=2900)
+        self.s.insert_actions(2000, "demo_slower", due_in=-3000,
+                              spread=2900)
+        self.daemon([("a", self.s.root), ("b", root)],
+                    hold=(("demo_slow", 300), ("demo_slower", 1000),
+                          ("demo_b", 0)), daemon="workers = 3\nphp_children = 1\n"
+                    "native_batch = 8\nhost_concurrency = 100")
+        self.s.wait_until(lambda: self.receiver.report()["requests"] > 16)
+        self.s.mysql(
+            "INSERT INTO b_actionscheduler_actions (hook, status,"
+            " scheduled_date_gmt, scheduled_date_local, args, schedule)"
+            " SELECT 'demo_b', 'pending', scheduled_date_gmt,"
+            " scheduled_date_local, args, schedule"
+            " FROM wp_actionscheduler_actions LIMIT 1")
+        done = ("SELECT COUNT(*) AS n FROM b_actionscheduler_actions"
+                " WHERE status = 'complete'")
+        self.s.wait_until(lambda: self.s.value(done) == 1, 10)
+        self.assertGreater(self.s.count("status = 'pending'"), 100)
+        self.s.mysql("DELETE FROM wp_actionscheduler_actions"
+                     " WHERE status = 'pending'")
+
+
 if __name__ == "__main__":
     unittest.main()
