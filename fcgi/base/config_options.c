@@ -40,7 +40,7 @@ static const struct option daemon_options[] = {
 	    "at most so many workers in PHP; fewer than workers"),
 	D("native_batch", OPTION_COUNT, native_batch, 1, 500, "100", NULL, true,
 	    "jobs that one native worker holds at most"),
-	D("php_batch", OPTION_COUNT, php_batch, 1, 500, "25", NULL, true,
+	D("php_batch", OPTION_COUNT, php_batch, 1, 500, "100", NULL, true,
 	    "jobs that one PHP request gets at most"),
 	D("shutdown_grace", OPTION_DURATION, shutdown_grace_ms, 0, HOUR, "20s",
 	    NULL, true, "running work may take so long to end at a stop"),

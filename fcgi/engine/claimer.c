@@ -282,13 +282,13 @@ gives_way(const struct site_run *s, enum lane lane)
  */
 static struct worker *
 worker_reserve_locked(struct engine *e, struct site_run *s, enum lane lane,
-    size_t *room)
+    struct claim_request *req)
 {
 	struct worker *best = NULL;
 	bool may_bind = e->ndatabases == 1 || lane_workers(e, lane) < 2 ||
 	    bound_to_locked(e, s->database, lane) + 1 < lane_workers(e, lane);
 
-	*room = 0;
+	req->room[lane] = req->share[lane] = 0;
 	if (!e->claiming || gives_way(s, lane) ||
 	    (e->limited && e->once_left == 0))
 		return NULL;
@@ -302,10 +302,13 @@ worker_reserve_locked(struct engine *e, struct site_run *s, enum lane lane,
 			continue;
 		if (w->site ? w->site != s || lane == LANE_PHP : !may_bind)
 			continue;
-		if (free_slots > *room &&
+		/* Native work shares the processor anyhow; the jobs of one PHP
+		 * worker wait for each other. */
+		req->share[lane] += lane == LANE_PHP;
+		if (free_slots > req->room[lane] &&
 		    free_slots >= (capacity + ROOM_SHARE - 1) / ROOM_SHARE) {
 			best = w;
-			*room = free_slots;
+			req->room[lane] = free_slots;
 		}
 	}
 	if (best)
@@ -363,23 +366,24 @@ lane_serves(const struct site_run *s, const struct config *c, enum lane lane)
 /* Claim for one worker a lane; *claimed says how many jobs. */
 static enum rc
 claim_for(struct site_run *s, struct config *c,
-    struct worker *const *workers, const size_t *room, size_t left,
+    struct worker *const *workers, struct claim_request *req, size_t left,
     size_t *claimed, bool *more, struct err *err)
 {
 	struct engine *e = s->engine;
 	struct admission a = { .site = s, .config = c,
 		.db = s->database->db, .left = left };
-	struct claim_request req = { .admit = engine_admit, .arg = &a };
 	struct claim_result res;
 	enum rc rc;
 
-	memcpy(req.room, room, sizeof req.room);
+	req->admit = engine_admit;
+	req->arg = &a;
 	for (size_t l = 0; l < LANE_COUNT; l++)
-		req.ask[l] = room[l] == 0 && lane_serves(s, c, (enum lane)l);
+		req->ask[l] =
+		    req->room[l] == 0 && lane_serves(s, c, (enum lane)l);
 	rc = e->only_id
 	    ? actions_claim_one(
-		  s->queue, s->database->db, e->only_id, &req, &res, err)
-	    : actions_ops.claim(s->queue, s->database->db, &req, &res, err);
+		  s->queue, s->database->db, e->only_id, req, &res, err)
+	    : actions_ops.claim(s->queue, s->database->db, req, &res, err);
 	for (size_t l = 0; l < LANE_COUNT; l++)
 		hold_limits(s, res.jobs[l]);
 	limits_settle_claim(&s->limits);
@@ -407,15 +411,14 @@ claim_once(struct site_run *s, struct config *c, size_t *claimed, bool *more,
 {
 	struct engine *e = s->engine;
 	struct worker *workers[LANE_COUNT];
-	size_t room[LANE_COUNT], left;
+	struct claim_request req = { .arg = NULL };
+	size_t left;
 	bool any = false, unseen = false, waited = false;
 	enum rc rc = RC_NONE;
 
 	pthread_mutex_lock(&e->lock);
 	for (size_t l = 0; l < LANE_COUNT; l++) {
-		workers[l] =
-		    worker_reserve_locked(e, s, (enum lane)l, &room[l]);
-		room[l] = workers[l] ? room[l] : 0;
+		workers[l] = worker_reserve_locked(e, s, (enum lane)l, &req);
 		any = any || workers[l];
 		waited = waited || (workers[l] && s->starved[l]);
 		s->starved[l] =
@@ -430,7 +433,7 @@ claim_once(struct site_run *s, struct config *c, size_t *claimed, bool *more,
 	*claimed = 0;
 	*more = false;
 	if (any)
-		rc = claim_for(s, c, workers, room, left, claimed, more, err);
+		rc = claim_for(s, c, workers, &req, left, claimed, more, err);
 	*more = *more || unseen;
 	pthread_mutex_lock(&e->lock);
 	for (size_t l = 0; l < LANE_COUNT; l++) {

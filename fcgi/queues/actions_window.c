@@ -469,6 +469,9 @@ picks_init(struct picks *p, const struct claim_request *req)
 		/* To learn whether work waits, one row is looked for. */
 		size_t room = req->room[l] ? req->room[l] : req->ask[l];
 
+		if (req->share[l] > 1)
+			room *= req->share[l];
+
 		p->lane[l].room = room;
 		p->lane[l].ids = xcalloc(room, sizeof(uint64_t));
 		p->lane[l].routes = xcalloc(room, sizeof(struct route *));
@@ -486,6 +489,20 @@ picks_clear(struct picks *p)
 	}
 }
 
+/* Of what was found, one worker's part; without room, only that it is there. */
+static void
+picks_share(struct picks *p, const struct claim_request *req, size_t l)
+{
+	size_t share = req->share[l] > 1 ? req->share[l] : 1;
+	size_t part = (p->lane[l].n + share - 1) / share;
+
+	if (part > req->room[l])
+		part = req->room[l];
+	if (part < p->lane[l].n)
+		p->more = true;
+	p->lane[l].n = part;
+}
+
 enum rc
 actions_walk(struct queue *q, const struct actions_settings *s, struct db *db,
     const struct claim_request *req, struct picks *p, struct err *err)
@@ -497,10 +514,7 @@ actions_walk(struct queue *q, const struct actions_settings *s, struct db *db,
 	for (size_t l = 0; l < LANE_COUNT && rc == RC_OK; l++) {
 		if (p->lane[l].room > 0)
 			rc = lane_walk(q, s, db, (enum lane)l, req, p, err);
-		if (req->room[l] == 0 && p->lane[l].n > 0) {
-			p->lane[l].n = 0;
-			p->more = true;
-		}
+		picks_share(p, req, l);
 	}
 	q->peeking = false;
 	q->walked_ms += clock_mono(q->clock) - begun;

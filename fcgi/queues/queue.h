@@ -34,6 +34,8 @@ typedef const struct policy *policy_fn(void *arg, struct slice hook);
 
 struct claim_request {
 	size_t room[LANE_COUNT]; /* at most so many jobs a lane */
+	size_t share[LANE_COUNT]; /* so many workers are free, each with that
+				    room: take one's part of what is due */
 	bool ask[LANE_COUNT];	 /* no room, but say in `more` if work waits */
 	admit_fn *admit;
 	void *arg;

@@ -299,6 +299,26 @@ START_TEST(a_lane_without_room_is_asked_whether_work_waits)
 }
 END_TEST
 
+START_TEST(free_workers_share_what_is_due)
+{
+	struct claim_request req = { .room = { 0, 100 }, .share = { 1, 2 },
+		.admit = admit };
+	struct claim_result res;
+
+	with_schema(_i);
+	rows(31, "php_a", 10);
+	CK_RC(RC_OK, actions_ops.claim(q, t.db, &req, &res, &t.err));
+	ck_assert_uint_eq(res.njobs[LANE_PHP], 16);
+	ck_assert(res.more);
+	claims_free(&res);
+	/* More is due than two can hold: each takes all it can. */
+	rows(300, "php_a", 10);
+	CK_RC(RC_OK, actions_ops.claim(q, t.db, &req, &res, &t.err));
+	ck_assert_uint_eq(res.njobs[LANE_PHP], 100);
+	claims_free(&res);
+}
+END_TEST
+
 START_TEST(unreadable_rows_are_passed_and_left_alone)
 {
 	uint64_t bad_args, bad_schedule, foreign, good;
@@ -897,6 +917,7 @@ actions_suite(void)
 	    tc, claim_reaches_what_stands_behind_rows_nobody_may_run, from, to);
 	tcase_add_loop_test(
 	    tc, a_lane_without_room_is_asked_whether_work_waits, from, to);
+	tcase_add_loop_test(tc, free_workers_share_what_is_due, from, to);
 	tcase_add_loop_test(tc, unreadable_rows_are_passed_and_left_alone, from, to);
 	tcase_add_test(tc, no_row_is_claimed_twice_by_four_nodes);
 	tcase_add_loop_test(tc, start_skips_what_was_canceled_meanwhile, from, to);

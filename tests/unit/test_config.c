@@ -159,7 +159,7 @@ START_TEST(without_a_file_the_defaults_hold_for_one_site)
 		  c->sites[0].series_after_crash);
 	ck_assert(!d->listen && d->server_threads == 2 && d->workers == 4 &&
 		  d->php_children == 2 && d->native_batch == 100 &&
-		  d->php_batch == 25);
+		  d->php_batch == 100);
 	ck_assert(d->shutdown_grace_ms == 20000 &&
 		  d->look_interval_ms == 1000 && d->heartbeat_ms == 10000 &&
 		  d->node_expiry_ms == 30000);
