@@ -240,6 +240,8 @@ engine_reload(struct engine *e, struct config *config)
 	e->room_epoch++;
 	pthread_cond_broadcast(&e->wake_claimers);
 	pthread_mutex_unlock(&e->lock);
+	webhook_hosts_set_concurrency(
+	    e->hosts, config->daemon.host_concurrency);
 	config_unref(old);
 }
 

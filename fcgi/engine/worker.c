@@ -41,25 +41,54 @@ connection_close(struct worker *w)
 	w->db_site = NULL;
 }
 
-/* Bind to a site; the facts that executors are told are copied here. */
+static size_t
+running(const struct worker *w)
+{
+	size_t n = 0;
+
+	for (size_t k = 0; k < EXECUTOR_NKINDS; k++)
+		if (w->executors[k])
+			n += w->executors[k]->ops->running(w->executors[k]);
+	return n;
+}
+
+static bool
+php_busy(const struct worker *w)
+{
+	struct php_executor_state state = { .busy = false };
+
+	if (w->executors[EXECUTOR_PHP])
+		php_executor_state(w->executors[EXECUTOR_PHP], &state);
+	return state.busy;
+}
+
+/*
+ * Bind to a site; the facts that executors are told are copied here. They are
+ * made anew for another site, and for another configuration when nothing runs.
+ */
 static void
 bind_site(struct worker *w, struct site_run *s)
 {
 	struct engine *e = w->engine;
+	bool idle = running(w) == 0 && !php_busy(w), anew;
+	struct config *old = NULL;
 
-	if (w->bound != s) {
-		executors_free(w);
-		w->bound = s;
-	}
 	if (w->db && w->db_site->database != s->database)
 		connection_close(w);
 	w->db_site = s;
 	pthread_mutex_lock(&e->lock);
-	config_unref(w->config);
-	w->config = config_ref(e->config);
+	anew = w->bound != s || (idle && w->config != e->config);
+	if (anew) {
+		old = w->config;
+		w->config = config_ref(e->config);
+	}
 	memcpy(w->home, s->told_home, sizeof w->home);
 	memcpy(w->identity, s->told_identity, sizeof w->identity);
 	pthread_mutex_unlock(&e->lock);
+	if (anew)
+		executors_free(w);
+	config_unref(old);
+	w->bound = s;
 	w->told = (struct webhook_site) { w->home, w->identity };
 }
 
@@ -99,17 +128,6 @@ executor_of(struct worker *w, enum executor_kind kind)
 			    LOG_S("why", err.text));
 	}
 	return w->executors[kind];
-}
-
-static size_t
-running(const struct worker *w)
-{
-	size_t n = 0;
-
-	for (size_t k = 0; k < EXECUTOR_NKINDS; k++)
-		if (w->executors[k])
-			n += w->executors[k]->ops->running(w->executors[k]);
-	return n;
 }
 
 /* ---- outcomes ---------------------------------------------------------- */
@@ -471,20 +489,23 @@ abandon(struct worker *w)
 
 /* ---- turns ------------------------------------------------------------- */
 
-static bool
-php_busy(const struct worker *w)
+/* Until what ended is to be settled; else until a place may have become free
+ * at a host by another worker's doing. */
+static int
+poll_ms(const struct worker *w)
 {
-	struct php_executor_state state = { .busy = false };
+	mono_ms left = w->oldest_end + SETTLE_AFTER_MS -
+	    clock_mono(w->engine->clock);
 
-	if (w->executors[EXECUTOR_PHP])
-		php_executor_state(w->executors[EXECUTOR_PHP], &state);
-	return state.busy;
+	if (w->nended == 0 || left > POLL_MS)
+		return POLL_MS;
+	return left > 1 ? (int)left : 1;
 }
 
 static void
 poll_executors(struct worker *w)
 {
-	bool idle = w->nended == 0 && !w->todo;
+	int ms = poll_ms(w);
 
 	for (size_t k = 0; k < EXECUTOR_NKINDS; k++) {
 		struct executor *ex = w->executors[k];
@@ -492,7 +513,7 @@ poll_executors(struct worker *w)
 		/* PHP may be at cron events, without any job. */
 		if (ex && (ex->ops->running(ex) > 0 ||
 			(k == EXECUTOR_PHP && php_busy(w))))
-			ex->ops->poll(ex, idle ? POLL_MS : 1, on_outcome, w);
+			ex->ops->poll(ex, ms, on_outcome, w);
 	}
 }
 

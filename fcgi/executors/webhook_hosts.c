@@ -18,8 +18,8 @@ struct webhook_host {
 
 struct webhook_hosts {
 	const struct clock *clock;
-	uint32_t concurrency;
 	pthread_mutex_t lock; /* guards what is below, and every host */
+	uint32_t concurrency;
 	struct webhook_host *first;
 };
 
@@ -32,6 +32,15 @@ webhook_hosts_new(uint32_t concurrency, const struct clock *clock)
 	hosts->concurrency = concurrency ? concurrency : 1;
 	pthread_mutex_init(&hosts->lock, NULL);
 	return hosts;
+}
+
+void
+webhook_hosts_set_concurrency(
+    struct webhook_hosts *hosts, uint32_t concurrency)
+{
+	pthread_mutex_lock(&hosts->lock);
+	hosts->concurrency = concurrency ? concurrency : 1;
+	pthread_mutex_unlock(&hosts->lock);
 }
 
 void

@@ -21,6 +21,9 @@ struct webhook_host;
 /* `concurrency` requests at once to one host (0: 1). Never NULL. */
 struct webhook_hosts *webhook_hosts_new(
     uint32_t concurrency, const struct clock *clock);
+/* For what begins from now on. */
+void webhook_hosts_set_concurrency(
+    struct webhook_hosts *hosts, uint32_t concurrency);
 void webhook_hosts_free(struct webhook_hosts *hosts); /* NULL is fine */
 
 enum webhook_admit {

@@ -1,6 +1,7 @@
 """What the engine decides: who gets work, when, and for how long."""
 
 import os
+import signal
 import time
 import unittest
 
@@ -18,7 +19,11 @@ class WorkersTest(unittest.TestCase):
         s.start_site(config_extra="define( 'WPCRON_DEMO_LOG', '%s' );"
                      % cls.notes)
         s.install_action_scheduler()
-        s.start_daemon()
+        cls.d = s.start_daemon()
+
+    def again(self):
+        type(self).d.stop()
+        type(self).d = self.s.start_daemon()
 
     def left(self):
         return self.s.count("status IN ('pending', 'in-progress')")
@@ -65,6 +70,21 @@ class WorkersTest(unittest.TestCase):
             self.s.mysql(
                 "ALTER TABLE wp_actionscheduler_actions ADD KEY %s"
                 " (claim_id, status, scheduled_date_gmt)" % key)
+
+    def test_another_php_fpm_is_used_after_a_reload(self):
+        good = self.s.config_text(daemon="php_children = 1")
+        bad = good.replace(self.s.php_socket, self.s.path("no.sock"))
+        type(self).d.stop()
+        self.addCleanup(self.again)
+        d = type(self).d = self.s.start_daemon(config=bad)
+        first = self.s.insert_actions(3, "demo_nothing")
+        self.s.wait_until(lambda: "php.away" in d.log_text(), 10)
+        with open(d.config, "w") as f:
+            f.write(good)
+        d.send_signal(signal.SIGHUP)
+        self.s.wait_until(lambda: self.left() == 0, 15)
+        self.assertEqual(self.s.statuses("action_id >= %s", (first,)),
+                         {"complete": 3})
 
 
 class NativeTest(unittest.TestCase):
