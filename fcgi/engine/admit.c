@@ -36,7 +36,7 @@ passes_filters(const struct admission *a, const struct candidate *c)
 	if (!by_group)
 		return true;
 	slug = actions_group_slug(a->site->queue, a->db, c->group_id);
-	return wanted(&site->groups, &site->except_groups, slug) &&
+	return slug.p && wanted(&site->groups, &site->except_groups, slug) &&
 	    wanted(e->only_groups, NULL, slug);
 }
 

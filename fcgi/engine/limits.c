@@ -56,7 +56,8 @@ has_token(struct limit *l, const struct limits_scope *s, struct rate rate)
 	    rate.count < TOKENS_AT_ONCE ? rate.count : TOKENS_AT_ONCE;
 	char name[NAME_MAX_LEN + 1];
 
-	if (now >= l->window_end) {
+	/* Or the clock went back, or the rate is another one now. */
+	if (now >= l->window_end || l->window_end - now > window) {
 		l->tokens = 0;
 		l->empty = false;
 		l->window_end = (now / window + 1) * window;

@@ -98,6 +98,9 @@ void
 actions_set_export(struct queue *q, const struct actions_export *x)
 {
 	pthread_mutex_lock(&q->lock);
+	/* The plugin runs schedule classes of its own, which were passed by. */
+	if (x->plugin != q->settings.export.plugin)
+		q->rewind = true;
 	q->settings.export = *x;
 	pthread_mutex_unlock(&q->lock);
 }
@@ -426,7 +429,7 @@ actions_group_slug(struct queue *q, struct db *db, uint64_t group_id)
 	actions_settings_get(q, &s);
 	if (db_select(db, &s.scope, SQL_ACTIONS_GROUP_SLUGS, &args, &rows,
 		NULL) != RC_OK)
-		return SLICE_LIT("");
+		return SLICE_NONE;
 	slug = xstrndup(db_rows_next(rows) ? db_text(rows, 1) : SLICE_NONE);
 	db_rows_free(rows);
 	if (q->ngroups % 16 == 0)

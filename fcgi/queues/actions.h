@@ -84,7 +84,8 @@ void actions_peek(struct queue *q);
 MUSTUSE enum rc actions_clean(
     struct queue *q, struct db *db, size_t *changed, struct err *err);
 
-/* The slug of a group, "" for none, lent until the next call; claimer only. */
+/* The slug of a group, "" for none, lent until the next call; p is NULL when
+ * the database does not say. Claimer only. */
 struct slice actions_group_slug(
     struct queue *q, struct db *db, uint64_t group_id);
 

@@ -302,7 +302,7 @@ lane_take(struct queue *q, const struct actions_settings *s, struct db *db,
 	uint64_t *won = xcalloc(*njobs, sizeof *won);
 	struct job **at = jobs;
 	uint32_t longest = 0;
-	size_t nwon;
+	size_t nwon, requests = 1;
 	enum rc rc;
 
 	t.now = clock_unix(q->clock);
@@ -311,10 +311,14 @@ lane_take(struct queue *q, const struct actions_settings *s, struct db *db,
 		t.ids[t.n++] = j->id;
 		if (j->policy->timeout_ms > longest)
 			longest = j->policy->timeout_ms;
+		/* A suspect runs alone, between the others. */
+		if (j->strikes > 0)
+			requests += 2;
 	}
 	if (lane == LANE_PHP)
-		t.deadline_ms = (int64_t)ACTIONS_PHP_BUDGET_MS + longest +
-		    PHP_DEADLINE_SLACK_MS;
+		t.deadline_ms = (int64_t)requests *
+		    ((int64_t)ACTIONS_PHP_BUDGET_MS + longest +
+			PHP_DEADLINE_SLACK_MS);
 	qsort(t.ids, t.n, sizeof *t.ids, by_id);
 	rc = db_transact(db, take_body, &t, err);
 	if (t.won < t.n)

@@ -297,10 +297,13 @@ time_out_row(struct rescuing *r, struct db *db, uint64_t id, bool pending,
 	return RC_OK;
 }
 
+/* A filter may say "for ever" by any number. */
 static int64_t
 cutoff(int64_t now, int64_t period_s)
 {
-	return period_s > 0 ? now - FOREIGN_MARGIN * period_s : INT64_MIN;
+	if (period_s <= 0 || period_s >= now / FOREIGN_MARGIN)
+		return INT64_MIN;
+	return now - FOREIGN_MARGIN * period_s;
 }
 
 static enum rc

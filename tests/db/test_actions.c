@@ -843,6 +843,28 @@ START_TEST(a_claim_no_worker_knows_of_is_taken_back)
 }
 END_TEST
 
+START_TEST(a_plugin_s_own_schedule_waits_until_php_says_it_is_there)
+{
+	const struct actions_export x = { .known = true, .plugin = true,
+		.failure_s = INT64_MAX, .timeout_s = INT64_MAX,
+		.retention_s = INT64_MAX, .purge_complete = true };
+	struct claim_result res;
+	size_t n;
+	uint64_t id;
+
+	with_schema(_i);
+	id = row("php_a", 20, "[]", "O:11:\"My_Schedule\":0:{}");
+	CK_RC(RC_NONE, claim_on(0, 1, &res));
+	actions_set_export(q, &x);
+	CK_RC(RC_OK, claim_on(0, 1, &res));
+	ck_assert_uint_eq(res.jobs[LANE_PHP]->id, id);
+	/* Periods without end are no time-outs. */
+	CK_RC(RC_OK, actions_clean(q, t.db, &n, &t.err));
+	ck_assert_uint_eq(n, 0);
+	claims_free(&res);
+}
+END_TEST
+
 START_TEST(a_node_taken_for_dead_keeps_what_its_workers_hold)
 {
 	struct rescue_request req = { .policy = any_policy };
@@ -951,6 +973,8 @@ actions_suite(void)
 	tcase_add_loop_test(
 	    tc, an_orphan_php_worker_and_a_rescuer_never_both_have_a_row, 7, 8);
 	tcase_add_loop_test(tc, a_claim_no_worker_knows_of_is_taken_back, 7, 8);
+	tcase_add_loop_test(tc,
+	    a_plugin_s_own_schedule_waits_until_php_says_it_is_there, 7, 8);
 	tcase_add_loop_test(
 	    tc, a_node_taken_for_dead_keeps_what_its_workers_hold, 7, 8);
 	tcase_add_loop_test(tc,
