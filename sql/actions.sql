@@ -393,13 +393,27 @@ SELECT c.claim_id
 -- name: actions.stale_of_claim
 -- in: any_claim:u64, pending_before:time, running_before:time
 -- rows: rows of a foreign claim past PHP's own time-outs; of claim 0 those that
---       run, for what is pending there is the backlog
+--       run at most, for what is pending there is the backlog
 SELECT a.action_id, a.status, a.last_attempt_gmt
   FROM {p}actionscheduler_actions AS a
  WHERE a.claim_id = ?
    AND ((a.status = 'pending' AND a.claim_id <> 0 AND a.last_attempt_gmt <= ?)
         OR (a.status = 'in-progress' AND a.last_attempt_gmt <= ?))
  ORDER BY a.action_id
+ LIMIT 100
+
+-- name: actions.stale_running
+-- in: blog:u64, before:time
+-- rows: what runs past PHP's own time-out under no claim of ours; the claim may
+--       be gone, or 0 (an administrator's "Run")
+-- explain: exempt reads the rows that run, a few a runner
+SELECT a.action_id, a.claim_id, a.last_attempt_gmt
+  FROM {p}actionscheduler_actions AS a
+  LEFT JOIN {base}wpcron_claims AS o
+    ON o.blog_id = ? AND o.claim_id = a.claim_id
+ WHERE a.status = 'in-progress'
+   AND a.last_attempt_gmt <= ?
+   AND o.claim_id IS NULL
  LIMIT 100
 
 -- name: actions.fail_foreign

@@ -324,9 +324,6 @@ time_out_body(struct db *db, void *arg, struct err *err)
 	while (rc == RC_OK && db_rows_next(rows)) {
 		bool pending = slice_eq_str(db_text(rows, 1), "pending");
 
-		/* A pending row without a claim is simply due. */
-		if (pending && r->claim.id == 0)
-			continue;
 		rc = time_out_row(r, db, db_u64(rows, 0), pending,
 		    db_time(rows, 2), err);
 	}
@@ -334,15 +331,38 @@ time_out_body(struct db *db, void *arg, struct err *err)
 	return rc == RC_OK ? action_logs_write(&r->logs, db, r->s, err) : rc;
 }
 
-/* Claims of other runners, oldest first, a bounded number a call; then the
- * rows that run without a claim (an administrator's "Run"). */
+static enum rc
+time_out_running(struct db *db, void *arg, struct err *err)
+{
+	struct rescuing *r = arg;
+	struct db_rows *rows = NULL;
+	enum rc rc;
+
+	arena_clear(r->arena);
+	r->logs = (struct action_logs) { .arena = r->arena };
+	r->changed = 0;
+	rc = db_select(db, &r->s->scope, SQL_ACTIONS_STALE_RUNNING,
+	    SQL_ARGS(V_U64(r->q->blog_id),
+		V_TIME(cutoff(r->now, r->s->export.failure_s))),
+	    &rows, err);
+	while (rc == RC_OK && db_rows_next(rows)) {
+		r->claim = (struct orphan_claim) { .id = db_u64(rows, 1) };
+		rc = time_out_row(r, db, db_u64(rows, 0), false,
+		    db_time(rows, 2), err);
+	}
+	db_rows_free(rows);
+	return rc == RC_OK ? action_logs_write(&r->logs, db, r->s, err) : rc;
+}
+
+/* Claims of other runners, oldest first, a bounded number a call; then what
+ * runs under a claim that is gone, or under none. */
 static enum rc
 time_out_foreign(struct rescuing *r, struct db *db, size_t *changed,
     struct err *err)
 {
 	int64_t period = r->s->export.timeout_s > 0 ? r->s->export.timeout_s
 						     : r->s->export.failure_s;
-	uint64_t ids[CLAIMS_MAX + 1];
+	uint64_t ids[CLAIMS_MAX];
 	struct db_rows *rows = NULL;
 	size_t n = 0;
 	enum rc rc;
@@ -359,10 +379,13 @@ time_out_foreign(struct rescuing *r, struct db *db, size_t *changed,
 		ids[n++] = db_u64(rows, 0);
 	db_rows_free(rows);
 	r->q->foreign_after = n == CLAIMS_MAX ? ids[n - 1] : 0;
-	ids[n++] = 0;
 	for (size_t i = 0; i < n && rc == RC_OK; i++) {
 		r->claim = (struct orphan_claim) { .id = ids[i] };
 		rc = db_transact(db, time_out_body, r, err);
+		*changed += rc == RC_OK ? r->changed : 0;
+	}
+	if (rc == RC_OK && r->s->export.failure_s > 0) {
+		rc = db_transact(db, time_out_running, r, err);
 		*changed += rc == RC_OK ? r->changed : 0;
 	}
 	return rc;

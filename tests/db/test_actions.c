@@ -865,6 +865,33 @@ START_TEST(a_plugin_s_own_schedule_waits_until_php_says_it_is_there)
 }
 END_TEST
 
+START_TEST(what_runs_under_a_claim_that_is_gone_is_timed_out)
+{
+	const struct actions_export x = { .known = true, .timeout_s = 300,
+		.failure_s = 300, .retention_s = -1 };
+	uint64_t gone, none, fresh;
+	size_t n;
+
+	with_schema(_i);
+	gone = row("a", 20, "[]", SIMPLE);
+	none = row("a", 20, "[]", SIMPLE);
+	fresh = row("a", 20, "[]", SIMPLE);
+	db_test_sql("UPDATE " A " SET status = 'in-progress',"
+		    " last_attempt_gmt = UTC_TIMESTAMP() - INTERVAL 601 SECOND,"
+		    " claim_id = IF(action_id = %llu, 0, 4711)",
+	    (unsigned long long)none);
+	db_test_sql("UPDATE " A " SET last_attempt_gmt = UTC_TIMESTAMP()"
+		    " WHERE action_id = %llu", (unsigned long long)fresh);
+	actions_set_export(q, &x);
+	CK_RC(RC_OK, actions_clean(q, t.db, &n, &t.err));
+	ck_assert_uint_eq(n, 2);
+	is_status(gone, "failed");
+	is_status(none, "failed");
+	is_status(fresh, "in-progress");
+	ck_assert_uint_eq(1, logged(gone, "action marked as failed after%%"));
+}
+END_TEST
+
 START_TEST(a_node_taken_for_dead_keeps_what_its_workers_hold)
 {
 	struct rescue_request req = { .policy = any_policy };
@@ -975,6 +1002,8 @@ actions_suite(void)
 	tcase_add_loop_test(tc, a_claim_no_worker_knows_of_is_taken_back, 7, 8);
 	tcase_add_loop_test(tc,
 	    a_plugin_s_own_schedule_waits_until_php_says_it_is_there, 7, 8);
+	tcase_add_loop_test(
+	    tc, what_runs_under_a_claim_that_is_gone_is_timed_out, from, to);
 	tcase_add_loop_test(
 	    tc, a_node_taken_for_dead_keeps_what_its_workers_hold, 7, 8);
 	tcase_add_loop_test(tc,
