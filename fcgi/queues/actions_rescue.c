@@ -448,7 +448,7 @@ purge(const struct rescuing *r, struct db *db, const char *status,
 	    SQL_ARGS(V_STR(status),
 		V_TIME(r->now - r->s->export.retention_s), V_U64(CLEAN_ROWS)),
 	    err);
-	if (rc == RC_OK && p.n == 0 && often_untried &&
+	if (rc == RC_OK && p.n < CLEAN_ROWS && often_untried &&
 	    !(r->s->scope.columns & DB_INDEX_ATTEMPT))
 		rc = find_expired(&p, db, SQL_ACTIONS_EXPIRED_UNTRIED,
 		    SQL_ARGS(V_STR(status), V_U64(CLEAN_ROWS)), err);
