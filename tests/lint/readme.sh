@@ -24,6 +24,13 @@ events() {
 		grep -oE '"[a-z_]+\.[a-z_]+"' | tr -d '"'
 }
 
+# "name preset" of each [daemon] option that has one.
+defaults() {
+	tr '\n\t' '  ' <fcgi/base/config_options.c | grep -oE \
+		' D\("[a-z_]+", OPTION_[A-Z]+, [a-z_]+, [^,]+, [^,]+, +"[^"]+"' |
+		sed -E 's/^ D\("([a-z_]+)".* "([^"]+)"$/\1 \2/'
+}
+
 missing=0
 t=$(mktemp) || exit 70
 trap 'rm -f "$t"' EXIT
@@ -51,4 +58,14 @@ switches | sort -u >"$t"
 expect switch 20 <"$t"
 events | sort -u >"$t"
 expect "log event" 30 <"$t"
+defaults >"$t"
+[ "$(wc -l <"$t")" -ge 12 ] || {
+	echo "cannot read the defaults of [daemon]"
+	missing=1
+}
+while read -r name preset; do
+	grep -q "^| \`$name\` | $preset |" "$readme" && continue
+	echo "$readme does not say that the default of $name is $preset"
+	missing=1
+done <"$t"
 exit $missing
