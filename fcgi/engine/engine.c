@@ -192,10 +192,7 @@ site_clear(struct site_run *s)
 		struct held *h = s->held;
 
 		s->held = h->next;
-		config_unref(h->config);
-		arena_clear(&h->claim->arena);
-		free(h->claim);
-		free(h);
+		engine_held_free(h);
 	}
 	actions_free(s->queue);
 	for (size_t i = 0; i < s->nzones; i++)

@@ -178,6 +178,8 @@ const struct policy *engine_policy(void *arg, struct slice hook);
  * caller's to free. Only the site's claimer adds to them. */
 uint64_t *engine_held_claims(
     struct site_run *s, mono_ms stale_since, size_t *n);
+/* A claim that is over, or given up with the process; not in its list. */
+void engine_held_free(struct held *h);
 /* The executor of a kind for a worker bound to a site; NULL with the words. */
 struct executor *engine_executor(struct worker *w, struct site_run *site,
     enum executor_kind kind, struct err *err);

@@ -8,12 +8,11 @@
 
 #include "base/log.h"
 #include "base/xalloc.h"
-#include "engine/engine_internal.h"
+#include "engine/worker.h"
 #include "executors/php.h"
 
 #define SETTLE_AFTER_MS 50
 #define SETTLE_MAX 500
-#define PLACES_MAX 16
 #define POLL_MS 20
 #define DB_IDLE_MS 30000
 #define DB_RETRY_MS 500
@@ -92,8 +91,8 @@ bind_site(struct worker *w, struct site_run *s)
 	w->told = (struct webhook_site) { w->home, w->identity };
 }
 
-static bool
-connection_ready(struct worker *w)
+bool
+worker_connection_ready(struct worker *w)
 {
 	mono_ms now = clock_mono(w->engine->clock);
 	struct err err = ERR_INIT;
@@ -114,8 +113,8 @@ connection_ready(struct worker *w)
 	return w->db != NULL;
 }
 
-static struct executor *
-executor_of(struct worker *w, enum executor_kind kind)
+struct executor *
+worker_executor(struct worker *w, enum executor_kind kind)
 {
 	struct err err = ERR_INIT;
 
@@ -146,8 +145,8 @@ on_outcome(void *arg, const struct outcome *o)
 	w->ended[w->nended++] = *o;
 }
 
-static void
-end_job(struct worker *w, struct job *j, enum outcome_kind kind, const char *why)
+void
+worker_end_job(struct worker *w, struct job *j, enum outcome_kind kind, const char *why)
 {
 	struct outcome o = { .job = j, .kind = kind,
 		.ended_at = clock_wall(w->engine->clock) };
@@ -214,8 +213,8 @@ unlink_locked(struct site_run *s, const struct claim *claim)
 	return h;
 }
 
-static void
-held_free(struct held *h)
+void
+engine_held_free(struct held *h)
 {
 	config_unref(h->config);
 	arena_clear(&h->claim->arena);
@@ -266,7 +265,7 @@ settled(struct worker *w)
 	while (over) {
 		struct held *next = over->next;
 
-		held_free(over);
+		engine_held_free(over);
 		over = next;
 	}
 }
@@ -279,7 +278,7 @@ settle(struct worker *w)
 
 	if (w->nended == 0 || now < w->settle_at)
 		return;
-	if (connection_ready(w) &&
+	if (worker_connection_ready(w) &&
 	    actions_ops.settle(w->bound->queue, w->db, w->ended, w->nended,
 		&err) == RC_OK) {
 		w->settle_failures = 0;
@@ -296,187 +295,7 @@ settle(struct worker *w)
 	w->settle_at = now + wait;
 }
 
-/* ---- starting ---------------------------------------------------------- */
-
-/* Places left at the targets of a batch that is being put together. */
-struct places {
-	struct {
-		const char *target;
-		size_t left;
-		bool shut;
-	} at[PLACES_MAX];
-	size_t n;
-};
-
-/* Take a place for a job; false: none now, and *shut when not for a while. */
-static bool
-place_take(struct places *p, const struct executor *ex, const struct job *j,
-    bool *shut)
-{
-	size_t i = 0;
-
-	*shut = false;
-	if (!ex->ops->places)
-		return true;
-	while (i < p->n && p->at[i].target != j->route->target)
-		i++;
-	if (i == PLACES_MAX)
-		return false;
-	if (i == p->n) {
-		p->n++;
-		p->at[i].target = j->route->target;
-		p->at[i].left = ex->ops->places(ex, j, &p->at[i].shut);
-	}
-	*shut = p->at[i].shut;
-	if (p->at[i].left == 0)
-		return false;
-	p->at[i].left--;
-	return true;
-}
-
-static struct job *
-todo_remove(struct worker *w, struct job **at)
-{
-	struct job *j = *at;
-
-	*at = j->next;
-	w->ntodo--;
-	return j;
-}
-
-/*
- * Jobs on the list that an executor can begin now. A job whose target rests
- * is given back; one whose target is busy waits and lets others pass.
- */
-static size_t
-batch_take(struct worker *w, struct executor *ex, enum executor_kind kind,
-    struct job **batch, size_t max)
-{
-	struct places places = { .n = 0 };
-	size_t room = ex->ops->room(ex), n = 0;
-	struct job **at = &w->todo;
-	bool shut;
-
-	while (*at && n < room && n < max) {
-		if ((*at)->route->kind != kind) {
-			at = &(*at)->next;
-			continue;
-		}
-		/* A suspect runs alone, so that it harms nobody but itself. */
-		if (w->lane == LANE_PHP && n > 0 && (*at)->strikes > 0)
-			break;
-		if (place_take(&places, ex, *at, &shut)) {
-			batch[n++] = todo_remove(w, at);
-			if (w->lane == LANE_PHP && batch[n - 1]->strikes > 0)
-				break;
-		} else if (shut) {
-			end_job(w, todo_remove(w, at), OUTCOME_RELEASED,
-			    "its host does not answer");
-		} else {
-			at = &(*at)->next;
-		}
-	}
-	return n;
-}
-
-/* Without its executor a kind's jobs are given back. */
-static void
-give_back(struct worker *w, enum executor_kind kind)
-{
-	struct job **at = &w->todo;
-
-	while (*at) {
-		if ((*at)->route->kind == kind)
-			end_job(w, todo_remove(w, at), OUTCOME_RELEASED,
-			    "its executor cannot be started");
-		else
-			at = &(*at)->next;
-	}
-}
-
-static bool
-todo_has(const struct worker *w, enum executor_kind kind)
-{
-	for (const struct job *j = w->todo; j; j = j->next)
-		if (j->route->kind == kind)
-			return true;
-	return false;
-}
-
-static void
-put_back(struct worker *w, struct job *const *batch, size_t n)
-{
-	while (n-- > 0) {
-		batch[n]->next = w->todo;
-		w->todo = batch[n];
-		w->ntodo++;
-	}
-}
-
-/* Mark native jobs running; those that are not ours any more drop out. */
-static bool
-mark_started(struct worker *w, struct job **batch, size_t *n)
-{
-	struct err err = ERR_INIT;
-	size_t kept = 0;
-	enum rc rc = RC_RETRY;
-
-	if (connection_ready(w))
-		rc = actions_ops.start(w->bound->queue, w->db, batch, *n, &err);
-	if (rc == RC_RETRY) {
-		put_back(w, batch, *n);
-		return false;
-	}
-	for (size_t i = 0; i < *n; i++) {
-		if (batch[i]->started)
-			batch[kept++] = batch[i];
-		else
-			end_job(w, batch[i],
-			    rc == RC_OK ? OUTCOME_LOST : OUTCOME_RELEASED,
-			    rc == RC_OK ? "taken, canceled or run elsewhere"
-					: err.text);
-	}
-	*n = kept;
-	return true;
-}
-
-static void
-begin_kind(struct worker *w, enum executor_kind kind)
-{
-	struct executor *ex = executor_of(w, kind);
-	struct job *batch[SETTLE_MAX];
-	size_t n;
-
-	if (!ex) {
-		give_back(w, kind);
-		return;
-	}
-	n = batch_take(w, ex, kind, batch, SETTLE_MAX);
-	if (n > 0 && w->lane == LANE_NATIVE && !mark_started(w, batch, &n))
-		return;
-	if (n > 0)
-		ex->ops->begin(ex, batch, n);
-}
-
-static void
-begin_jobs(struct worker *w)
-{
-	for (size_t k = 0; k < EXECUTOR_NKINDS; k++)
-		if (todo_has(w, (enum executor_kind)k))
-			begin_kind(w, (enum executor_kind)k);
-}
-
-static void
-release_todo(struct worker *w)
-{
-	while (w->todo) {
-		struct job *j = w->todo;
-
-		w->todo = j->next;
-		end_job(w, j, OUTCOME_RELEASED, "the program stops");
-	}
-	w->ntodo = 0;
-}
+/* ---- turns ------------------------------------------------------------- */
 
 static void
 abandon(struct worker *w)
@@ -486,8 +305,6 @@ abandon(struct worker *w)
 			w->executors[k]->ops->abandon(
 			    w->executors[k], on_outcome, w);
 }
-
-/* ---- turns ------------------------------------------------------------- */
 
 /* Until what ended is to be settled; else until a place may have become free
  * at a host by another worker's doing. */
@@ -530,9 +347,9 @@ static void
 work(struct worker *w, bool stopping, bool overdue)
 {
 	if (stopping)
-		release_todo(w);
+		worker_release_todo(w);
 	else
-		begin_jobs(w);
+		worker_begin_jobs(w);
 	poll_executors(w);
 	if (overdue)
 		abandon(w);
@@ -547,7 +364,7 @@ work(struct worker *w, bool stopping, bool overdue)
 static void
 run_cron(struct worker *w)
 {
-	struct executor *ex = executor_of(w, EXECUTOR_PHP);
+	struct executor *ex = worker_executor(w, EXECUTOR_PHP);
 
 	w->run_cron = true;
 	if (ex)
