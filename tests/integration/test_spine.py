@@ -194,7 +194,8 @@ class StopTest(unittest.TestCase):
     def test_term_finishes_what_runs_and_releases_the_rest(self):
         s = self.s
         s.insert_actions(200, "demo_sleep_ms", "[100]")
-        d = s.start_daemon(daemon="php_children = 2\nshutdown_grace = 20s")
+        d = s.start_daemon(daemon="php_children = 2\nphp_batch = 25\n"
+                           "shutdown_grace = 20s")
         s.wait_until(lambda: s.count("status = 'complete'") > 3, 30)
         begun = time.monotonic()
         self.assertEqual(d.stop(timeout=30), 0)
