@@ -10,6 +10,9 @@
 #include "queues/actions_internal.h"
 
 #define WINDOW_ROWS 500
+/* The first window of a walk: enough to choose from, not more than it needs. */
+#define FIRST_WINDOW_MIN 100
+#define FIRST_WINDOW_SHARE 8
 /* Urgent rows behind a full window surface by a wide one every few seconds. */
 #define SWEEP_ROWS 5000
 #define SWEEP_EVERY_MS 5000
@@ -388,6 +391,16 @@ cursor_follow(
 	return at_head;
 }
 
+static size_t
+first_window(size_t room)
+{
+	size_t rows = room * FIRST_WINDOW_SHARE;
+
+	return rows < FIRST_WINDOW_MIN ? FIRST_WINDOW_MIN
+	     : rows > WINDOW_ROWS      ? WINDOW_ROWS
+				       : rows;
+}
+
 /*
  * Walk one stream from its cursor until its lane is full or nothing is left.
  * RC_AGAIN: stopped early.
@@ -398,18 +411,19 @@ stream_walk(struct queue *q, const struct actions_settings *s, struct db *db,
     struct picks *p, struct err *err)
 {
 	struct cursor at = *st->cursor;
-	size_t max = WINDOW_ROWS, windows = 0, n;
+	size_t max = first_window(p->lane[st->lane].room);
+	size_t cap = WINDOW_ROWS, windows = 0, n;
 	struct window_row *w = NULL, **sorted = NULL;
-	bool at_head = true;
+	bool at_head = true, full;
 	enum rc rc = RC_OK;
 
 	if (!st->of_priority && req->room[st->lane] > 0 &&
 	    clock_mono(q->clock) >= q->sweep_at[st->lane]) {
-		max = SWEEP_ROWS;
+		max = cap = SWEEP_ROWS;
 		q->sweep_at[st->lane] = clock_mono(q->clock) + SWEEP_EVERY_MS;
 	}
-	w = xcalloc(max, sizeof *w);
-	sorted = xcalloc(max, sizeof(struct window_row *));
+	w = xcalloc(cap, sizeof *w);
+	sorted = xcalloc(cap, sizeof(struct window_row *));
 	do {
 		struct db_rows *rows = NULL;
 
@@ -422,10 +436,12 @@ stream_walk(struct queue *q, const struct actions_settings *s, struct db *db,
 		if (n > 0)
 			at = (struct cursor) { w[n - 1].c.due, w[n - 1].c.id };
 		db_rows_free(rows);
-	} while (n == max && !lane_full(p, st->lane) && ++windows < WINDOWS_MAX);
-	if (n == max)
+		full = n == max;
+		max = cap;
+	} while (full && !lane_full(p, st->lane) && ++windows < WINDOWS_MAX);
+	if (full)
 		p->more = true;
-	rc = n == max && !lane_full(p, st->lane) ? RC_AGAIN : RC_OK;
+	rc = full && !lane_full(p, st->lane) ? RC_AGAIN : RC_OK;
 out:
 	free(w);
 	free(sorted);

@@ -231,6 +231,8 @@ def bench_backlog(site):
         site.stop()
         site.empty()
         site.s.insert_actions(depth, NOTHING, spread=3000, due_in=-4000)
+        # What was just inserted is still being written back to disk.
+        time.sleep(2 if QUICK else 10)
         site.start()
         deep.append(drain_first(site, n))
         site.stop()
