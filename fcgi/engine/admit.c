@@ -76,6 +76,46 @@ executor_ready(struct admission *a, const struct route *r)
 	return true;
 }
 
+/* Jobs admitted for a target in this claim; NULL: too many targets. */
+static size_t *
+admitted_for(struct admission *a, const char *target)
+{
+	for (size_t i = 0; i < ADMITTED_TARGETS; i++) {
+		if (!a->admitted[i].target)
+			a->admitted[i].target = target;
+		if (a->admitted[i].target == target)
+			return &a->admitted[i].n;
+	}
+	return NULL;
+}
+
+/*
+ * A host that answers slowly may hold three quarters of the native workers'
+ * places at most, so that work for others goes on.
+ */
+static bool
+host_has_share(struct admission *a, const struct route *r)
+{
+	const struct engine *e = a->site->engine;
+	const struct config_daemon *d = &a->config->daemon;
+	size_t *admitted, places = 0, most;
+
+	if (r->kind != EXECUTOR_WEBHOOK)
+		return true;
+	for (size_t i = 0; i < e->nworkers; i++)
+		places += e->workers[i].lane == LANE_NATIVE ? d->native_batch : 0;
+	most = places / 4 * 3;
+	if (most < d->host_concurrency)
+		most = d->host_concurrency;
+	admitted = admitted_for(a, r->target);
+	if (webhook_hosts_held(e->hosts, r->target) +
+		(admitted ? *admitted : 0) >= most)
+		return false;
+	if (admitted)
+		(*admitted)++;
+	return true;
+}
+
 enum admit
 engine_admit(void *arg, enum lane lane, const struct candidate *c,
     const struct route **route, const struct policy **policy)
@@ -93,7 +133,8 @@ engine_admit(void *arg, enum lane lane, const struct candidate *c,
 	if ((*policy)->paused || !passes_filters(a, c) ||
 	    held_here(a->site, *route, *policy) || !executor_ready(a, *route))
 		return ADMIT_BAR;
-	if (a->site->engine->limited && a->left == 0)
+	if ((a->site->engine->limited && a->left == 0) ||
+	    !host_has_share(a, *route))
 		return ADMIT_FULL;
 	actions_scope(a->site->queue, &scope);
 	ls = (struct limits_scope) {

@@ -218,6 +218,8 @@ hand_over_locked(struct site_run *s, struct worker *w, struct claim *claim,
 	for (struct job *j = jobs; j; j = j->next) {
 		if (j->due < h->first_due)
 			h->first_due = j->due;
+		if (j->route->kind == EXECUTOR_WEBHOOK)
+			webhook_hosts_hold(s->engine->hosts, j->route->target, 1);
 		w->inbox_end = &j->next;
 	}
 	w->held += n;

@@ -161,8 +161,15 @@ void *worker_main(void *worker);
 /* Called with the lock: something a waiter may wait for has changed. */
 void engine_progress_locked(struct engine *e);
 
+/* Targets counted in one claim; of more, only what is held counts. */
+#define ADMITTED_TARGETS 16
+
 /* Decides what may be claimed now; an admit_fn and its argument. */
 struct admission {
+	struct {
+		const char *target;
+		size_t n;
+	} admitted[ADMITTED_TARGETS]; /* in this claim */
 	struct site_run *site;
 	struct config *config;
 	struct db *db;

@@ -239,6 +239,8 @@ settled(struct worker *w)
 		struct held *h = j->claim->origin;
 
 		count_locked(&s->counts, &w->ended[i]);
+		if (j->route->kind == EXECUTOR_WEBHOOK)
+			webhook_hosts_hold(e->hosts, j->route->target, -1);
 		if (w->ended[i].kind == OUTCOME_RELEASED)
 			s->released_look = s->looks_begun;
 		if (j->limit) {

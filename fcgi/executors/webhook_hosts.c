@@ -12,6 +12,7 @@ struct webhook_host {
 	struct webhook_host *next;
 	char origin[HTTP_ORIGIN_MAX];
 	uint32_t running;
+	size_t held;
 	struct breaker breaker;
 	mono_ms promised_until; /* somebody claims a job for the probe */
 };
@@ -178,6 +179,32 @@ webhook_hosts_places(struct webhook_hosts *hosts, const char *url, bool *shut)
 		return SIZE_MAX;
 	pthread_mutex_lock(&hosts->lock);
 	n = places_locked(hosts, host, clock_mono(hosts->clock), shut);
+	pthread_mutex_unlock(&hosts->lock);
+	return n;
+}
+
+void
+webhook_hosts_hold(struct webhook_hosts *hosts, const char *url, int change)
+{
+	struct webhook_host *host;
+
+	if (webhook_hosts_find(hosts, url, &host, NULL) != RC_OK)
+		return;
+	pthread_mutex_lock(&hosts->lock);
+	host->held += (size_t)change;
+	pthread_mutex_unlock(&hosts->lock);
+}
+
+size_t
+webhook_hosts_held(struct webhook_hosts *hosts, const char *url)
+{
+	struct webhook_host *host;
+	size_t n;
+
+	if (webhook_hosts_find(hosts, url, &host, NULL) != RC_OK)
+		return 0;
+	pthread_mutex_lock(&hosts->lock);
+	n = host->held;
 	pthread_mutex_unlock(&hosts->lock);
 	return n;
 }

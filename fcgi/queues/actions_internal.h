@@ -47,6 +47,8 @@ struct queue {
 	mono_ms rewind_at;
 	mono_ms walked_ms;   /* spent walking since the last rewind */
 	mono_ms sweep_at[LANE_COUNT]; /* next wide window */
+	mono_ms deep_at[LANE_COUNT]; /* next walk past rows without room */
+	bool deep;	     /* this walk is one */
 	unsigned contended;  /* > 0: other nodes took what we wanted */
 	uint64_t random;
 	uint64_t *bad;	     /* open addressing, 0 is free */

@@ -16,6 +16,9 @@
 /* Urgent rows behind a full window surface by a wide one every few seconds. */
 #define SWEEP_ROWS 5000
 #define SWEEP_EVERY_MS 5000
+/* Behind rows that may run but for want of room, work for others may wait: a
+ * walk goes on past them this often. */
+#define DEEP_EVERY_MS 1000
 /* One call walks so many windows at most, so that heartbeats stay punctual. */
 #define WINDOWS_MAX 20
 /* The cursor starts again at the head this often, or ten times as rarely as
@@ -391,6 +394,21 @@ cursor_follow(
 	return at_head;
 }
 
+/* Does a walk end with this window, because its rows wait for room? */
+static bool
+stalled(struct queue *q, enum lane lane, const struct window_row *w, size_t n)
+{
+	bool full = false;
+
+	for (size_t i = 0; i < n && !full; i++)
+		full = w[i].judged && w[i].verdict == ADMIT_FULL;
+	if (!full || clock_mono(q->clock) < q->deep_at[lane])
+		return full;
+	q->deep_at[lane] = clock_mono(q->clock) + DEEP_EVERY_MS;
+	q->deep = true;
+	return false;
+}
+
 static size_t
 first_window(size_t room)
 {
@@ -417,6 +435,7 @@ stream_walk(struct queue *q, const struct actions_settings *s, struct db *db,
 	bool at_head = true, full;
 	enum rc rc = RC_OK;
 
+	q->deep = false;
 	if (!st->of_priority && req->room[st->lane] > 0 &&
 	    clock_mono(q->clock) >= q->sweep_at[st->lane]) {
 		max = cap = SWEEP_ROWS;
@@ -438,6 +457,10 @@ stream_walk(struct queue *q, const struct actions_settings *s, struct db *db,
 		db_rows_free(rows);
 		full = n == max;
 		max = cap;
+		if (!q->deep && stalled(q, st->lane, w, n)) {
+			full = false;
+			break;
+		}
 	} while (full && !lane_full(p, st->lane) && ++windows < WINDOWS_MAX);
 	if (full)
 		p->more = true;

@@ -167,6 +167,29 @@ class NativeTest(unittest.TestCase):
         self.s.mysql("DELETE FROM wp_actionscheduler_actions"
                      " WHERE status = 'pending'")
 
+    def test_a_slow_host_leaves_room_for_others(self):
+        """5,000 rows for a host that takes 2 s an answer, then a few for
+        another: it may hold three quarters of the places, no more."""
+        other = self.s.start_receiver(name="receiver2")
+        self.addCleanup(other.stop)
+        self.s.mysql("DELETE FROM wp_actionscheduler_actions")
+        self.s.insert_actions(5000, "slow_hook", due_in=-500)
+        conf = self.s.config_text(rest="[route]\nslow_hook = webhook"
+                                  " %s?hold=2000\nquick_hook = webhook %s\n"
+                                  % (self.receiver.url(), other.url()))
+        daemon = self.s.start_daemon(config=conf)
+        self.addCleanup(daemon.stop)
+        self.s.wait_until(lambda: self.s.count("claim_id > 0") >= 150)
+        for _ in range(3):
+            begun = time.monotonic()
+            first = self.s.insert_actions(5, "quick_hook")
+            self.s.wait_until(lambda i=first: self.s.count(
+                "action_id >= %s AND status = 'complete'", (i,)) == 5, 15)
+            self.assertLess(time.monotonic() - begun, 6)
+        self.assertLessEqual(self.s.count(
+            "hook = 'slow_hook' AND claim_id > 0 AND status IN"
+            " ('pending', 'in-progress')"), 150)
+
 
 if __name__ == "__main__":
     unittest.main()
