@@ -16,7 +16,7 @@ main(int argc, char **argv)
 	enum rc rc;
 
 	if (options_parse(argc, (const char *const *)argv, &o, &err) != RC_OK) {
-		fprintf(stderr, "wp-cron-fcgi: %s\n", err.text);
+		(void)fprintf(stderr, "wp-cron-fcgi: %s\n", err.text);
 		return EXIT_USAGE;
 	}
 	if (o.help) {
@@ -32,6 +32,6 @@ main(int argc, char **argv)
 	rc = daemon_check(&o, &err);
 	if (rc == RC_OK)
 		return 0;
-	fprintf(stderr, "wp-cron-fcgi: %s\n", err.text);
+	(void)fprintf(stderr, "wp-cron-fcgi: %s\n", err.text);
 	return EXIT_CONFIG;
 }

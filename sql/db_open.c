@@ -93,7 +93,8 @@ static void
 set_tls(MYSQL *mysql, const struct db_params *p)
 {
 #if IS_MARIADB_CLIENT || MYSQL_VERSION_ID < 80000
-	sql_bool enforce = p->tls, verify = p->tls && !p->tls_no_verify;
+	sql_bool enforce = (sql_bool)p->tls;
+	sql_bool verify = (sql_bool)(p->tls && !p->tls_no_verify);
 
 	mysql_options(mysql, MYSQL_OPT_SSL_ENFORCE, &enforce);
 	mysql_options(mysql, MYSQL_OPT_SSL_VERIFY_SERVER_CERT, &verify);

@@ -220,17 +220,11 @@ open_condition(struct render *r, struct slice name, bool want)
 	return RC_OK;
 }
 
-/* The placeholder whose name is `name`; false when there is none such. */
+/* One that cannot stand inside a literal. */
 static bool
-put_placeholder(struct render *r, struct slice name, enum rc *rc)
+put_bare_placeholder(struct render *r, struct slice name, enum rc *rc)
 {
-	if (slice_eq_str(name, "p"))
-		*rc = put_name(r, "p", r->scope->prefix);
-	else if (slice_eq_str(name, "base"))
-		*rc = put_name(r, "base", r->scope->base);
-	else if (r->in_literal)
-		return false;
-	else if (slice_eq_str(name, "ids"))
+	if (slice_eq_str(name, "ids"))
 		*rc = put_ids(r);
 	else if (slice_eq_str(name, "due_index"))
 		*rc = put_name(r, "due_index", r->scope->due_index);
@@ -240,6 +234,19 @@ put_placeholder(struct render *r, struct slice name, enum rc *rc)
 		*rc = put_rows(r);
 	else
 		return false;
+	return true;
+}
+
+/* The placeholder whose name is `name`; false when there is none such. */
+static bool
+put_placeholder(struct render *r, struct slice name, enum rc *rc)
+{
+	if (slice_eq_str(name, "p"))
+		*rc = put_name(r, "p", r->scope->prefix);
+	else if (slice_eq_str(name, "base"))
+		*rc = put_name(r, "base", r->scope->base);
+	else
+		return !r->in_literal && put_bare_placeholder(r, name, rc);
 	return true;
 }
 

@@ -113,7 +113,7 @@ buf_vprintf(struct buf *b, const char *fmt, va_list ap)
 	if (n < 0)
 		b->failed = true;
 	else if (buf_reserve(b, (size_t)n)) {
-		vsnprintf(b->p + b->n, (size_t)n + 1, fmt, again);
+		(void)vsnprintf(b->p + b->n, (size_t)n + 1, fmt, again);
 		b->n += (size_t)n;
 	}
 	va_end(again);

@@ -111,7 +111,7 @@ datetime_render(int64_t unix_time, char out[DATETIME_LEN + 1])
 	int month, day;
 
 	civil_from_days(days, &year, &month, &day);
-	snprintf(out, DATETIME_LEN + 1, "%04u-%02u-%02u %02u:%02u:%02u",
+	(void)snprintf(out, DATETIME_LEN + 1, "%04u-%02u-%02u %02u:%02u:%02u",
 	    (unsigned)year % 10000, (unsigned)month % 100, (unsigned)day % 100,
 	    (unsigned)(secs / 3600) % 100, (unsigned)(secs / 60 % 60),
 	    (unsigned)(secs % 60));
@@ -151,5 +151,5 @@ datetime_parse(const char *s, unsigned long n)
 	/* February 30 is a day in March. */
 	if (day != d)
 		return INT64_MIN;
-	return days * 86400 + h * 3600 + mi * 60 + sec;
+	return ((days * 24 + h) * 60 + mi) * 60 + sec;
 }

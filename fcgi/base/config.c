@@ -9,12 +9,13 @@
 #include <unistd.h>
 
 #include "base/config_private.h"
+#include "base/errno_text.h"
 #include "base/xalloc.h"
 
 /* A file of 4096 entries is well below. */
-#define FILE_MAX_LEN (256 * 1024)
-#define ARENA_MAX_LEN (8 * 1024 * 1024)
-#define EXAMPLE_MAX_LEN (64 * 1024)
+#define FILE_MAX_LEN ((size_t)256 * 1024)
+#define ARENA_MAX_LEN ((size_t)8 * 1024 * 1024)
+#define EXAMPLE_MAX_LEN ((size_t)64 * 1024)
 
 enum rc
 config_fail(const struct config *c, unsigned line, struct err *err,
@@ -355,7 +356,7 @@ read_file(const char *path, struct buf *out, struct err *err)
 
 	if (fd < 0)
 		return err_set_code(
-		    err, RC_REJECT, errno, "%s: %s", path, strerror(errno));
+		    err, RC_REJECT, errno, "%s: %s", path, ERRNO_TEXT(errno));
 	while (n != 0) {
 		char chunk[8192];
 
@@ -364,14 +365,14 @@ read_file(const char *path, struct buf *out, struct err *err)
 			continue;
 		if (n < 0) {
 			rc = err_set_code(err, RC_REJECT, errno, "%s: %s", path,
-			    strerror(errno));
+			    ERRNO_TEXT(errno));
 			break;
 		}
 		buf_put(out, chunk, (size_t)n);
 	}
 	if (rc == RC_OK && out->failed)
 		rc = err_set(
-		    err, RC_REJECT, "%s: over %d bytes", path, FILE_MAX_LEN);
+		    err, RC_REJECT, "%s: over %zu bytes", path, FILE_MAX_LEN);
 	close(fd);
 	return rc;
 }

@@ -11,10 +11,10 @@ static const struct {
 } duration_units[] = {
 	{ "ms", 1 },
 	{ "s", 1000 },
-	{ "m", 60 * 1000 },
-	{ "min", 60 * 1000 },
-	{ "h", 3600 * 1000 },
-	{ "d", 86400 * 1000 },
+	{ "m", 60000 },
+	{ "min", 60000 },
+	{ "h", 3600000 },
+	{ "d", 86400000 },
 };
 
 static const struct {
@@ -108,7 +108,7 @@ read_backoff(
 	size_t dots = slice_find(s, '.');
 	struct slice from = slice_trim(slice_mem(s.p, dots));
 	struct slice rest = slice_from(s, dots);
-	uint32_t pair[2];
+	uint32_t pair[2] = { 0, 0 };
 	enum rc rc;
 
 	if (!slice_starts(rest, SLICE_LIT("..")))

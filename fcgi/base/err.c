@@ -63,7 +63,7 @@ err_wrap(struct err *err, const char *fmt, ...)
 	err_text(err, fmt, ap);
 	va_end(ap);
 	n = strlen(err->text);
-	snprintf(err->text + n, sizeof err->text - n, ": %.*s",
+	(void)snprintf(err->text + n, sizeof err->text - n, ": %.*s",
 	    (int)(sizeof err->text - 1), old);
 	err->text[slice_utf8_cut(slice_str(err->text), sizeof err->text - 1)] =
 	    '\0';

@@ -142,11 +142,11 @@ put_field(struct line *l, const struct log_field *f)
 		put_value(l, f->text);
 		break;
 	case LOG_FIELD_I64:
-		snprintf(number, sizeof number, "%" PRId64, f->i64);
+		(void)snprintf(number, sizeof number, "%" PRId64, f->i64);
 		line_put_str(l, number);
 		break;
 	case LOG_FIELD_U64:
-		snprintf(number, sizeof number, "%" PRIu64, f->u64);
+		(void)snprintf(number, sizeof number, "%" PRIu64, f->u64);
 		line_put_str(l, number);
 		break;
 	}
@@ -160,7 +160,7 @@ put_stamp(struct line *l)
 
 	datetime_render(now / 1000000, date);
 	date[10] = 'T';
-	snprintf(ms, sizeof ms, ".%03uZ ", (unsigned)(now / 1000 % 1000));
+	(void)snprintf(ms, sizeof ms, ".%03uZ ", (unsigned)(now / 1000 % 1000));
 	line_put_str(l, date);
 	line_put_str(l, ms);
 }

@@ -29,7 +29,7 @@ slice_eq_str(struct slice a, const char *s)
 static char
 ascii_lower(char c)
 {
-	return (c >= 'A' && c <= 'Z') ? (char)(c - 'A' + 'a') : c;
+	return (char)((c >= 'A' && c <= 'Z') ? c - 'A' + 'a' : c);
 }
 
 bool

@@ -11,7 +11,7 @@ or_die(void *p)
 {
 	if (p)
 		return p;
-	fputs("wp-cron-fcgi: out of memory\n", stderr);
+	(void)fputs("wp-cron-fcgi: out of memory\n", stderr);
 	_Exit(EX_SOFTWARE);
 }
 

@@ -29,7 +29,7 @@ static void
 health_error_locked(struct site_run *s, const struct err *err)
 {
 	s->health.database_ok = false;
-	snprintf(s->health.last_error, sizeof s->health.last_error, "%s",
+	(void)snprintf(s->health.last_error, sizeof s->health.last_error, "%s",
 	    err->text);
 }
 

@@ -6,6 +6,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "base/errno_text.h"
 #include "base/log.h"
 #include "base/xalloc.h"
 #include "engine/engine_internal.h"
@@ -106,7 +107,7 @@ engine_new(
 	if (e->progress_fd < 0) {
 		free(e);
 		return err_set_code(
-		    err, RC_FATAL, errno, "eventfd: %s", strerror(errno));
+		    err, RC_FATAL, errno, "eventfd: %s", ERRNO_TEXT(errno));
 	}
 	pthread_mutex_init(&e->lock, NULL);
 	cond_init(&e->wake_claimers);
@@ -153,7 +154,7 @@ engine_start(struct engine *e, struct err *err)
 		return RC_OK;
 	engine_stop(e);
 	return err_set_code(
-	    err, RC_FATAL, rc, "cannot start a thread: %s", strerror(rc));
+	    err, RC_FATAL, rc, "cannot start a thread: %s", ERRNO_TEXT(rc));
 }
 
 /* ---- ending ------------------------------------------------------------ */
@@ -260,7 +261,7 @@ engine_progress_locked(struct engine *e)
 
 	/* A full counter is as readable as any. */
 	if (write(e->progress_fd, &one, sizeof one) < 0 && errno != EAGAIN)
-		log_event(LOG_ERR, "engine.progress", LOG_S("why", strerror(errno)));
+		log_event(LOG_ERR, "engine.progress", LOG_S("why", ERRNO_TEXT(errno)));
 }
 
 int

@@ -154,9 +154,9 @@ struct engine {
 	bool started;
 };
 
-/* Thread bodies. */
-void *claimer_main(void *database);
-void *worker_main(void *worker);
+/* Thread bodies; `arg` is a struct database, a struct worker. */
+void *claimer_main(void *arg);
+void *worker_main(void *arg);
 
 /* Called with the lock: something a waiter may wait for has changed. */
 void engine_progress_locked(struct engine *e);

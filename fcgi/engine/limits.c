@@ -20,8 +20,8 @@ static void
 limit_name(const struct limit *l, uint32_t blog_id, const char *kind,
     uint32_t slot, char out[NAME_MAX_LEN + 1])
 {
-	snprintf(out, NAME_MAX_LEN + 1, "%s:%u:%u:%.150s", kind, blog_id, slot,
-	    l->hook);
+	(void)snprintf(out, NAME_MAX_LEN + 1, "%s:%u:%u:%.150s", kind, blog_id,
+	    slot, l->hook);
 }
 
 struct limit *

@@ -264,9 +264,9 @@ site_cron_look(struct site_run *s, struct config *c)
 }
 
 void
-site_on_cron(void *arg, struct slice json)
+site_on_cron(void *worker, struct slice json)
 {
-	const struct site_run *s = ((struct worker *)arg)->bound;
+	const struct site_run *s = ((struct worker *)worker)->bound;
 	json_error_t error;
 	json_t *x = json_loadb(json.p, json.n, 0, &error);
 
@@ -308,9 +308,9 @@ is_table_store(const char *class_name)
 }
 
 void
-site_on_export(void *arg, struct slice json)
+site_on_export(void *worker, struct slice json)
 {
-	struct site_run *s = ((struct worker *)arg)->bound;
+	struct site_run *s = ((struct worker *)worker)->bound;
 	json_error_t error;
 	json_t *x = json_loadb(json.p, json.n, 0, &error);
 	const char *store, *version;

@@ -151,7 +151,7 @@ worker_end_job(struct worker *w, struct job *j, enum outcome_kind kind, const ch
 	struct outcome o = { .job = j, .kind = kind,
 		.ended_at = clock_wall(w->engine->clock) };
 
-	snprintf(o.message, sizeof o.message, "%s", why);
+	(void)snprintf(o.message, sizeof o.message, "%s", why);
 	on_outcome(w, &o);
 }
 

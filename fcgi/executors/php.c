@@ -258,7 +258,7 @@ explain_silence(
 static void
 finish_request(struct php *p, enum php_fpm_end end, const struct err *err)
 {
-	struct buf why = BUF_INIT(4 * ERR_TEXT_MAX);
+	struct buf why = BUF_INIT((size_t)4 * ERR_TEXT_MAX);
 
 	p->state.status = php_fpm_answer(p->request)->status;
 	if (p->hello) {

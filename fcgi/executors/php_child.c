@@ -5,10 +5,10 @@
 #include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
-#include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/errno_text.h"
 #include "base/slice.h"
 
 enum {
@@ -135,7 +135,7 @@ php_child_signal(const struct php_child *c, int sig, struct err *err)
 	if (failed)
 		rc = err_set_code(err, RC_RETRY, errno,
 		    "signal to process %" PRId64 ": %s", c->pid,
-		    strerror(errno));
+		    ERRNO_TEXT(errno));
 out:
 	if (fd >= 0)
 		(void)close(fd);

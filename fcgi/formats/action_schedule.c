@@ -230,7 +230,7 @@ action_schedule_next(const struct action_schedule *s, wall_us now,
 	int64_t now_s = now / US_PER_S - (now % US_PER_S < 0);
 	bool late = now_s > s->scheduled ||
 		    (now_s == s->scheduled && now % US_PER_S != 0);
-	int64_t at;
+	int64_t at = 0;
 	enum rc rc = RC_OK;
 
 	if (!action_schedule_recurs(s))

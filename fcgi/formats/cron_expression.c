@@ -279,7 +279,8 @@ run_date(const struct cron_expression *expr, int64_t start, bool allow_start,
 		if (rc != RC_OK)
 			return rc;
 		if (!miss && (allow_start || !at_start)) {
-			*out = m.days * DAY_S + m.hour * 3600 + m.minute * 60;
+			*out = m.days * DAY_S +
+			    (m.hour * INT64_C(60) + m.minute) * 60;
 			return RC_OK;
 		}
 		if (miss)

@@ -82,12 +82,14 @@ static enum rc
 in_steps(struct slice value, struct slice item, struct err *err)
 {
 	struct slice range, step, from, to;
+	int64_t every;
 
 	split(item, '/', &range, &step);
+	every = is_number(step) ? number(step) : 0;
 	if (slice_eq_str(range, "*") || slice_eq_str(range, "0")) {
-		if (!is_number(step) || number(step) == 0)
+		if (every == 0)
 			return cannot(item, err);
-		return number(value) % number(step) == 0 ? RC_OK : RC_NONE;
+		return number(value) % every == 0 ? RC_OK : RC_NONE;
 	}
 	if (!split(range, '-', &from, &to))
 		to = value;
@@ -95,11 +97,9 @@ in_steps(struct slice value, struct slice item, struct err *err)
 		return RC_NONE;
 	if (compare(value, from) == 0)
 		return RC_OK;
-	if (!is_number(from) || !is_number(to) || !is_number(step) ||
-	    number(step) == 0)
+	if (!is_number(from) || !is_number(to) || every == 0)
 		return cannot(item, err);
-	return (number(value) - number(from)) % number(step) == 0 ? RC_OK
-								  : RC_NONE;
+	return (number(value) - number(from)) % every == 0 ? RC_OK : RC_NONE;
 }
 
 static enum rc

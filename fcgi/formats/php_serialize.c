@@ -103,15 +103,17 @@ span_from(const struct parser *ps, size_t from)
 static enum rc
 slot_add(struct parser *ps, const struct php_serialize_value *v)
 {
+	const size_t each = sizeof(struct php_serialize_value *);
+
 	if (ps->nslots == ps->slots_cap) {
 		size_t cap = ps->slots_cap ? ps->slots_cap * 2 : 32;
 		const struct php_serialize_value **grown =
-		    arena_array(ps->arena, cap, sizeof *grown);
+		    arena_array(ps->arena, cap, each);
 
 		if (!grown)
 			return no_memory(ps);
 		if (ps->nslots)
-			memcpy(grown, ps->slots, ps->nslots * sizeof *grown);
+			memcpy(grown, ps->slots, ps->nslots * each);
 		ps->slots = grown;
 		ps->slots_cap = cap;
 	}
@@ -403,7 +405,7 @@ take_object_head(
 static enum rc
 parse_object(struct parser *ps, struct php_serialize_value *v)
 {
-	uint64_t count;
+	uint64_t count = 0;
 	enum rc rc;
 
 	v->type = PHP_SERIALIZE_OBJECT;
@@ -414,7 +416,7 @@ parse_object(struct parser *ps, struct php_serialize_value *v)
 static enum rc
 parse_custom(struct parser *ps, struct php_serialize_value *v)
 {
-	uint64_t len;
+	uint64_t len = 0;
 	enum rc rc;
 
 	v->type = PHP_SERIALIZE_CUSTOM;

@@ -7,7 +7,7 @@
 #include "base/clock.h"
 
 /* The largest file of tzdata has 4 KiB; a "right" one with "fat" data 8. */
-#define TZIF_MAX_LEN (256 * 1024)
+#define TZIF_MAX_LEN ((size_t)256 * 1024)
 #define HEADER_LEN 44
 /* RFC 8536 3.2: utoff should be from -89999 to 93599. */
 #define OFFSET_MIN (-89999)

@@ -76,7 +76,7 @@ webhook_signature_sign(struct slice secret, struct slice id, int64_t timestamp,
 		rc = err_set(err, RC_RETRY, "no memory for a signature");
 		goto out;
 	}
-	memcpy(out, "v1,", 3);
+	memcpy(out, "v1,", sizeof "v1,");
 	EVP_EncodeBlock((unsigned char *)out + 3, mac, sizeof mac);
 out:
 	OPENSSL_cleanse(key, sizeof key);

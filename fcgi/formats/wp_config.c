@@ -7,8 +7,8 @@
 #include "formats/wp_config_private.h"
 
 /* A wp-config.php has 4 KiB; 256 KiB of PHP make some 8 MiB of tokens. */
-#define FILE_MAX_LEN (256 * 1024)
-#define ARENA_MAX_LEN (32 * 1024 * 1024)
+#define FILE_MAX_LEN ((size_t)256 * 1024)
+#define ARENA_MAX_LEN ((size_t)32 * 1024 * 1024)
 #define NESTING_MAX 64
 #define INCLUDES_MAX 8
 
@@ -271,7 +271,7 @@ read_text(struct wp_config *c, struct slice php, struct slice path,
 
 	if (php.n > FILE_MAX_LEN)
 		return err_set(
-		    err, RC_REJECT, "is over %d bytes", FILE_MAX_LEN);
+		    err, RC_REJECT, "is over %zu bytes", FILE_MAX_LEN);
 	rc = wp_config_lex(php, &c->arena, &tokens, &n, err);
 	if (rc != RC_OK)
 		return rc;

@@ -35,7 +35,7 @@ looking_at(const struct lexer *l, const char *text)
 static char
 peek(const struct lexer *l, size_t ahead)
 {
-	return l->s.n - l->at > ahead ? l->s.p[l->at + ahead] : '\0';
+	return (char)(l->s.n - l->at > ahead ? l->s.p[l->at + ahead] : '\0');
 }
 
 static bool
@@ -354,7 +354,7 @@ read_int(struct slice digits, unsigned base, int64_t *out)
 static bool
 read_based_int(struct slice s, int64_t *out)
 {
-	char mark = s.n > 1 ? (char)(s.p[1] | 0x20) : '\0';
+	char mark = (char)(s.n > 1 ? s.p[1] | 0x20 : '\0');
 
 	if (s.p[0] != '0' || s.n == 1)
 		return read_int(s, 10, out);

@@ -6,7 +6,7 @@
 #include "formats/wp_config_private.h"
 
 /* Text that is made from text must end somewhere. */
-#define CONCAT_MAX_LEN (64 * 1024)
+#define CONCAT_MAX_LEN ((size_t)64 * 1024)
 /* Bounds the search for a name; a large site defines some 200. */
 #define SYMBOLS_MAX 4096
 
@@ -132,7 +132,7 @@ put_float(struct buf *out, double f)
 	const char *e;
 
 	for (int digits = 1; digits <= 17; digits++) {
-		snprintf(text, sizeof text, "%.*G", digits, f);
+		(void)snprintf(text, sizeof text, "%.*G", digits, f);
 		if (strtod(text, NULL) >= f && strtod(text, NULL) <= f)
 			break;
 	}

@@ -232,12 +232,12 @@ by_urgency(const void *a, const void *b)
 static void
 jobs_sort(struct job **list, size_t n)
 {
-	struct job **sorted = xcalloc(n, sizeof *sorted);
+	struct job **sorted = xcalloc(n, sizeof(struct job *));
 	size_t i = 0;
 
 	for (struct job *j = *list; j; j = j->next)
 		sorted[i++] = j;
-	qsort(sorted, n, sizeof *sorted, by_urgency);
+	qsort(sorted, n, sizeof(struct job *), by_urgency);
 	for (i = 0; i < n; i++)
 		sorted[i]->next = i + 1 < n ? sorted[i + 1] : NULL;
 	*list = sorted[0];

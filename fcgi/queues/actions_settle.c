@@ -276,7 +276,7 @@ static void
 say_if_silent(struct outcome *o, const char *why)
 {
 	if (!o->message[0])
-		snprintf(o->message, sizeof o->message, "%s", why);
+		(void)snprintf(o->message, sizeof o->message, "%s", why);
 }
 
 /* PHP wrote the row: learn what it wrote. A failure is tried again by policy,

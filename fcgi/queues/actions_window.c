@@ -74,7 +74,7 @@ actions_refuse(struct queue *q, uint64_t id)
 {
 	if (q->nbad * 2 >= q->bad_cap) {
 		size_t cap = q->bad_cap ? q->bad_cap * 2 : 256;
-		bool forget = cap > BAD_IDS_MAX * 2;
+		bool forget = cap / 2 > BAD_IDS_MAX;
 		uint64_t *set;
 
 		cap = forget ? 256 : cap;

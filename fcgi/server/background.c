@@ -3,8 +3,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
+
+#include "base/errno_text.h"
 
 /* sysexits.h: EX_SOFTWARE; the child ended without a word. */
 #define EXIT_BUG 70
@@ -18,13 +19,13 @@ background_enter(int *fd, struct err *err)
 
 	if (pipe(ends) != 0)
 		return err_set_code(
-		    err, RC_FATAL, errno, "pipe: %s", strerror(errno));
+		    err, RC_FATAL, errno, "pipe: %s", ERRNO_TEXT(errno));
 	pid = fork();
 	if (pid < 0) {
 		close(ends[0]);
 		close(ends[1]);
 		return err_set_code(
-		    err, RC_FATAL, errno, "fork: %s", strerror(errno));
+		    err, RC_FATAL, errno, "fork: %s", ERRNO_TEXT(errno));
 	}
 	if (pid > 0) {
 		close(ends[1]);

@@ -5,11 +5,11 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/config.h"
+#include "base/env.h"
 #include "base/log.h"
 #include "base/xalloc.h"
 #include "engine/engine.h"
@@ -52,7 +52,7 @@ static void
 apply_log(const struct options *o, const struct config *c)
 {
 	log_set_level(o->log_level_name ? o->log_level : c->daemon.log_level);
-	log_set_output(STDERR_FILENO, !getenv("JOURNAL_STREAM"));
+	log_set_output(STDERR_FILENO, !env_get("JOURNAL_STREAM"));
 }
 
 static enum rc
@@ -140,7 +140,7 @@ open_listener(struct daemon *d, struct err *err)
 static bool
 wants_background(const struct options *o)
 {
-	return !o->foreground && !getenv("NOTIFY_SOCKET") &&
+	return !o->foreground && !env_get("NOTIFY_SOCKET") &&
 	       (o->listen || !has_inherited());
 }
 
@@ -213,8 +213,9 @@ read_successor(struct daemon *d, struct config **out, struct err *err)
 		return RC_OK;
 	config_unref(*out);
 	*out = NULL;
-	return err_set(err, RC_REJECT,
+	(void)err_set(err, RC_REJECT,
 	    "%s differs, which needs a restart; nothing was changed", name);
+	return RC_REJECT;
 }
 
 static void

@@ -7,7 +7,7 @@
 #include "server/health.h"
 
 /* Bytes of a body; nothing here reads one. */
-#define BODY_MAX (1024u * 1024)
+#define BODY_MAX ((size_t)1024 * 1024)
 /* Longest ?wait: below the 60 s that nginx waits by default. */
 #define WAIT_MAX_S 50
 

@@ -22,9 +22,9 @@ enum frame_verdict {
 
 /* Ceiling of names and values together, without lengths (architecture: 64 KiB).
  */
-#define FRAME_PARAMS_MAX (64u * 1024)
+#define FRAME_PARAMS_MAX ((size_t)64 * 1024)
 /* Room to look at: the params, their record headers and padding. */
-#define FRAME_LOOK_MAX (FRAME_PARAMS_MAX + 32u * 1024)
+#define FRAME_LOOK_MAX (FRAME_PARAMS_MAX + (size_t)32 * 1024)
 
 struct frame {
 	uint16_t id;    /* request id; 0 until a BEGIN record was seen */

@@ -3,12 +3,12 @@
 #include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "base/errno_text.h"
 #include "base/log.h"
 #include "base/xalloc.h"
 #include "server/look.h"
@@ -39,7 +39,7 @@ accept_pause(int code)
 	const struct timespec ts = { .tv_nsec = ACCEPT_PAUSE_MS * 1000000L };
 
 	log_event(
-	    LOG_ERR, "server.accept_failed", LOG_S("error", strerror(code)));
+	    LOG_ERR, "server.accept_failed", LOG_S("error", ERRNO_TEXT(code)));
 	(void)nanosleep(&ts, NULL);
 }
 
@@ -173,7 +173,7 @@ intake_seats_init(struct intake_seats *s, struct err *err)
 	code = errno;
 	if (s->fd < 0)
 		return err_set_code(
-		    err, RC_FATAL, code, "eventfd: %s", strerror(code));
+		    err, RC_FATAL, code, "eventfd: %s", ERRNO_TEXT(code));
 	return RC_OK;
 }
 

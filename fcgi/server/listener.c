@@ -12,6 +12,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "base/env.h"
+#include "base/errno_text.h"
 #include "base/slice.h"
 #include "base/xalloc.h"
 
@@ -28,7 +30,7 @@ fail(struct err *err, const char *what, const char *where)
 	int code = errno;
 
 	return err_set_code(err, RC_REJECT, code, "cannot %s %s: %s", what,
-	    where, strerror(code));
+	    where, ERRNO_TEXT(code));
 }
 
 static bool
@@ -279,7 +281,7 @@ listener_open(const char *spec, const struct listener_opts *opts,
 static int
 inherited_fd(void)
 {
-	const char *pid = getenv("LISTEN_PID"), *n = getenv("LISTEN_FDS");
+	const char *pid = env_get("LISTEN_PID"), *n = env_get("LISTEN_FDS");
 	uint64_t number;
 
 	if (pid && n && slice_u64(slice_str(pid), &number) &&

@@ -1,19 +1,19 @@
 #include "server/notify.h"
 
 #include <stddef.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "base/env.h"
 #include "base/slice.h"
 
 void
 notify_send(const char *state)
 {
 	struct sockaddr_un addr = { .sun_family = AF_UNIX };
-	const char *path = getenv("NOTIFY_SOCKET");
+	const char *path = env_get("NOTIFY_SOCKET");
 	size_t len = path ? strlen(path) : 0;
 	int fd;
 
@@ -35,8 +35,8 @@ notify_send(const char *state)
 mono_ms
 notify_watchdog_ms(void)
 {
-	const char *usec = getenv("WATCHDOG_USEC"),
-		   *pid = getenv("WATCHDOG_PID");
+	const char *usec = env_get("WATCHDOG_USEC"),
+		   *pid = env_get("WATCHDOG_PID");
 	uint64_t n;
 
 	if (pid && (!slice_u64(slice_str(pid), &n) || n != (uint64_t)getpid()))

@@ -3,9 +3,9 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
+#include "base/errno_text.h"
 #include "base/xalloc.h"
 #include "server/endpoints.h"
 #include "server/intake.h"
@@ -131,7 +131,7 @@ start_threads(struct server *s, const struct server_opts *opts, struct err *err)
 			continue;
 		intake_free(t->intake);
 		return err_set_code(err, RC_FATAL, code,
-		    "cannot start a server thread: %s", strerror(code));
+		    "cannot start a server thread: %s", ERRNO_TEXT(code));
 	}
 	return RC_OK;
 }

@@ -4,11 +4,11 @@
 #include <poll.h>
 #include <pthread.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
 #include "base/buf.h"
+#include "base/errno_text.h"
 #include "base/xalloc.h"
 
 /* The JSON of an answer: a few numbers. */
@@ -119,7 +119,7 @@ waits_start(const struct waits_opts *opts, struct waits **out, struct err *err)
 		ws->joined = true;
 		waits_free(ws);
 		return err_set_code(err, RC_FATAL, code,
-		    "cannot start the thread of waiters: %s", strerror(code));
+		    "cannot start the thread of waiters: %s", ERRNO_TEXT(code));
 	}
 	*out = ws;
 	return RC_OK;

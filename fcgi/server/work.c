@@ -4,10 +4,10 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "base/errno_text.h"
 #include "base/xalloc.h"
 
 /* As many as may wait in the lobby, or for an answer. */
@@ -37,7 +37,7 @@ work_queue_new(struct work_queue **out, struct err *err)
 		code = errno;
 		free(q);
 		return err_set_code(
-		    err, RC_FATAL, code, "eventfd: %s", strerror(code));
+		    err, RC_FATAL, code, "eventfd: %s", ERRNO_TEXT(code));
 	}
 	pthread_mutex_init(&q->lock, NULL);
 	pthread_cond_init(&q->drained, NULL);

@@ -11,6 +11,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "base/errno_text.h"
 #include "base/macros.h"
 #include "base/xalloc.h"
 
@@ -76,7 +77,7 @@ php_fpm_addr_parse(const char *text, struct php_fpm_addr *out, struct err *err)
 static enum rc
 connect_failed(int error, const struct php_fpm_addr *addr, struct err *err)
 {
-	const char *hint;
+	const char *hint = ERRNO_TEXT(error);
 
 	switch (error) {
 	case EAGAIN: /* a unix socket says so at once, never EINPROGRESS */
@@ -92,7 +93,6 @@ connect_failed(int error, const struct php_fpm_addr *addr, struct err *err)
 		hint = "listen.owner, listen.group or listen.mode shut us out";
 		break;
 	default:
-		hint = strerror(error);
 		break;
 	}
 	if (addr->tcp)
@@ -233,7 +233,7 @@ finish_connect(struct php_fpm_request *r, struct err *err)
 		error = errno;
 	if (error != 0) {
 		(void)err_set_code(
-		    err, RC_RETRY, error, "php-fpm: %s", strerror(error));
+		    err, RC_RETRY, error, "php-fpm: %s", ERRNO_TEXT(error));
 		return end_with(r, PHP_FPM_REFUSED);
 	}
 	r->connecting = false;

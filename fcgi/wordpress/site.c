@@ -5,15 +5,16 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/env.h"
 #include "base/xalloc.h"
 #include "formats/db_host.h"
 #include "formats/wp_config.h"
 #include "wordpress/site_private.h"
 
-#define FILE_MAX_LEN (256 * 1024)
+#define FILE_MAX_LEN ((size_t)256 * 1024)
 /* wp-config.php and what it includes. */
 #define FILES_MAX_LEN (8 * FILE_MAX_LEN)
-#define STRINGS_MAX_LEN (256 * 1024)
+#define STRINGS_MAX_LEN ((size_t)256 * 1024)
 #define VALUE_MAX_LEN 4096
 
 /* ext/mysqli; MYSQL_CLIENT_FLAGS is made of these. */
@@ -52,7 +53,7 @@ static const char *
 read_env(void *arg, const char *name)
 {
 	(void)arg;
-	return getenv(name);
+	return env_get(name);
 }
 
 static bool
@@ -323,7 +324,7 @@ take_environment(struct opener *o)
 		"production" };
 	const struct wp_config_value *v =
 	    wp_config_find(o->defines, "WP_ENVIRONMENT_TYPE");
-	const char *name = getenv("WP_ENVIRONMENT_TYPE");
+	const char *name = env_get("WP_ENVIRONMENT_TYPE");
 	const char *found = "production";
 
 	if (v && wp_config_true(v))

@@ -112,7 +112,7 @@ identity(const struct site *s, const struct site_facts *f,
 {
 	const char *const parts[] = { f->home, f->siteurl, s->private->db_host,
 		s->db.name, environment };
-	struct buf text = BUF_INIT(16 * 1024);
+	struct buf text = BUF_INIT((size_t)16 * 1024);
 	struct buf hex = BUF_INIT(64);
 	unsigned char mac[EVP_MAX_MD_SIZE] = { 0 };
 	unsigned n = 32;
@@ -124,7 +124,7 @@ identity(const struct site *s, const struct site_facts *f,
 	(void)HMAC(EVP_sha256(), s->salts, (int)strlen(s->salts),
 	    (const unsigned char *)buf_str(&text), text.n, mac, &n);
 	buf_put_hex(&hex, mac, 32);
-	snprintf(out, 65, "%s", buf_str(&hex));
+	(void)snprintf(out, 65, "%s", buf_str(&hex));
 	buf_clear(&hex);
 	buf_clear(&text);
 }

@@ -5,10 +5,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/errno_text.h"
 #include "wordpress/site_private.h"
 
 #define ZONEINFO "/usr/share/zoneinfo"
-#define ZONE_MAX_LEN (256 * 1024)
+#define ZONE_MAX_LEN ((size_t)256 * 1024)
 
 static bool
 read_all(int fd, char *p, size_t size)
@@ -40,7 +41,7 @@ site_file_read(const char *path, size_t max, struct arena *a, struct slice *out,
 	if (fd < 0)
 		return err_set_code(err,
 		    errno == ENOENT || errno == ENOTDIR ? RC_NONE : RC_REJECT,
-		    errno, "%s: %s", path, strerror(errno));
+		    errno, "%s: %s", path, ERRNO_TEXT(errno));
 	if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) {
 		rc = err_set(err, RC_REJECT, "%s: not a file", path);
 		goto out;
@@ -77,7 +78,7 @@ site_zone_open(const char *name)
 {
 	struct arena a = ARENA_INIT(ZONE_MAX_LEN + 64);
 	struct timezone *zone = NULL;
-	struct slice bytes;
+	struct slice bytes = SLICE_NONE;
 	char path[sizeof ZONEINFO + 64];
 	int n = snprintf(path, sizeof path, ZONEINFO "/%s", name);
 

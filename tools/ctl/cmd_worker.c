@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/errno_text.h"
 #include "ctl.h"
 
 const char *const worker_columns[] = { "worker_script", "from", NULL };
@@ -17,7 +18,7 @@ static enum rc
 io_error(struct err *err, const char *doing, const char *path)
 {
 	return err_set_code(
-	    err, RC_REJECT, errno, "%s %s: %s", doing, path, strerror(errno));
+	    err, RC_REJECT, errno, "%s %s: %s", doing, path, ERRNO_TEXT(errno));
 }
 
 static enum rc
