@@ -71,6 +71,8 @@ final class WPCron_FCGI_Worker {
 	private static $job;          // the one that runs
 	private static $job_began;
 	private static $outcome;      // array( status, message ) from the plugin's hooks
+	private static $opening = 0;  // connection whose transaction marks the job's row running
+	private static $closing = false; // ours around the plugin's writes of its end
 	private static $final;        // frame held back until all shutdown functions ran
 	private static $rest = array();
 	private static $why  = 'done';
@@ -391,6 +393,7 @@ final class WPCron_FCGI_Worker {
 		$thread = self::connection_id();
 		$rows   = false;
 		for ( $try = 0; $try < 4 && false === $rows; $try++ ) {
+			self::begin_opening();
 			$rows = $wpdb->query( $sql );
 			if ( false === $rows && ! self::may_query_again() ) {
 				break;
@@ -407,6 +410,9 @@ final class WPCron_FCGI_Worker {
 		if ( 1 === $rows && 'hook' === self::$mode && '' !== (string) $job['log'] ) {
 			$wpdb->query( $job['log'] );
 		}
+		if ( 1 !== $rows || 'hook' === self::$mode ) {
+			$rows = self::end_opening( $job, $rows );
+		}
 		$wpdb->suppress_errors( $quiet );
 		if ( 1 === $rows ) {
 			return true;
@@ -417,6 +423,86 @@ final class WPCron_FCGI_Worker {
 			self::skip( $job, 'the row is not ours any more', true );
 		}
 		return false;
+	}
+
+	/*
+	 * One commit for what marks a row running: the ownership write, the log
+	 * line and, in plugin mode, the status, which the plugin writes just before
+	 * the callback. A commit a statement is most of what a small action costs.
+	 */
+	private static function begin_opening() {
+		global $wpdb;
+		$wpdb->query( 'START TRANSACTION' );
+		self::$opening = self::connection_id();
+	}
+
+	/** Commit it; the rows that are ours then: $rows, or what a lost connection left. */
+	private static function end_opening( array $job, $rows ) {
+		global $wpdb;
+		if ( ! self::$opening ) {
+			return $rows;
+		}
+		$thread        = self::$opening;
+		self::$opening = 0;
+		$done          = $wpdb->query( 'COMMIT' );
+		if ( 1 !== $rows || ( false !== $done && self::connection_id() === $thread ) ) {
+			return $rows;
+		}
+		// Committed or not? As after a start whose answer got lost.
+		$rows = empty( $job['running'] ) ? 0 : (int) $wpdb->get_var( $job['running'] );
+		if ( 1 !== $rows ) {
+			$rows = $wpdb->query( $job['start'] );
+			1 === $rows && '' !== (string) $job['log'] && $wpdb->query( $job['log'] );
+		}
+		return $rows;
+	}
+
+	/** The first callback of the job's hook: from here on it runs. */
+	public static function begin_callback() {
+		if ( self::$opening && 1 !== self::end_opening( self::$job, 1 ) ) {
+			throw new RuntimeException( 'The database connection was lost before the action began, and the row is not ours any more.' );
+		}
+	}
+
+	/** The plugin's log line and status of the end in one commit, too. */
+	public static function begin_closing() {
+		global $wpdb;
+		if ( ! self::$transaction ) {
+			$wpdb->query( 'START TRANSACTION' );
+			self::$closing = true;
+		}
+	}
+
+	public static function end_closing() {
+		global $wpdb;
+		if ( self::$closing ) {
+			$wpdb->query( 'COMMIT' );
+			self::$closing = false;
+		}
+	}
+
+	private static function process_action( array $job ) {
+		$first = array( __CLASS__, 'begin_callback' );
+		$close = array(
+			'action_scheduler_after_execute'    => array( __CLASS__, 'begin_closing' ),
+			'action_scheduler_completed_action' => array( __CLASS__, 'end_closing' ),
+		);
+		// A hook without callbacks must stay one: the plugin fails it.
+		$has = has_action( $job['hook'] );
+		$has && add_action( $job['hook'], $first, PHP_INT_MIN, 0 );
+		foreach ( $close as $hook => $callback ) {
+			add_action( $hook, $callback, PHP_INT_MIN, 0 );
+		}
+		try {
+			ActionScheduler::runner()->process_action( $job['id'], self::$request['context'] );
+		} finally {
+			self::end_opening( $job, 1 );
+			self::end_closing();
+			$has && remove_action( $job['hook'], $first, PHP_INT_MIN );
+			foreach ( $close as $hook => $callback ) {
+				remove_action( $hook, $callback, PHP_INT_MIN );
+			}
+		}
 	}
 
 	/** Worth another try at once; a lock wait has waited long enough. */
@@ -437,7 +523,7 @@ final class WPCron_FCGI_Worker {
 	private static function fire( array $job ) {
 		try {
 			if ( 'plugin' === self::$mode ) {
-				ActionScheduler::runner()->process_action( $job['id'], self::$request['context'] );
+				self::process_action( $job );
 			} else {
 				self::fire_hook( $job );
 			}
