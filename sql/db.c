@@ -21,7 +21,7 @@ static struct {
 
 static const struct sql_scope no_tables = { .prefix = "", .base = "" };
 
-/* Wait before repeat number `try` (from 0); false when it is time to give up. */
+/* Wait before repeat number `try` (from 0); false: it is time to give up. */
 static bool
 back_off(struct db *db, size_t try, mono_ms since)
 {
@@ -127,8 +127,7 @@ run(struct db *db, const struct sql_scope *scope, enum sql_id id,
 	for (size_t try = 0;; try++) {
 		rc = send_text(db, name, result, err);
 		if (rc != RC_RETRY || db->transaction != DB_NO_TRANSACTION ||
-		    !db_error_sort(db->code).again ||
-		    !back_off(db, try, since))
+		    !db_error_sort(db->code).again || !back_off(db, try, since))
 			return rc;
 	}
 }

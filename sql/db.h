@@ -12,16 +12,16 @@
 
 /* How to reach a database. Strings are lent for the call only. */
 struct db_params {
-	const char *host;     /* NULL: localhost */
-	uint16_t port;	      /* 0: 3306 */
-	const char *socket;   /* NULL: TCP, or the library's socket */
+	const char *host;   /* NULL: localhost */
+	uint16_t port;      /* 0: 3306 */
+	const char *socket; /* NULL: TCP, or the library's socket */
 	const char *user;
 	const char *password;
 	const char *name;
-	const char *charset;  /* DB_CHARSET; NULL, "" or utf8: utf8mb4 */
+	const char *charset; /* DB_CHARSET; NULL, "" or utf8: utf8mb4 */
 	const char *tls_ca, *tls_cert, *tls_key; /* MYSQL_SSL_*; may be NULL */
-	bool tls;	      /* MYSQLI_CLIENT_SSL */
-	bool tls_no_verify;   /* MYSQLI_CLIENT_SSL_DONT_VERIFY_SERVER_CERT */
+	bool tls;                                /* MYSQLI_CLIENT_SSL */
+	bool tls_no_verify; /* MYSQLI_CLIENT_SSL_DONT_VERIFY_SERVER_CERT */
 	uint32_t connect_timeout_s;   /* 0: 3 */
 	uint32_t read_timeout_s;      /* 0: 30 */
 	uint32_t lock_wait_timeout_s; /* innodb_lock_wait_timeout; 0: 3 */
@@ -104,8 +104,10 @@ MUSTUSE bool db_rows_next(struct db_rows *rows);
 void db_rows_free(struct db_rows *rows);
 /* Columns of the current row, from 0; text is lent until db_rows_free(). */
 bool db_is_null(const struct db_rows *rows, unsigned col);
-struct slice db_text(const struct db_rows *rows, unsigned col); /* p NULL for NULL */
-uint64_t db_u64(const struct db_rows *rows, unsigned col); /* 0 for NULL or no number */
+/* p NULL for NULL */
+struct slice db_text(const struct db_rows *rows, unsigned col);
+/* 0 for NULL or no number */
+uint64_t db_u64(const struct db_rows *rows, unsigned col);
 int64_t db_i64(const struct db_rows *rows, unsigned col);
 /* Unix time of a datetime; INT64_MIN for NULL and the zero date. */
 int64_t db_time(const struct db_rows *rows, unsigned col);
@@ -138,11 +140,14 @@ MUSTUSE enum rc db_transact(
  * `-- needs: priority_index` are only used when has_priority_index.
  */
 struct db_schema {
-	unsigned columns;	    /* enum db_column bits, for the scope */
-	const char *due_index;	    /* best index for (claim_id,status,date); static */
-	const char *retention_index; /* status_last_attempt_gmt or last_attempt_gmt */
-	bool has_priority_index;    /* claim_id_status_priority_scheduled_date_gmt */
-	bool has_hook_status_index; /* hook_status_scheduled_date_gmt */
+	unsigned columns; /* enum db_column bits, for the scope */
+	/* best index for (claim_id, status, date); static */
+	const char *due_index;
+	/* status_last_attempt_gmt or last_attempt_gmt */
+	const char *retention_index;
+	/* claim_id_status_priority_scheduled_date_gmt */
+	bool has_priority_index;
+	bool has_hook_status_index;    /* hook_status_scheduled_date_gmt */
 	bool has_status_attempt_index; /* status_last_attempt_gmt */
 };
 MUSTUSE enum rc db_probe(struct db *db, const struct sql_scope *scope,
@@ -153,10 +158,10 @@ MUSTUSE enum rc db_probe(struct db *db, const struct sql_scope *scope,
  * tests. Errors as db_select().
  */
 struct db_plan {
-	char how[32];	/* "range", "ref", "ALL": reads every row */
+	char how[32];   /* "range", "ref", "ALL": reads every row */
 	char index[80]; /* "" for none */
-	uint64_t rows;	/* its estimate of rows read */
-	bool sorts;	/* what it reads, instead of an index's order */
+	uint64_t rows;  /* its estimate of rows read */
+	bool sorts;     /* what it reads, instead of an index's order */
 };
 MUSTUSE enum rc db_explain(struct db *db, const struct sql_scope *scope,
     enum sql_id id, const struct sql_args *args, struct db_plan *out,

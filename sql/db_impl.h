@@ -15,7 +15,7 @@ struct db {
 		DB_ROLLED_BACK, /* by an error; its caller does not know yet */
 	} transaction;
 	bool lost;
-	int code;	 /* of the last call */
+	int code;        /* of the last call */
 	uint32_t jitter; /* xorshift state; never 0 */
 };
 

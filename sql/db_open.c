@@ -34,7 +34,8 @@ enum rc
 db_library_begin(struct err *err)
 {
 	if (mysql_library_init(0, NULL, NULL) != 0)
-		return err_set(err, RC_FATAL, "the MySQL library does not start");
+		return err_set(
+		    err, RC_FATAL, "the MySQL library does not start");
 	return RC_OK;
 }
 
@@ -99,9 +100,9 @@ set_tls(MYSQL *mysql, const struct db_params *p)
 	mysql_options(mysql, MYSQL_OPT_SSL_ENFORCE, &enforce);
 	mysql_options(mysql, MYSQL_OPT_SSL_VERIFY_SERVER_CERT, &verify);
 #else
-	unsigned mode = !p->tls	   ? SSL_MODE_DISABLED
-	    : p->tls_no_verify ? SSL_MODE_REQUIRED
-			       : SSL_MODE_VERIFY_IDENTITY;
+	unsigned mode = !p->tls            ? SSL_MODE_DISABLED
+			: p->tls_no_verify ? SSL_MODE_REQUIRED
+					   : SSL_MODE_VERIFY_IDENTITY;
 	sql_bool get_key = true;
 
 	mysql_options(mysql, MYSQL_OPT_SSL_MODE, &mode);
@@ -127,8 +128,10 @@ connect_to(struct db *db, const struct db_params *p, struct err *err)
 	if (!charset)
 		return err_set(err, RC_REJECT,
 		    "DB_CHARSET \"%s\" is none in which text can be quoted "
-		    "safely; utf8mb4 is", p->charset);
-	set_timeout(db->mysql, MYSQL_OPT_CONNECT_TIMEOUT, p->connect_timeout_s, 3);
+		    "safely; utf8mb4 is",
+		    p->charset);
+	set_timeout(
+	    db->mysql, MYSQL_OPT_CONNECT_TIMEOUT, p->connect_timeout_s, 3);
 	set_timeout(db->mysql, MYSQL_OPT_READ_TIMEOUT, p->read_timeout_s, 30);
 	set_timeout(db->mysql, MYSQL_OPT_WRITE_TIMEOUT, p->read_timeout_s, 30);
 	mysql_options(db->mysql, MYSQL_SET_CHARSET_NAME, charset);
@@ -145,7 +148,7 @@ is_dropped_mode(struct slice mode)
 {
 	/* NO_ZERO_*: Action Scheduler's defaults are zero dates, and leaving
 	 * one out of an INSERT would be error 1978. ANSI, TRADITIONAL: bring
-	 * others along. NO_BACKSLASH_ESCAPES: sql_render() escapes with them. */
+	 * others along. NO_BACKSLASH_ESCAPES: sql_render() escapes so. */
 	static const char *const dropped[] = { "NO_ZERO_DATE",
 		"NO_ZERO_IN_DATE", "ONLY_FULL_GROUP_BY", "TRADITIONAL", "ANSI",
 		"ANSI_QUOTES", "PIPES_AS_CONCAT", "NO_BACKSLASH_ESCAPES",
@@ -197,8 +200,8 @@ check_writable(struct db *db, struct db_rows *look, struct err *err)
 		    "the server is a read-only replica (innodb_read_only)");
 	if (!is_on(db_text(look, 1)))
 		return RC_OK;
-	rc = db_exec(db, &no_tables, SQL_SESSION_BEGIN_WRITE, SQL_NO_ARGS, NULL,
-	    err);
+	rc = db_exec(
+	    db, &no_tables, SQL_SESSION_BEGIN_WRITE, SQL_NO_ARGS, NULL, err);
 	if (rc != RC_OK) {
 		err_wrap(err, "the server is a read-only replica");
 		return rc;
@@ -225,7 +228,8 @@ set_session(struct db *db, const struct db_params *p, struct err *err)
 	}
 	put_mode(&mode, db_text(look, 0));
 	if (mode.failed) {
-		rc = err_set(err, RC_REJECT, "the server's sql_mode is too long");
+		rc = err_set(
+		    err, RC_REJECT, "the server's sql_mode is too long");
 		goto out;
 	}
 	rc = db_exec(db, &no_tables, SQL_SESSION_SET,
@@ -251,7 +255,7 @@ db_open(const struct db_params *params, struct db **out, struct err *err)
 	enum rc rc;
 
 	*out = NULL;
-	db->text = (struct buf) BUF_INIT(CEILING_STATEMENT_BYTES);
+	db->text = (struct buf)BUF_INIT(CEILING_STATEMENT_BYTES);
 	db->jitter = (uint32_t)clock_wall(&clock_system) | 1;
 	db->mysql = mysql_init(NULL);
 	if (!db->mysql) {

@@ -28,9 +28,8 @@ static const struct known_index priority_index = {
 	"claim_id_status_priority_scheduled_date_gmt",
 	"claim_id,status,priority,scheduled_date_gmt"
 };
-static const struct known_index hook_index = {
-	"hook_status_scheduled_date_gmt", "hook,status,scheduled_date_gmt"
-};
+static const struct known_index hook_index = { "hook_status_scheduled_date_gmt",
+	"hook,status,scheduled_date_gmt" };
 
 static bool
 is_index(const struct db_rows *rows, const struct known_index *known)
@@ -39,10 +38,10 @@ is_index(const struct db_rows *rows, const struct known_index *known)
 	size_t n = strlen(known->columns);
 
 	return slice_eq_nocase(db_text(rows, 0), slice_str(known->name)) &&
-	    columns.n >= n &&
-	    slice_eq_nocase(
-		slice_mem(columns.p, n), slice_str(known->columns)) &&
-	    (columns.n == n || columns.p[n] == ',');
+	       columns.n >= n &&
+	       slice_eq_nocase(
+		   slice_mem(columns.p, n), slice_str(known->columns)) &&
+	       (columns.n == n || columns.p[n] == ',');
 }
 
 static enum rc
@@ -59,7 +58,8 @@ probe_tables(struct db *db, const struct sql_scope *scope, struct err *err)
 		    "%zu of the %d tables %sactionscheduler_* are there",
 		    db_rows_count(rows), PROBE_TABLES, scope->prefix);
 	while (rc == RC_OK && db_rows_next(rows)) {
-		struct slice table = db_text(rows, 0), engine = db_text(rows, 1);
+		struct slice table = db_text(rows, 0),
+			     engine = db_text(rows, 1);
 
 		if (!slice_eq_nocase(engine, SLICE_LIT("InnoDB")))
 			rc = err_set(err, RC_REJECT,
@@ -145,7 +145,7 @@ db_probe(struct db *db, const struct sql_scope *scope, struct db_schema *out,
 {
 	enum rc rc;
 
-	*out = (struct db_schema) { .due_index = "PRIMARY",
+	*out = (struct db_schema){ .due_index = "PRIMARY",
 		.retention_index = "PRIMARY" };
 	rc = probe_tables(db, scope, err);
 	if (rc == RC_OK)

@@ -34,9 +34,8 @@ enum rc
 lease_take(struct db *db, const struct sql_scope *scope, const char *name,
     uint64_t node, uint32_t ttl_ms, uint64_t *token, struct err *err)
 {
-	const struct sql_args *args =
-	    SQL_ARGS(V_U64(node), V_U64((uint64_t)ttl_ms * 1000), V_STR(name),
-		V_U64(node));
+	const struct sql_args *args = SQL_ARGS(V_U64(node),
+	    V_U64((uint64_t)ttl_ms * 1000), V_STR(name), V_U64(node));
 	uint64_t matched = 0;
 	bool added = false;
 	enum rc rc;

@@ -212,11 +212,12 @@ open_condition(struct render *r, struct slice name, bool want)
 		if (slice_eq_str(name, features[i].name))
 			bit = features[i].bit;
 	if (bit == 0 || r->depth == RENDER_NESTING_MAX)
-		return err_set(r->err, RC_REJECT, "%s: {?%.*s cannot stand here",
-		    r->st->name, SLICE_FMT(name));
+		return err_set(r->err, RC_REJECT,
+		    "%s: {?%.*s cannot stand here", r->st->name,
+		    SLICE_FMT(name));
 	r->depth++;
 	r->dropped[r->depth] = r->dropped[r->depth - 1] ||
-	    ((r->scope->columns & bit) != 0) != want;
+			       ((r->scope->columns & bit) != 0) != want;
 	return RC_OK;
 }
 
@@ -258,7 +259,8 @@ brace(struct render *r, struct slice *text)
 	enum rc rc = RC_OK;
 	bool want;
 
-	if (!r->in_literal && rest.n > 0 && (rest.p[0] == '?' || rest.p[0] == '!')) {
+	if (!r->in_literal && rest.n > 0 &&
+	    (rest.p[0] == '?' || rest.p[0] == '!')) {
 		want = rest.p[0] == '?';
 		rest = slice_from(rest, 1);
 		name = rest;
@@ -341,8 +343,9 @@ check_args(const struct sql_statement *st, const struct sql_scope *scope,
 		return err_set(err, RC_REJECT,
 		    "%s: this schema lacks what it needs", st->name);
 	if (args->nvalues != st->nparams)
-		return err_set(err, RC_REJECT, "%s: %zu values given, %zu taken",
-		    st->name, args->nvalues, st->nparams);
+		return err_set(err, RC_REJECT,
+		    "%s: %zu values given, %zu taken", st->name, args->nvalues,
+		    st->nparams);
 	if (st->ids != (args->nids > 0))
 		return err_set(err, RC_REJECT, "%s: %s", st->name,
 		    st->ids ? "no ids given" : "takes no ids");
@@ -376,6 +379,5 @@ sql_render(enum sql_id id, const struct sql_scope *scope,
     const struct sql_args *args, struct buf *out, struct err *err)
 {
 	assert((size_t)id < SQL_NSTATEMENTS);
-	return sql_render_statement(
-	    &sql_statements[id], scope, args, out, err);
+	return sql_render_statement(&sql_statements[id], scope, args, out, err);
 }

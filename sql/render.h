@@ -12,20 +12,20 @@
 
 /* What only some versions of the schema have; {?priority ...}. */
 enum db_column {
-	DB_COLUMN_PRIORITY = 1u << 0,	   /* priority */
+	DB_COLUMN_PRIORITY = 1u << 0,      /* priority */
 	DB_COLUMN_EXTENDED_ARGS = 1u << 1, /* extended_args */
-	DB_COLUMN_UNIQUE_KEY = 1u << 2,	   /* unique_key */
-	DB_INDEX_PRIORITY = 1u << 3,	   /* priority_index */
-	DB_INDEX_HOOK = 1u << 4,	   /* hook_index */
-	DB_INDEX_ATTEMPT = 1u << 5,	   /* attempt_index */
+	DB_COLUMN_UNIQUE_KEY = 1u << 2,    /* unique_key */
+	DB_INDEX_PRIORITY = 1u << 3,       /* priority_index */
+	DB_INDEX_HOOK = 1u << 4,           /* hook_index */
+	DB_INDEX_ATTEMPT = 1u << 5,        /* attempt_index */
 };
 
 /* For whom a statement is rendered: table prefixes and what is present. */
 struct sql_scope {
-	const char *prefix;	/* {p}, blog's, e.g. "wp_2_" */
-	const char *base;	/* {base}, network's, e.g. "wp_" */
-	unsigned columns;	/* enum db_column bits, from db_probe() */
-	const char *due_index;	/* {due_index}: index for the due read by date */
+	const char *prefix;    /* {p}, blog's, e.g. "wp_2_" */
+	const char *base;      /* {base}, network's, e.g. "wp_" */
+	unsigned columns;      /* enum db_column bits, from db_probe() */
+	const char *due_index; /* {due_index}: index for the due read by date */
 	const char *retention_index; /* {retention_index}: index for finished
 					rows by (status,) last_attempt_gmt */
 };
@@ -44,12 +44,12 @@ struct sql_value {
 	uint64_t u64;
 	struct slice text;
 };
-#define V_NULL ((struct sql_value) { .type = SQL_NULL })
-#define V_I64(v) ((struct sql_value) { .type = SQL_I64, .i64 = (v) })
-#define V_U64(v) ((struct sql_value) { .type = SQL_U64, .u64 = (v) })
-#define V_TEXT(v) ((struct sql_value) { .type = SQL_TEXT, .text = (v) })
-#define V_STR(v) ((struct sql_value) { .type = SQL_TEXT, .text = slice_str(v) })
-#define V_TIME(v) ((struct sql_value) { .type = SQL_TIME, .i64 = (v) })
+#define V_NULL ((struct sql_value){ .type = SQL_NULL })
+#define V_I64(v) ((struct sql_value){ .type = SQL_I64, .i64 = (v) })
+#define V_U64(v) ((struct sql_value){ .type = SQL_U64, .u64 = (v) })
+#define V_TEXT(v) ((struct sql_value){ .type = SQL_TEXT, .text = (v) })
+#define V_STR(v) ((struct sql_value){ .type = SQL_TEXT, .text = slice_str(v) })
+#define V_TIME(v) ((struct sql_value){ .type = SQL_TIME, .i64 = (v) })
 /* A nullable text: p == NULL becomes NULL. */
 struct sql_value sql_text_or_null(struct slice s);
 
@@ -57,18 +57,18 @@ struct sql_value sql_text_or_null(struct slice s);
 struct sql_args {
 	const struct sql_value *values; /* the `?` */
 	size_t nvalues;
-	const uint64_t *ids;		/* {ids}; never empty */
+	const uint64_t *ids; /* {ids}; never empty */
 	size_t nids;
-	const struct sql_value *rows;	/* {rows n}: nrows tuples of n values */
+	const struct sql_value *rows; /* {rows n}: nrows tuples of n values */
 	size_t nrows;
 };
 /* SQL_ARGS(V_U64(1), V_STR("x")) */
 #define SQL_ARGS(...)                                                          \
-	(&(const struct sql_args) {                                            \
-	    .values = (const struct sql_value[]) { __VA_ARGS__ },              \
-	    .nvalues = sizeof((const struct sql_value[]) { __VA_ARGS__ }) /    \
-		sizeof(struct sql_value) })
-#define SQL_NO_ARGS (&(const struct sql_args) { 0 })
+	(&(const struct sql_args){                                             \
+	    .values = (const struct sql_value[]){ __VA_ARGS__ },               \
+	    .nvalues = sizeof((const struct sql_value[]){ __VA_ARGS__ }) /     \
+		       sizeof(struct sql_value) })
+#define SQL_NO_ARGS (&(const struct sql_args){ 0 })
 
 /* What the head of a statement says (sql/statements.awk has the grammar). */
 struct sql_param {
@@ -82,10 +82,10 @@ struct sql_statement {
 	const char *text;    /* without comments, with placeholders */
 	const char *rows;    /* what comes back */
 	const char *explain; /* "exempt ...", "rows ..." or NULL */
-	unsigned needs;	     /* enum db_column bits without which it fails */
+	unsigned needs;      /* enum db_column bits without which it fails */
 	const struct sql_param *params; /* the `?` in order */
 	size_t nparams;
-	const struct sql_param *tuple;	/* {rows n}: the n columns */
+	const struct sql_param *tuple; /* {rows n}: the n columns */
 	size_t ntuple;
 	bool ids; /* takes {ids} */
 };

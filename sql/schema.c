@@ -72,13 +72,13 @@ schema_install(struct db *db, const struct sql_scope *scope, struct err *err)
 	if (rc == RC_OK)
 		rc = db_exec(db, scope, SQL_SCHEMA_SET_VERSION,
 		    SQL_ARGS(V_U64(SCHEMA_VERSION)), NULL, err);
-	if (rc == RC_REJECT &&
-	    (db_errno(db) == ER_TABLEACCESS_DENIED ||
-		db_errno(db) == ER_DBACCESS_DENIED))
+	if (rc == RC_REJECT && (db_errno(db) == ER_TABLEACCESS_DENIED ||
+				   db_errno(db) == ER_DBACCESS_DENIED))
 		err_wrap(err,
 		    "this database user may not create the tables %swpcron_*; "
 		    "have them created by one who may (wp-cronctl install "
-		    "prints the statements)", scope->base);
+		    "prints the statements)",
+		    scope->base);
 	return rc;
 }
 

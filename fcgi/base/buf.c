@@ -11,7 +11,7 @@ buf_clear(struct buf *b)
 	size_t max = b->max;
 
 	free(b->p);
-	*b = (struct buf) BUF_INIT(max);
+	*b = (struct buf)BUF_INIT(max);
 }
 
 void

@@ -48,7 +48,7 @@ bool buf_reserve(struct buf *b, size_t n);
 struct slice buf_slice(const struct buf *b);
 /* The text, never NULL ("" when empty). */
 const char *buf_str(const struct buf *b);
-/* Hand the bytes to the caller (free()); NULL when empty. `b` is empty after. */
+/* Hand the bytes to the caller (free()), NULL when empty; `b` is empty then. */
 char *buf_take(struct buf *b);
 
 #endif

@@ -24,7 +24,7 @@ wall_us clock_wall(const struct clock *c);
 /* Unix seconds, rounded down. */
 int64_t clock_unix(const struct clock *c);
 
-/* A real time `ms` from now on CLOCK_MONOTONIC, for pthread_cond_timedwait(). */
+/* The time `ms` from now on CLOCK_MONOTONIC, for pthread_cond_timedwait(). */
 struct timespec;
 void clock_deadline(struct timespec *out, mono_ms ms);
 void clock_sleep_ms(mono_ms ms);

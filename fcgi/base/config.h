@@ -31,15 +31,14 @@ struct config_daemon {
 	uint32_t php_children;   /* at most so many of them in PHP */
 	uint32_t native_batch;   /* jobs one native worker holds at most */
 	uint32_t php_batch;      /* jobs one PHP request gets at most */
-	uint32_t shutdown_grace_ms; /* finish running work within this */
-	uint32_t look_interval_ms;  /* a site's database is asked this often */
-	uint32_t heartbeat_ms;      /* node row is renewed this often */
-	uint32_t node_expiry_ms;    /* a silent node is dead after this */
-	uint32_t max_waiters;       /* parked ?wait requests */
-	uint32_t
-	    request_timeout_ms; /* a client that is silent for so long is cut */
-	uint32_t host_concurrency; /* webhook requests at once to one host */
-	uint32_t db_connections;   /* a database, at most */
+	uint32_t shutdown_grace_ms;  /* finish running work within this */
+	uint32_t look_interval_ms;   /* a site's database is asked this often */
+	uint32_t heartbeat_ms;       /* node row is renewed this often */
+	uint32_t node_expiry_ms;     /* a silent node is dead after this */
+	uint32_t max_waiters;        /* parked ?wait requests */
+	uint32_t request_timeout_ms; /* a client so long silent is cut */
+	uint32_t host_concurrency;   /* webhook requests at once to one host */
+	uint32_t db_connections;     /* a database, at most */
 	enum log_level log_level;
 };
 

@@ -83,8 +83,7 @@ static const struct option site_options[] = {
 	R("db_name", OPTION_TEXT, db_name, "wordpress",
 	    "instead of DB_NAME; set what wp-config.php does not say "
 	    "literally"),
-	R("db_user", OPTION_TEXT, db_user, "wordpress",
-	    "instead of DB_USER"),
+	R("db_user", OPTION_TEXT, db_user, "wordpress", "instead of DB_USER"),
 	R("db_password", OPTION_TEXT, db_password, "\"a ; b\"",
 	    "instead of DB_PASSWORD; quoted where it has a blank and a ;"),
 	R("db_host", OPTION_TEXT, db_host, "localhost",

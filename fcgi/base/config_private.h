@@ -35,8 +35,7 @@ MUSTUSE enum rc config_fill(struct config *c, enum option_section section,
 MUSTUSE enum rc config_check_site(
     const struct config *c, const char *name, unsigned line, struct err *err);
 
-/* config_routes_build - the file's [route] sections, then the built-in table.
- */
+/* config_routes_build - the file's [route] sections, then the built-in ones. */
 MUSTUSE enum rc config_routes_build(struct config *c,
     const struct config_ini_section *sections, struct err *err);
 /* config_policies_build - the [policy] sections, merged over the defaults. */

@@ -35,8 +35,8 @@ enum rc err_set(struct err *err, enum rc rc, const char *fmt, ...)
     PRINTF_LIKE(3, 4);
 
 /* err_set with a number (errno, MySQL error, CURLcode). */
-enum rc err_set_code(struct err *err, enum rc rc, int code, const char *fmt, ...)
-    PRINTF_LIKE(4, 5);
+enum rc err_set_code(struct err *err, enum rc rc, int code, const char *fmt,
+    ...) PRINTF_LIKE(4, 5);
 
 /* err_wrap - put "what: " before the text that is there; returns err->rc. */
 enum rc err_wrap(struct err *err, const char *fmt, ...) PRINTF_LIKE(2, 3);

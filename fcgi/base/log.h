@@ -33,19 +33,22 @@ struct log_field {
 	uint64_t u64;
 };
 #define LOG_S(k, v)                                                            \
-	((struct log_field) {                                                  \
+	((struct log_field){                                                   \
 	    .key = (k), .type = LOG_FIELD_TEXT, .text = slice_str(v) })
 #define LOG_SLICE(k, v)                                                        \
-	((struct log_field) { .key = (k), .type = LOG_FIELD_TEXT, .text = (v) })
+	((struct log_field){ .key = (k), .type = LOG_FIELD_TEXT, .text = (v) })
 #define LOG_I(k, v)                                                            \
-	((struct log_field) { .key = (k), .type = LOG_FIELD_I64, .i64 = (v) })
+	((struct log_field){ .key = (k), .type = LOG_FIELD_I64, .i64 = (v) })
 #define LOG_U(k, v)                                                            \
-	((struct log_field) { .key = (k), .type = LOG_FIELD_U64, .u64 = (v) })
+	((struct log_field){ .key = (k), .type = LOG_FIELD_U64, .u64 = (v) })
 
-/* At least one field: log_event(LOG_INFO, "job.done", LOG_S("queue", "actions"), LOG_U("job", 81)) */
+/*
+ * At least one field:
+ * log_event(LOG_INFO, "job.done", LOG_S("queue", "actions"), LOG_U("job", 81))
+ */
 #define log_event(level, event, ...)                                           \
 	log_fields((level), (event),                                           \
-	    (const struct log_field[]) {                                       \
+	    (const struct log_field[]){                                        \
 		__VA_ARGS__, { .type = LOG_FIELD_END } })
 void log_fields(
     enum log_level level, const char *event, const struct log_field *fields);

@@ -44,8 +44,7 @@ struct policy {
 	bool outbound;           /* held on a copy of the site */
 	bool series_after_crash; /* insert the next instance of a series whose
 				    running instance lost its owner */
-	const char
-	    *secret; /* webhook: signing secret ("whsec_..."), NULL: none */
+	const char *secret; /* webhook: to sign with, "whsec_..."; or NULL */
 };
 
 /* One line of [route]. Lives in a config snapshot. */

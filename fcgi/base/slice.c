@@ -5,13 +5,13 @@
 struct slice
 slice_str(const char *s)
 {
-	return (struct slice) { s, s ? strlen(s) : 0 };
+	return (struct slice){ s, s ? strlen(s) : 0 };
 }
 
 struct slice
 slice_mem(const char *p, size_t n)
 {
-	return (struct slice) { p, n };
+	return (struct slice){ p, n };
 }
 
 bool
@@ -47,7 +47,7 @@ bool
 slice_starts(struct slice s, struct slice prefix)
 {
 	return s.n >= prefix.n &&
-	    (prefix.n == 0 || memcmp(s.p, prefix.p, prefix.n) == 0);
+	       (prefix.n == 0 || memcmp(s.p, prefix.p, prefix.n) == 0);
 }
 
 struct slice
@@ -55,7 +55,7 @@ slice_from(struct slice s, size_t from)
 {
 	if (from >= s.n)
 		return SLICE_NONE;
-	return (struct slice) { s.p + from, s.n - from };
+	return (struct slice){ s.p + from, s.n - from };
 }
 
 static bool

@@ -7,7 +7,8 @@
 
 #include "base/macros.h"
 
-/* Bytes that belong to somebody else; need not end in NUL. p may be NULL when n is 0. */
+/* Bytes that belong to somebody else; need not end in NUL. p may be NULL when
+ * n is 0. */
 struct slice {
 	const char *p;
 	size_t n;
@@ -15,9 +16,8 @@ struct slice {
 
 /* printf("%.*s", SLICE_FMT(s)) */
 #define SLICE_FMT(s) (int)(s).n, (s).p ? (s).p : ""
-#define SLICE_LIT(lit)                                                         \
-	((struct slice) { "" lit, sizeof(lit) - 1 })
-#define SLICE_NONE ((struct slice) { NULL, 0 })
+#define SLICE_LIT(lit) ((struct slice){ "" lit, sizeof(lit) - 1 })
+#define SLICE_NONE ((struct slice){ NULL, 0 })
 
 /* The bytes of a NUL-terminated string, without the NUL; NULL is empty. */
 struct slice slice_str(const char *s);
@@ -43,7 +43,7 @@ size_t slice_find(struct slice s, char c);
 MUSTUSE bool slice_u64(struct slice s, uint64_t *out);
 MUSTUSE bool slice_i64(struct slice s, int64_t *out);
 
-/* The greatest length <= max at which `s` may be cut without splitting UTF-8. */
+/* The greatest length <= max that cuts `s` without splitting UTF-8. */
 size_t slice_utf8_cut(struct slice s, size_t max);
 
 /*

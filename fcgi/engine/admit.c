@@ -27,7 +27,7 @@ passes_filters(const struct admission *a, const struct candidate *c)
 	const struct config_site *site = site_config(a->config, a->site->site);
 	const struct engine *e = a->site->engine;
 	bool by_group = site->groups.n > 0 || site->except_groups.n > 0 ||
-	    (e->only_groups && e->only_groups->n > 0);
+			(e->only_groups && e->only_groups->n > 0);
 	struct slice slug;
 
 	if (!wanted(&site->hooks, &site->except, c->hook) ||
@@ -37,16 +37,16 @@ passes_filters(const struct admission *a, const struct candidate *c)
 		return true;
 	slug = actions_group_slug(a->site->queue, a->db, c->group_id);
 	return slug.p && wanted(&site->groups, &site->except_groups, slug) &&
-	    wanted(e->only_groups, NULL, slug);
+	       wanted(e->only_groups, NULL, slug);
 }
 
 /* On a copy of the site everything that leaves it is held. */
 static bool
-held_here(const struct site_run *s, const struct route *r,
-    const struct policy *p)
+held_here(
+    const struct site_run *s, const struct route *r, const struct policy *p)
 {
 	return s->standing != SITE_ORIGINAL &&
-	    (r->kind == EXECUTOR_WEBHOOK || p->outbound);
+	       (r->kind == EXECUTOR_WEBHOOK || p->outbound);
 }
 
 static bool
@@ -59,7 +59,8 @@ executor_ready(struct admission *a, const struct route *r)
 		if (site_config(a->config, s->site)->php_fpm)
 			return true;
 		if (!s->no_php_said)
-			log_event(LOG_ERR, "site.no_php", LOG_S("site", s->site->name),
+			log_event(LOG_ERR, "site.no_php",
+			    LOG_S("site", s->site->name),
 			    LOG_S("why", "hooks for PHP wait: set php_fpm in "
 					 "[site] of the configuration"));
 		s->no_php_said = true;
@@ -67,8 +68,8 @@ executor_ready(struct admission *a, const struct route *r)
 	case EXECUTOR_WEBHOOK: {
 		int64_t after;
 
-		return webhook_hosts_admits(s->engine->hosts, r->target,
-			   &after) != WEBHOOK_SHUT;
+		return webhook_hosts_admits(
+			   s->engine->hosts, r->target, &after) != WEBHOOK_SHUT;
 	}
 	case EXECUTOR_QUEUE:
 		break;
@@ -103,13 +104,15 @@ host_has_share(struct admission *a, const struct route *r)
 	if (r->kind != EXECUTOR_WEBHOOK)
 		return true;
 	for (size_t i = 0; i < e->nworkers; i++)
-		places += e->workers[i].lane == LANE_NATIVE ? d->native_batch : 0;
+		places +=
+		    e->workers[i].lane == LANE_NATIVE ? d->native_batch : 0;
 	most = places / 4 * 3;
 	if (most < d->host_concurrency)
 		most = d->host_concurrency;
 	admitted = admitted_for(a, r->target);
 	if (webhook_hosts_held(e->hosts, r->target) +
-		(admitted ? *admitted : 0) >= most)
+		(admitted ? *admitted : 0) >=
+	    most)
 		return false;
 	if (admitted)
 		(*admitted)++;
@@ -137,7 +140,7 @@ engine_admit(void *arg, enum lane lane, const struct candidate *c,
 	    !host_has_share(a, *route))
 		return ADMIT_FULL;
 	actions_scope(a->site->queue, &scope);
-	ls = (struct limits_scope) {
+	ls = (struct limits_scope){
 		.db = a->db,
 		.scope = &scope,
 		.blog_id = 1,

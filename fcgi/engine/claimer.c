@@ -29,8 +29,8 @@ static void
 health_error_locked(struct site_run *s, const struct err *err)
 {
 	s->health.database_ok = false;
-	(void)snprintf(s->health.last_error, sizeof s->health.last_error, "%s",
-	    err->text);
+	(void)snprintf(
+	    s->health.last_error, sizeof s->health.last_error, "%s", err->text);
 }
 
 /* ---- connection -------------------------------------------------------- */
@@ -41,11 +41,12 @@ connection_lost(struct database *d, const struct err *err)
 	struct engine *e = d->engine;
 	mono_ms wait = CONNECT_RETRY_MIN_MS;
 
-	for (unsigned i = 0; i < d->failures && wait < CONNECT_RETRY_MAX_MS; i++)
+	for (unsigned i = 0; i < d->failures && wait < CONNECT_RETRY_MAX_MS;
+	     i++)
 		wait *= 2;
 	if (d->failures++ == 0)
-		log_event(LOG_ERR, "database.away", LOG_S("name", d->params->name),
-		    LOG_S("why", err->text));
+		log_event(LOG_ERR, "database.away",
+		    LOG_S("name", d->params->name), LOG_S("why", err->text));
 	d->retry_at = clock_mono(e->clock) + wait;
 	db_close(d->db);
 	d->db = NULL;
@@ -73,15 +74,16 @@ connected(struct database *d)
 		return false;
 	}
 	if (d->failures > 0)
-		log_event(LOG_INFO, "database.back", LOG_S("name", d->params->name));
+		log_event(
+		    LOG_INFO, "database.back", LOG_S("name", d->params->name));
 	d->failures = 0;
 	return true;
 }
 
 /* An error while talking to a site's tables. */
 static void
-site_failed(struct site_run *s, enum rc rc, const struct err *err,
-    const char *doing)
+site_failed(
+    struct site_run *s, enum rc rc, const struct err *err, const char *doing)
 {
 	struct engine *e = s->engine;
 	bool said;
@@ -108,18 +110,20 @@ site_failed(struct site_run *s, enum rc rc, const struct err *err,
 static size_t
 worker_capacity(const struct worker *w, const struct config *c)
 {
-	return w->lane == LANE_PHP ? c->daemon.php_batch : c->daemon.native_batch;
+	return w->lane == LANE_PHP ? c->daemon.php_batch
+				   : c->daemon.native_batch;
 }
 
 /* Workers of a lane that hold jobs of another site on this database. */
 static size_t
-bound_to_locked(const struct engine *e, const struct database *d, enum lane lane)
+bound_to_locked(
+    const struct engine *e, const struct database *d, enum lane lane)
 {
 	size_t n = 0;
 
 	for (size_t i = 0; i < e->nworkers; i++)
 		n += e->workers[i].lane == lane && e->workers[i].site &&
-		    e->workers[i].site->database == d;
+		     e->workers[i].site->database == d;
 	return n;
 }
 
@@ -168,7 +172,8 @@ worker_reserve_locked(struct engine *e, struct site_run *s, enum lane lane,
     struct claim_request *req)
 {
 	struct worker *best = NULL;
-	bool may_bind = e->ndatabases == 1 || lane_workers(e, lane) < 2 ||
+	bool may_bind =
+	    e->ndatabases == 1 || lane_workers(e, lane) < 2 ||
 	    bound_to_locked(e, s->database, lane) + 1 < lane_workers(e, lane);
 
 	req->room[lane] = req->share[lane] = 0;
@@ -178,8 +183,7 @@ worker_reserve_locked(struct engine *e, struct site_run *s, enum lane lane,
 	for (size_t i = 0; i < e->nworkers; i++) {
 		struct worker *w = &e->workers[i];
 		size_t capacity = worker_capacity(w, e->config);
-		size_t free_slots =
-		    capacity > w->held ? capacity - w->held : 0;
+		size_t free_slots = capacity > w->held ? capacity - w->held : 0;
 
 		if (w->lane != lane || w->reserved || w->backing_off || w->cron)
 			continue;
@@ -219,7 +223,8 @@ hand_over_locked(struct site_run *s, struct worker *w, struct claim *claim,
 		if (j->due < h->first_due)
 			h->first_due = j->due;
 		if (j->route->kind == EXECUTOR_WEBHOOK)
-			webhook_hosts_hold(s->engine->hosts, j->route->target, 1);
+			webhook_hosts_hold(
+			    s->engine->hosts, j->route->target, 1);
 		w->inbox_end = &j->next;
 	}
 	w->held += n;
@@ -245,18 +250,19 @@ static bool
 lane_serves(const struct site_run *s, const struct config *c, enum lane lane)
 {
 	return lane_workers(s->engine, lane) > 0 &&
-	    (lane != LANE_PHP || site_config(c, s->site)->php_fpm);
+	       (lane != LANE_PHP || site_config(c, s->site)->php_fpm);
 }
 
 /* Claim for one worker a lane; *claimed says how many jobs. */
 static enum rc
-claim_for(struct site_run *s, struct config *c,
-    struct worker *const *workers, struct claim_request *req, size_t left,
-    size_t *claimed, bool *more, struct err *err)
+claim_for(struct site_run *s, struct config *c, struct worker *const *workers,
+    struct claim_request *req, size_t left, size_t *claimed, bool *more,
+    struct err *err)
 {
 	struct engine *e = s->engine;
-	struct admission a = { .site = s, .config = c,
-		.db = s->database->db, .left = left };
+	struct admission a = {
+		.site = s, .config = c, .db = s->database->db, .left = left
+	};
 	struct claim_result res;
 	enum rc rc;
 
@@ -266,9 +272,9 @@ claim_for(struct site_run *s, struct config *c,
 		req->ask[l] =
 		    req->room[l] == 0 && lane_serves(s, c, (enum lane)l);
 	rc = e->only_id
-	    ? actions_claim_one(
-		  s->queue, s->database->db, e->only_id, req, &res, err)
-	    : actions_ops.claim(s->queue, s->database->db, req, &res, err);
+		 ? actions_claim_one(
+		       s->queue, s->database->db, e->only_id, req, &res, err)
+		 : actions_ops.claim(s->queue, s->database->db, req, &res, err);
 	for (size_t l = 0; l < LANE_COUNT; l++)
 		hold_limits(s, res.jobs[l]);
 	limits_settle_claim(&s->limits);
@@ -278,12 +284,13 @@ claim_for(struct site_run *s, struct config *c,
 	for (size_t l = 0; l < LANE_COUNT; l++) {
 		if (!res.claims[l])
 			continue;
-		hand_over_locked(s, workers[l], res.claims[l], res.jobs[l],
-		    res.njobs[l], c);
+		hand_over_locked(
+		    s, workers[l], res.claims[l], res.jobs[l], res.njobs[l], c);
 		*claimed += res.njobs[l];
 	}
 	if (e->limited)
-		e->once_left -= *claimed < e->once_left ? *claimed : e->once_left;
+		e->once_left -=
+		    *claimed < e->once_left ? *claimed : e->once_left;
 	if (res.unfinished)
 		e->room_epoch++;
 	pthread_mutex_unlock(&e->lock);
@@ -308,7 +315,7 @@ claim_once(struct site_run *s, struct config *c, size_t *claimed, bool *more,
 		waited = waited || (workers[l] && s->starved[l]);
 		s->starved[l] =
 		    !workers[l] && !has_worker_locked(s, (enum lane)l);
-		/* What is due for a lane without room was not even looked at. */
+		/* Of a lane without room not even a look was taken. */
 		unseen = unseen ||
 			 (!workers[l] && lane_workers(e, (enum lane)l) > 0);
 	}
@@ -372,7 +379,7 @@ limits_after(struct site_run *s, struct config *c)
 	if (s->limits.n == 0)
 		return;
 	actions_scope(s->queue, &scope);
-	ls = (struct limits_scope) {
+	ls = (struct limits_scope){
 		.db = s->database->db,
 		.scope = &scope,
 		.blog_id = 1,
@@ -405,8 +412,8 @@ look(struct site_run *s, struct config *c, uint64_t number)
 	if (limits_reopen(&s->limits, e->clock))
 		actions_peek(s->queue);
 	rc = e->only_id
-	    ? RC_OK
-	    : actions_ops.next_due(s->queue, s->database->db, &due, &err);
+		 ? RC_OK
+		 : actions_ops.next_due(s->queue, s->database->db, &due, &err);
 	if (rc == RC_OK && (due <= now || e->only_id > 0))
 		rc = claim_once(s, c, &claimed, &more, &err);
 	else
@@ -533,7 +540,8 @@ leave(struct database *d)
 		actions_scope(s->queue, &scope);
 		if (node_remove(d->db, &scope, s->node_id, &err) != RC_OK)
 			log_event(LOG_WARN, "node.stays",
-			    LOG_S("site", s->site->name), LOG_S("why", err.text));
+			    LOG_S("site", s->site->name),
+			    LOG_S("why", err.text));
 	}
 }
 

@@ -26,8 +26,8 @@ static bool
 same_database(const struct db_params *a, const struct db_params *b)
 {
 	return same_text(a->host, b->host) && a->port == b->port &&
-	    same_text(a->socket, b->socket) && same_text(a->user, b->user) &&
-	    same_text(a->name, b->name);
+	       same_text(a->socket, b->socket) && same_text(a->user, b->user) &&
+	       same_text(a->name, b->name);
 }
 
 static struct database *
@@ -39,7 +39,7 @@ database_of(struct engine *e, const struct site *site)
 		if (same_database(e->databases[i].params, &site->db))
 			return &e->databases[i];
 	d = &e->databases[e->ndatabases++];
-	*d = (struct database) { .engine = e, .params = &site->db };
+	*d = (struct database){ .engine = e, .params = &site->db };
 	return d;
 }
 
@@ -84,7 +84,7 @@ make_site(struct engine *e, struct site_run *s, const struct site *site)
 	s->engine = e;
 	s->site = site;
 	s->database = database_of(e, site);
-	s->queue = actions_new(&(const struct actions_opts) {
+	s->queue = actions_new(&(const struct actions_opts){
 	    .prefix = site->prefix,
 	    .base = site->prefix,
 	    .blog_id = 1,
@@ -97,8 +97,7 @@ make_site(struct engine *e, struct site_run *s, const struct site *site)
 }
 
 enum rc
-engine_new(
-    const struct engine_opts *opts, struct engine **out, struct err *err)
+engine_new(const struct engine_opts *opts, struct engine **out, struct err *err)
 {
 	struct engine *e = xcalloc(1, sizeof *e);
 
@@ -113,8 +112,8 @@ engine_new(
 	cond_init(&e->wake_claimers);
 	e->clock = opts->clock ? opts->clock : &clock_system;
 	e->config = config_ref(opts->config);
-	e->hosts = webhook_hosts_new(
-	    e->config->daemon.host_concurrency, e->clock);
+	e->hosts =
+	    webhook_hosts_new(e->config->daemon.host_concurrency, e->clock);
 	e->once = opts->once;
 	e->limited = opts->once && opts->limit > 0;
 	e->once_left = opts->limit;
@@ -165,7 +164,8 @@ engine_stop(struct engine *e)
 	pthread_mutex_lock(&e->lock);
 	e->claiming = false;
 	e->stopping = true;
-	e->grace_end = clock_mono(e->clock) + e->config->daemon.shutdown_grace_ms;
+	e->grace_end =
+	    clock_mono(e->clock) + e->config->daemon.shutdown_grace_ms;
 	for (size_t i = 0; i < e->nworkers; i++)
 		pthread_cond_signal(&e->workers[i].wake);
 	pthread_mutex_unlock(&e->lock);
@@ -261,7 +261,8 @@ engine_progress_locked(struct engine *e)
 
 	/* A full counter is as readable as any. */
 	if (write(e->progress_fd, &one, sizeof one) < 0 && errno != EAGAIN)
-		log_event(LOG_ERR, "engine.progress", LOG_S("why", ERRNO_TEXT(errno)));
+		log_event(LOG_ERR, "engine.progress",
+		    LOG_S("why", ERRNO_TEXT(errno)));
 }
 
 int
@@ -296,7 +297,7 @@ engine_counts(
 {
 	const struct site_run *s = site_find(e, site);
 
-	*out = (struct engine_counts) { 0 };
+	*out = (struct engine_counts){ 0 };
 	pthread_mutex_lock(&e->lock);
 	if (s)
 		*out = s->counts;
@@ -309,7 +310,8 @@ engine_watch_begin(
 {
 	const struct site_run *s = site_find(e, site);
 
-	*w = (struct engine_watch) { .site = site, .begun = clock_wall(e->clock) };
+	*w = (struct engine_watch){ .site = site,
+		.begun = clock_wall(e->clock) };
 	pthread_mutex_lock(&e->lock);
 	if (s) {
 		w->base = s->counts;
@@ -344,8 +346,8 @@ engine_watch_check(struct engine *e, const struct engine_watch *w,
 	pthread_mutex_lock(&e->lock);
 	now = s->counts;
 	/* Released jobs are due again, which only a later look can tell. */
-	looked = s->drained_look > w->look &&
-		 s->drained_look > s->released_look;
+	looked =
+	    s->drained_look > w->look && s->drained_look > s->released_look;
 	*remaining = due_by_locked(s, w->begun / 1000000);
 	if (looked && *remaining == 0)
 		rc = RC_OK;
@@ -354,7 +356,7 @@ engine_watch_check(struct engine *e, const struct engine_watch *w,
 	if (!looked && *remaining == 0)
 		*remaining = s->backlog ? 1 : 0;
 	pthread_mutex_unlock(&e->lock);
-	*counts = (struct engine_counts) {
+	*counts = (struct engine_counts){
 		.done = now.done - w->base.done,
 		.failed = now.failed - w->base.failed,
 		.retried = now.retried - w->base.retried,
@@ -371,7 +373,7 @@ engine_health(
 {
 	const struct site_run *s = site_find(e, site);
 
-	*out = (struct engine_health) { .next_due = INT64_MAX };
+	*out = (struct engine_health){ .next_due = INT64_MAX };
 	pthread_mutex_lock(&e->lock);
 	if (s)
 		*out = s->health;
@@ -404,7 +406,7 @@ engine_dump(struct engine *e)
 		    LOG_S("site", w->site ? w->site->site->name : ""),
 		    LOG_U("jobs", w->held),
 		    LOG_S("state", w->backing_off ? "backing off"
-			    : w->site		  ? "working"
+				   : w->site      ? "working"
 						  : "idle"));
 	}
 	pthread_mutex_unlock(&e->lock);

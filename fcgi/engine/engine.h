@@ -17,15 +17,16 @@
 struct engine;
 
 struct engine_opts {
-	struct config *config;	   /* referenced */
+	struct config *config;     /* referenced */
 	struct site *const *sites; /* lent until engine_free() */
 	size_t nsites;
 	const struct clock *clock; /* NULL: clock_system */
 	/* wp-cronctl run: no heartbeat of others, stop when nothing is left. */
 	bool once;
-	size_t limit;		   /* once: at most so many jobs; 0: any */
-	const struct config_list *hooks, *groups; /* once: only these; NULL: any */
-	uint64_t only_id; /* once: this row, whatever its date; 0: what is due */
+	size_t limit; /* once: at most so many jobs; 0: any */
+	/* once: only these; NULL: any */
+	const struct config_list *hooks, *groups;
+	uint64_t only_id; /* once: this row, due or not; 0: what is due */
 };
 
 /* Open nothing yet; engine_start() starts the threads. */
@@ -45,7 +46,7 @@ void engine_dump(struct engine *e);
 
 enum engine_kick {
 	ENGINE_STARTED, /* a look was triggered now */
-	ENGINE_QUEUED,	/* one is pending, or a cycle runs */
+	ENGINE_QUEUED,  /* one is pending, or a cycle runs */
 };
 /* Look whether something is due on this site. Never blocks on I/O. */
 enum engine_kick engine_kick(struct engine *e, const struct site *site);
@@ -84,11 +85,11 @@ int engine_progress_fd(const struct engine *e);
 
 /* For /wp-cron-fcgi/healthz and `status`. */
 struct engine_health {
-	bool database_ok;  /* last look succeeded */
-	bool ready;	   /* the first look has been made */
-	bool standing_ok;  /* the site is the one installed */
-	int64_t next_due;  /* Unix time; INT64_MAX: nothing */
-	uint64_t running;  /* jobs in workers */
+	bool database_ok; /* last look succeeded */
+	bool ready;       /* the first look has been made */
+	bool standing_ok; /* the site is the one installed */
+	int64_t next_due; /* Unix time; INT64_MAX: nothing */
+	uint64_t running; /* jobs in workers */
 	char last_error[ERR_TEXT_MAX];
 };
 void engine_health(

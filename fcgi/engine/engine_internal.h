@@ -31,8 +31,8 @@ struct held {
 	uint64_t claim_id;
 	struct config *config; /* lends the jobs' routes and policies */
 	int64_t first_due;
-	uint64_t left;	       /* jobs, as of the last settlement */
-	mono_ms refreshed_at;  /* rows' last_attempt_gmt */
+	uint64_t left;        /* jobs, as of the last settlement */
+	mono_ms refreshed_at; /* rows' last_attempt_gmt */
 };
 
 /* One site while the engine runs. */
@@ -43,29 +43,29 @@ struct site_run {
 	struct queue *queue;
 
 	/* Guarded by engine.lock. */
-	bool kicked;		/* look as soon as the interval allows */
-	bool looking;		/* the claimer is at it */
-	bool backlog;		/* more was due than there was room for */
-	uint64_t room_seen;	/* engine.room_epoch at the last look */
-	mono_ms looked_at;	/* begin of the last look */
-	mono_ms again_at;	/* a limit opens: look before the interval ends */
+	bool kicked;        /* look as soon as the interval allows */
+	bool looking;       /* the claimer is at it */
+	bool backlog;       /* more was due than there was room for */
+	uint64_t room_seen; /* engine.room_epoch at the last look */
+	mono_ms looked_at;  /* begin of the last look */
+	mono_ms again_at;   /* a limit opens: look before the interval ends */
 	uint64_t looks_begun;
-	uint64_t drained_look;	/* the last look that left nothing behind */
-	uint64_t released_look; /* the last that had begun when jobs went back */
+	uint64_t drained_look;  /* the last look that left nothing behind */
+	uint64_t released_look; /* the last begun when jobs went back */
 	struct held *held;
 	struct engine_counts counts;
 	struct engine_health health;
-	bool cron_running;	/* core's cron loop is in a PHP worker */
-	char told_home[256];	/* what receivers are told of the site */
+	bool cron_running;   /* core's cron loop is in a PHP worker */
+	char told_home[256]; /* what receivers are told of the site */
 	char told_identity[65];
 
 	/* The claimer's alone. */
 	bool prepared;
-	mono_ms turned_at;	/* begin of the last turn */
+	mono_ms turned_at;        /* begin of the last turn */
 	bool starved[LANE_COUNT]; /* work waits, and it has no worker there */
-	bool has_actions;	/* Action Scheduler's tables are there */
-	mono_ms prepare_at;	/* not before; after a failure */
-	mono_ms probe_at;	/* without them: look again then */
+	bool has_actions;         /* Action Scheduler's tables are there */
+	mono_ms prepare_at;       /* not before; after a failure */
+	mono_ms probe_at;         /* without them: look again then */
 	bool no_tables_said, no_php_said;
 	uint64_t node_id;
 	mono_ms heartbeat_at, rescue_at, facts_at, cron_at;
@@ -77,14 +77,14 @@ struct site_run {
 	struct limits limits;
 };
 
-/* A database and the thread that looks, claims, rescues and keeps alive in it. */
+/* A database and the thread that looks, claims, rescues, keeps alive in it. */
 struct database {
 	struct engine *engine;
 	const struct db_params *params;
 	pthread_t thread;
 	bool started;
-	struct db *db;		/* the claimer's */
-	mono_ms retry_at;	/* connecting again not before */
+	struct db *db;    /* the claimer's */
+	mono_ms retry_at; /* connecting again not before */
 	unsigned failures;
 };
 
@@ -97,30 +97,30 @@ struct worker {
 	bool started;
 
 	/* Guarded by engine.lock. */
-	struct site_run *site;	/* NULL: idle */
+	struct site_run *site; /* NULL: idle */
 	struct job *inbox, **inbox_end;
-	size_t held;		/* jobs claimed for it and not settled */
-	bool reserved;		/* the claimer is fetching for it */
-	bool backing_off;	/* its executor takes nothing for a while */
-	bool cron;		/* php: run core's cron loop */
-	pthread_cond_t wake;	/* inbox, cron, stop */
+	size_t held;         /* jobs claimed for it and not settled */
+	bool reserved;       /* the claimer is fetching for it */
+	bool backing_off;    /* its executor takes nothing for a while */
+	bool cron;           /* php: run core's cron loop */
+	pthread_cond_t wake; /* inbox, cron, stop */
 
 	/* The thread's alone. */
 	struct config *config;
 	char home[256], identity[65];
 	struct webhook_site told;
-	bool run_cron;		/* what want_cron answers */
+	bool run_cron; /* what want_cron answers */
 	struct executor *executors[EXECUTOR_NKINDS];
 	struct site_run *bound; /* whose executors these are */
 	struct db *db;
 	struct site_run *db_site;
 	mono_ms db_used_at, db_retry_at;
-	struct job *todo;	/* claimed, not begun */
+	struct job *todo; /* claimed, not begun */
 	size_t ntodo;
-	struct outcome *ended;	/* not settled yet */
+	struct outcome *ended; /* not settled yet */
 	size_t nended, ended_cap;
 	mono_ms oldest_end;
-	mono_ms settle_at;	/* not before; after a failure */
+	mono_ms settle_at; /* not before; after a failure */
 	unsigned settle_failures;
 };
 
@@ -133,18 +133,18 @@ struct engine {
 
 	/* Guarded by lock. */
 	struct config *config;
-	uint64_t room_epoch;	/* grows whenever a worker may take more */
-	bool claiming;		/* false: claim no more */
-	bool stopping;		/* workers release and end */
-	bool leaving;		/* claimers end */
+	uint64_t room_epoch; /* grows whenever a worker may take more */
+	bool claiming;       /* false: claim no more */
+	bool stopping;       /* workers release and end */
+	bool leaving;        /* claimers end */
 	mono_ms grace_end;
-	size_t once_left;	/* once: how many more may be claimed */
+	size_t once_left; /* once: how many more may be claimed */
 
 	/* Constant after engine_start(). */
 	bool once;
 	bool limited;
 	const struct config_list *only_hooks, *only_groups;
-	uint64_t only_id;	/* once: claim this row alone; 0: what is due */
+	uint64_t only_id; /* once: claim this row alone; 0: what is due */
 	struct site_run *sites;
 	size_t nsites;
 	struct database *databases;

@@ -50,8 +50,7 @@ kicker_poll(struct executor *ex, int timeout_ms, outcome_fn *report, void *arg)
 	k->n = 0;
 	for (size_t i = 0; i < n; i++)
 		report(arg,
-		    &(const struct outcome) {
-			.job = k->jobs[i],
+		    &(const struct outcome){ .job = k->jobs[i],
 			.kind = OUTCOME_DONE,
 			.ended_at = clock_wall(k->worker->engine->clock) });
 	if (n > 0)
@@ -124,9 +123,10 @@ php_new(struct worker *w, struct site_run *s, struct err *err)
 	const struct config_site *c = site_config(w->config, s->site);
 	struct executor *ex = NULL;
 	enum rc rc = php_executor_new(
-	    &(const struct php_executor_opts) {
+	    &(const struct php_executor_opts){
 		.address = c->php_fpm,
-		.worker_script = c->worker_script ? c->worker_script : WORKER_SCRIPT,
+		.worker_script =
+		    c->worker_script ? c->worker_script : WORKER_SCRIPT,
 		.root = s->site->root,
 		.salts = s->site->salts,
 		.home = w->home,
@@ -158,16 +158,17 @@ engine_executor(struct worker *w, struct site_run *s, enum executor_kind kind,
 		return php_new(w, s, err);
 	case EXECUTOR_WEBHOOK:
 		return webhook_new(
-			   &(const struct webhook_opts) {
+			   &(const struct webhook_opts){
 			       .hosts = w->engine->hosts,
 			       .site = site_of_job,
 			       .arg = w,
 			       .clock = w->engine->clock,
-			       .max_concurrency = w->config->daemon.native_batch,
+			       .max_concurrency =
+				   w->config->daemon.native_batch,
 			   },
 			   &ex, err) == RC_OK
-		    ? ex
-		    : NULL;
+			   ? ex
+			   : NULL;
 	case EXECUTOR_QUEUE:
 		return kicker_new(w);
 	}

@@ -65,9 +65,8 @@ has_token(struct limit *l, const struct limits_scope *s, struct rate rate)
 	if (l->tokens > 0)
 		return true;
 	limit_name(l, s->blog_id, "rate", 0, name);
-	if (l->empty ||
-	    bucket_take(s->db, s->scope, name, rate.count, rate.per_s, want,
-		&l->tokens, NULL) != RC_OK)
+	if (l->empty || bucket_take(s->db, s->scope, name, rate.count,
+			    rate.per_s, want, &l->tokens, NULL) != RC_OK)
 		return false;
 	l->empty = l->tokens < want;
 	return l->tokens > 0;
@@ -250,5 +249,5 @@ limits_clear(struct limits *l)
 		free(l->items[i]);
 	}
 	free(l->items);
-	*l = (struct limits) { 0 };
+	*l = (struct limits){ 0 };
 }

@@ -21,14 +21,14 @@ struct limit {
 	/* Starts this node may make until the window ends. */
 	uint32_t tokens;
 	wall_us window_end;
-	bool empty;			 /* the shared bucket, until then */
+	bool empty;                      /* the shared bucket, until then */
 	uint64_t slots[LIMIT_SLOTS_MAX]; /* lease tokens; 0: not ours */
-	uint32_t nslots;		 /* of them are ours */
-	mono_ms take_at;		 /* other slots: not before */
+	uint32_t nslots;                 /* of them are ours */
+	mono_ms take_at;                 /* other slots: not before */
 	mono_ms renew_at;
-	uint32_t pending;		 /* admitted in the claim under way */
-	_Atomic uint32_t busy;		 /* jobs that run or wait in a worker */
-	bool barred;			 /* a candidate was turned away */
+	uint32_t pending;      /* admitted in the claim under way */
+	_Atomic uint32_t busy; /* jobs that run or wait in a worker */
+	bool barred;           /* a candidate was turned away */
 };
 
 /* All limits of one site; the claimer's, but for `busy`. */

@@ -13,7 +13,7 @@
 
 #define PROBE_AGAIN_MS 10000
 #define FACTS_EVERY_MS 60000
-/* Core's loop found its lock taken, or left events behind: not at once again. */
+/* Core's loop found its lock taken, or left events behind: not at once. */
 #define CRON_AGAIN_MS 5000
 
 const struct config_site *
@@ -121,7 +121,8 @@ site_probe(struct site_run *s, struct err *err)
 	} else if (!s->no_tables_said) {
 		log_event(LOG_WARN, "queue.off", LOG_S("site", s->site->name),
 		    LOG_S("queue", "actions"),
-		    LOG_S("why", "no Action Scheduler tables with this prefix"));
+		    LOG_S(
+			"why", "no Action Scheduler tables with this prefix"));
 		s->no_tables_said = true;
 	}
 	return RC_OK;
@@ -163,8 +164,7 @@ register_node(struct site_run *s, const struct config *c, struct err *err)
 		s->node_id = 0;
 		return rc;
 	}
-	s->heartbeat_at =
-	    clock_mono(s->engine->clock) + c->daemon.heartbeat_ms;
+	s->heartbeat_at = clock_mono(s->engine->clock) + c->daemon.heartbeat_ms;
 	return RC_OK;
 }
 
@@ -182,7 +182,7 @@ site_prepare(struct site_run *s, struct config *c, struct err *err)
 		rc = site_probe(s, err);
 	if (rc == RC_OK)
 		rc = site_refresh(s, c, err);
-	/* A new id would leave what workers hold to a node that falls silent. */
+	/* A new id would leave what workers hold to a silent node. */
 	if (rc == RC_OK && s->node_id == 0)
 		rc = register_node(s, c, err);
 	if (rc != RC_OK)
@@ -194,8 +194,8 @@ site_prepare(struct site_run *s, struct config *c, struct err *err)
 	    LOG_S("server", db_server_info(s->database->db)),
 	    LOG_U("node", s->node_id),
 	    LOG_S("php", site_config(c, s->site)->php_fpm
-		    ? site_config(c, s->site)->php_fpm
-		    : "none"));
+			     ? site_config(c, s->site)->php_fpm
+			     : "none"));
 	return RC_OK;
 }
 
@@ -208,7 +208,7 @@ cron_first(struct slice head, int64_t *when)
 	size_t end = slice_find(rest, ';');
 
 	return rest.n > 2 && rest.p[0] == 'i' && rest.p[1] == ':' &&
-	    end < rest.n && slice_i64(slice_mem(rest.p + 2, end - 2), when);
+	       end < rest.n && slice_i64(slice_mem(rest.p + 2, end - 2), when);
 }
 
 /* False: no PHP worker is free; the next one that is shall have it. */
@@ -257,7 +257,7 @@ site_cron_look(struct site_run *s, struct config *c)
 		SQL_NO_ARGS, &rows, &err) != RC_OK)
 		return; /* the look that follows meets the same error */
 	due = db_rows_next(rows) && cron_first(db_text(rows, 0), &when) &&
-	    when <= clock_unix(s->engine->clock);
+	      when <= clock_unix(s->engine->clock);
 	db_rows_free(rows);
 	if (due && cron_hand_over(s))
 		s->cron_at = now + CRON_AGAIN_MS;
@@ -293,9 +293,9 @@ list_has(const json_t *list, const char *text)
 	const json_t *v;
 	size_t i;
 
-	json_array_foreach(list, i, v)
-		if (json_is_string(v) && strcmp(json_string_value(v), text) == 0)
-			return true;
+	json_array_foreach(list, i,
+	    v) if (json_is_string(v) &&
+		   strcmp(json_string_value(v), text) == 0) return true;
 	return false;
 }
 
@@ -304,7 +304,7 @@ static bool
 is_table_store(const char *class_name)
 {
 	return strcmp(class_name, "ActionScheduler_DBStore") == 0 ||
-	    strcmp(class_name, "ActionScheduler_HybridStore") == 0;
+	       strcmp(class_name, "ActionScheduler_HybridStore") == 0;
 }
 
 void

@@ -50,7 +50,8 @@ refresh_rows(struct site_run *s, mono_ms now, struct err *err)
 }
 
 enum rc
-site_heartbeat(struct site_run *s, struct config *c, mono_ms now, struct err *err)
+site_heartbeat(
+    struct site_run *s, struct config *c, mono_ms now, struct err *err)
 {
 	struct sql_scope scope;
 	enum rc rc;
@@ -82,12 +83,15 @@ expire_nodes(struct site_run *s, const struct config *c, struct err *err)
 	enum rc rc;
 
 	actions_scope(s->queue, &scope);
-	rc = nodes_expired(db, &scope, c->daemon.node_expiry_ms, &dead, &n, err);
+	rc =
+	    nodes_expired(db, &scope, c->daemon.node_expiry_ms, &dead, &n, err);
 	for (size_t i = 0; i < n && rc == RC_OK; i++) {
-		rc = node_expire(db, &scope, dead[i], c->daemon.node_expiry_ms, err);
+		rc = node_expire(
+		    db, &scope, dead[i], c->daemon.node_expiry_ms, err);
 		if (rc == RC_OK)
 			log_event(LOG_WARN, "node.expired",
-			    LOG_S("site", s->site->name), LOG_U("node", dead[i]));
+			    LOG_S("site", s->site->name),
+			    LOG_U("node", dead[i]));
 		if (rc == RC_NONE)
 			rc = RC_OK;
 	}

@@ -88,7 +88,7 @@ bind_site(struct worker *w, struct site_run *s)
 		executors_free(w);
 	config_unref(old);
 	w->bound = s;
-	w->told = (struct webhook_site) { w->home, w->identity };
+	w->told = (struct webhook_site){ w->home, w->identity };
 }
 
 bool
@@ -146,10 +146,12 @@ on_outcome(void *arg, const struct outcome *o)
 }
 
 void
-worker_end_job(struct worker *w, struct job *j, enum outcome_kind kind, const char *why)
+worker_end_job(
+    struct worker *w, struct job *j, enum outcome_kind kind, const char *why)
 {
-	struct outcome o = { .job = j, .kind = kind,
-		.ended_at = clock_wall(w->engine->clock) };
+	struct outcome o = {
+		.job = j, .kind = kind, .ended_at = clock_wall(w->engine->clock)
+	};
 
 	(void)snprintf(o.message, sizeof o.message, "%s", why);
 	on_outcome(w, &o);
@@ -160,16 +162,18 @@ log_outcome(const struct worker *w, const struct outcome *o)
 {
 	const struct job *j = o->job;
 	bool good = o->kind == OUTCOME_DONE || o->kind == OUTCOME_SETTLED ||
-	    o->kind == OUTCOME_RELEASED;
+		    o->kind == OUTCOME_RELEASED;
 
 	if (!log_enabled(o->kind == OUTCOME_RELEASED ? LOG_DEBUG : LOG_INFO))
 		return;
-	log_event(good ? LOG_INFO : LOG_WARN, good ? "job.done" : "job.not_done",
-	    LOG_S("queue", "actions"), LOG_U("job", j->id),
-	    LOG_S("site", w->bound->site->name), LOG_SLICE("hook", j->hook),
+	log_event(good ? LOG_INFO : LOG_WARN,
+	    good ? "job.done" : "job.not_done", LOG_S("queue", "actions"),
+	    LOG_U("job", j->id), LOG_S("site", w->bound->site->name),
+	    LOG_SLICE("hook", j->hook),
 	    LOG_S("executor", executor_name(j->route->kind)),
 	    LOG_S("outcome", outcome_name(o->kind)), LOG_U("try", j->try),
-	    LOG_I("ms", j->started_at ? (o->ended_at - j->started_at) / 1000 : 0),
+	    LOG_I(
+		"ms", j->started_at ? (o->ended_at - j->started_at) / 1000 : 0),
 	    LOG_S("why", o->message));
 }
 
@@ -281,14 +285,14 @@ settle(struct worker *w)
 	if (w->nended == 0 || now < w->settle_at)
 		return;
 	if (worker_connection_ready(w) &&
-	    actions_ops.settle(w->bound->queue, w->db, w->ended, w->nended,
-		&err) == RC_OK) {
+	    actions_ops.settle(
+		w->bound->queue, w->db, w->ended, w->nended, &err) == RC_OK) {
 		w->settle_failures = 0;
 		settled(w);
 		return;
 	}
-	for (unsigned i = 0; i < w->settle_failures && wait < SETTLE_RETRY_MAX_MS;
-	     i++)
+	for (unsigned i = 0;
+	     i < w->settle_failures && wait < SETTLE_RETRY_MAX_MS; i++)
 		wait *= 2;
 	if (w->settle_failures++ == 0)
 		log_event(LOG_WARN, "settle.waits",
@@ -313,8 +317,8 @@ abandon(struct worker *w)
 static int
 poll_ms(const struct worker *w)
 {
-	mono_ms left = w->oldest_end + SETTLE_AFTER_MS -
-	    clock_mono(w->engine->clock);
+	mono_ms left =
+	    w->oldest_end + SETTLE_AFTER_MS - clock_mono(w->engine->clock);
 
 	if (w->nended == 0 || left > POLL_MS)
 		return POLL_MS;
@@ -331,7 +335,7 @@ poll_executors(struct worker *w)
 
 		/* PHP may be at cron events, without any job. */
 		if (ex && (ex->ops->running(ex) > 0 ||
-			(k == EXECUTOR_PHP && php_busy(w))))
+			      (k == EXECUTOR_PHP && php_busy(w))))
 			ex->ops->poll(ex, ms, on_outcome, w);
 	}
 }
@@ -342,7 +346,7 @@ settle_is_due(const struct worker *w)
 	if (w->nended == 0)
 		return false;
 	return w->nended >= SETTLE_MAX || running(w) == 0 ||
-	    clock_mono(w->engine->clock) - w->oldest_end >= SETTLE_AFTER_MS;
+	       clock_mono(w->engine->clock) - w->oldest_end >= SETTLE_AFTER_MS;
 }
 
 static void
@@ -377,8 +381,8 @@ run_cron(struct worker *w)
 static bool
 has_work(const struct worker *w)
 {
-	return w->inbox || w->todo || w->nended > 0 || running(w) > 0 || w->cron ||
-	    php_busy(w);
+	return w->inbox || w->todo || w->nended > 0 || running(w) > 0 ||
+	       w->cron || php_busy(w);
 }
 
 static void

@@ -23,9 +23,9 @@ struct executor_ops {
 	const char *name;
 	/* How many more jobs begin() would take now. */
 	size_t (*room)(const struct executor *);
-	/* How many jobs to the place this one goes to could be sent at once now;
-	 * *shut: none for a while, better give it back. NULL: as many as room()
-	 * says. So that no row is marked running that only waits. */
+	/* How many jobs to the place this one goes to could be sent at once
+	 * now; *shut: none for a while, better give it back. NULL: as many as
+	 * room() says. So that no row is marked running that only waits. */
 	size_t (*places)(
 	    const struct executor *, const struct job *, bool *shut);
 	/* Take n <= room() jobs. Every one is reported by a later poll(), also
@@ -33,8 +33,8 @@ struct executor_ops {
 	void (*begin)(struct executor *, struct job *const *jobs, size_t n);
 	/* Wait up to timeout_ms for something to happen (0: do not wait),
 	 * report what ended. Returns at once when nothing runs. */
-	void (*poll)(struct executor *, int timeout_ms, outcome_fn *report,
-	    void *arg);
+	void (*poll)(
+	    struct executor *, int timeout_ms, outcome_fn *report, void *arg);
 	/* Jobs begun and not reported. */
 	size_t (*running)(const struct executor *);
 	/* The worker stops: end everything now and report it (DIED, RETRY or

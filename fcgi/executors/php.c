@@ -188,8 +188,7 @@ end_slot(struct php *p, struct php_slot *slot, bool abandoned)
 		    slice_str(p->failure.text));
 		break;
 	case PHP_SLOT_TAKEN:
-		/* The plugin's row is still pending; ours may be in-progress.
-		 */
+		/* The plugin's row is still pending, ours maybe not. */
 		if (p->mode == PHP_MODE_PLUGIN)
 			php_report(p, slot,
 			    p->goes_on ? OUTCOME_LOST : OUTCOME_RELEASED, false,

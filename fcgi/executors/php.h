@@ -46,13 +46,11 @@ struct php_executor_opts {
 	uint32_t first_byte_ms; /* to PHP's hello, boot included; 0: 15,000 */
 	uint32_t default_limit_ms; /* jobs without a policy; 0: 60,000 */
 	uint32_t cron_limit_ms;    /* one cron event; 0: 300,000 */
-	uint32_t
-	    export_every_ms; /* how often the site is exported; 0: 300,000 */
+	uint32_t export_every_ms;  /* between exports; 0: 300,000 */
 	const struct clock *clock; /* NULL: clock_system */
 	/* The site's export (see worker.php: export()) as PHP sent it. */
 	php_json_fn *on_export;
-	/* {run, failed, native, left, held[, fatal]} of a finished cron loop.
-	 */
+	/* {run, failed, native, left, held[, fatal]} of an ended cron loop. */
 	php_json_fn *on_cron;
 	/*
 	 * Asked at each begin(): shall PHP run its due cron events after the

@@ -17,8 +17,7 @@
 
 #define PHP_TOKEN_LEN 32
 #define PHP_SECRET_LIFE_S 30
-/* 10 digits, 32 and 64 hexadecimal ones, two dots, NUL; room for later dates.
- */
+/* 10 digits, 32 and 64 hexadecimal ones, two dots, NUL; later dates fit. */
 #define PHP_SECRET_MAX 128
 
 struct php_batch {

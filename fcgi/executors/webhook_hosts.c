@@ -36,8 +36,7 @@ webhook_hosts_new(uint32_t concurrency, const struct clock *clock)
 }
 
 void
-webhook_hosts_set_concurrency(
-    struct webhook_hosts *hosts, uint32_t concurrency)
+webhook_hosts_set_concurrency(struct webhook_hosts *hosts, uint32_t concurrency)
 {
 	pthread_mutex_lock(&hosts->lock);
 	hosts->concurrency = concurrency ? concurrency : 1;
@@ -151,8 +150,8 @@ places_locked(const struct webhook_hosts *hosts,
     const struct webhook_host *host, mono_ms now, bool *shut)
 {
 	size_t left = host->running < hosts->concurrency
-	    ? hosts->concurrency - host->running
-	    : 0;
+			  ? hosts->concurrency - host->running
+			  : 0;
 
 	switch (breaker_ask(&host->breaker, now)) {
 	case BREAKER_GO:

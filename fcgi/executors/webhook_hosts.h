@@ -54,11 +54,11 @@ size_t webhook_hosts_places(
  * Jobs that were claimed for a host and have not ended: whoever claims keeps a
  * host that answers slowly from taking every worker. `change` may be negative.
  */
-void webhook_hosts_hold(struct webhook_hosts *hosts, const char *url, int change);
+void webhook_hosts_hold(
+    struct webhook_hosts *hosts, const char *url, int change);
 size_t webhook_hosts_held(struct webhook_hosts *hosts, const char *url);
 
-/* The host of a URL, lent until webhook_hosts_free(). RC_REJECT: no such URL.
- */
+/* The host of a URL, lent until webhook_hosts_free(). RC_REJECT: not a URL. */
 MUSTUSE enum rc webhook_hosts_find(struct webhook_hosts *hosts, const char *url,
     struct webhook_host **out, struct err *err);
 /*

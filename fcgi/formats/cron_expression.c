@@ -280,7 +280,7 @@ run_date(const struct cron_expression *expr, int64_t start, bool allow_start,
 			return rc;
 		if (!miss && (allow_start || !at_start)) {
 			*out = m.days * DAY_S +
-			    (m.hour * INT64_C(60) + m.minute) * 60;
+			       (m.hour * INT64_C(60) + m.minute) * 60;
 			return RC_OK;
 		}
 		if (miss)

@@ -226,8 +226,7 @@ cron_field_day(const struct cron_moment *m, struct slice item, struct err *err)
 	return near == m->day ? RC_OK : RC_NONE;
 }
 
-/* str_ireplace(names, first.., item): wherever a name stands, also in a word.
- */
+/* str_ireplace(names, first.., item): wherever a name stands, words too. */
 static struct slice
 replace_names(struct slice item, const char *const *names, size_t nnames,
     int first, char out[CEILING_CRON_ITEM_BYTES])

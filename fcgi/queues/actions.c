@@ -299,11 +299,12 @@ action_repeat(const struct actions_settings *s, struct db *db,
 	if (rc != RC_OK || text.failed) {
 		action_logs_add(logs, s, j->id, unix_now,
 		    "There was a failure scheduling the next instance of this "
-		    "action: %s", why.text);
+		    "action: %s",
+		    why.text);
 		rc = RC_NONE;
 		goto out;
 	}
-	next = (struct new_action) {
+	next = (struct new_action){
 		.hook = j->hook,
 		.args = j->stored_args,
 		.extended_args = j->extended_args,
@@ -345,7 +346,7 @@ action_retry(const struct queue *q, const struct actions_settings *s,
 	enum rc rc;
 
 	action_schedule_render_simple(when, &text);
-	fresh = (struct new_action) {
+	fresh = (struct new_action){
 		.hook = j->hook,
 		.args = j->stored_args,
 		.extended_args = j->extended_args,
@@ -365,8 +366,8 @@ action_retry(const struct queue *q, const struct actions_settings *s,
 		const struct sql_args row = { .ids = &id, .nids = 1 };
 
 		logs->n--;
-		rc = db_exec(
-		    db, &s->scope, SQL_ACTIONS_DELETE, &row, NULL, err);
+		rc =
+		    db_exec(db, &s->scope, SQL_ACTIONS_DELETE, &row, NULL, err);
 		rc = rc == RC_OK ? RC_NONE : rc;
 	}
 out:
@@ -392,8 +393,8 @@ heartbeat_claim(const struct actions_settings *s, struct db *db,
 	db_rows_free(rows);
 	if (n == 0)
 		return RC_OK;
-	args = *SQL_ARGS(V_TIME(now), V_TIME(actions_local_attempt(s, now)),
-	    V_U64(claim));
+	args = *SQL_ARGS(
+	    V_TIME(now), V_TIME(actions_local_attempt(s, now)), V_U64(claim));
 	args.ids = ids;
 	args.nids = n;
 	return db_exec(db, &s->scope, SQL_ACTIONS_HEARTBEAT, &args, NULL, err);
@@ -433,9 +434,9 @@ actions_group_slug(struct queue *q, struct db *db, uint64_t group_id)
 	slug = xstrndup(db_rows_next(rows) ? db_text(rows, 1) : SLICE_NONE);
 	db_rows_free(rows);
 	if (q->ngroups % 16 == 0)
-		q->groups = xrealloc(
-		    q->groups, q->ngroups + 16, sizeof *q->groups);
-	q->groups[q->ngroups++] = (struct group_slug) { group_id, slug };
+		q->groups =
+		    xrealloc(q->groups, q->ngroups + 16, sizeof *q->groups);
+	q->groups[q->ngroups++] = (struct group_slug){ group_id, slug };
 	return slice_str(slug);
 }
 

@@ -20,7 +20,7 @@
 #define ACTIONS_CONTEXT "WP Cron FCGI"
 /* A PHP batch starts no job later than this after its claim. */
 #define ACTIONS_PHP_BUDGET_MS 60000
-/* Pending rows a PHP worker may be about to start are left alone for so long. */
+/* Pending rows that a PHP worker may be about to start are left so long. */
 #define ACTIONS_PHP_HANDOVER_S 5
 
 extern const struct queue_ops actions_ops;
@@ -38,18 +38,20 @@ void actions_free(struct queue *q); /* NULL is fine */
 /* {p} and {base} and the probed columns; a copy whose strings q lends. */
 void actions_scope(struct queue *q, struct sql_scope *out);
 
-/* What the filters of the site make of Action Scheduler's settings, as the
- * PHP worker exported them. Until then nothing foreign is timed out or purged. */
+/*
+ * What the filters of the site make of Action Scheduler's settings, as the
+ * PHP worker exported them. Until then no foreign row is timed out or purged.
+ */
 struct actions_export {
 	bool known;
-	bool plugin;		/* the plugin is active and runs rows itself */
-	bool foreign_store;	/* rows are not in these tables */
-	int64_t retention_s;	/* of complete and canceled rows; < 0: for ever */
-	int64_t timeout_s;	/* of claimed pending rows; <= 0: never */
-	int64_t failure_s;	/* of running rows; <= 0: never */
+	bool plugin;         /* the plugin is active and runs rows itself */
+	bool foreign_store;  /* rows are not in these tables */
+	int64_t retention_s; /* of complete and canceled rows; < 0: for ever */
+	int64_t timeout_s;   /* of claimed pending rows; <= 0: never */
+	int64_t failure_s;   /* of running rows; <= 0: never */
 	uint32_t failure_threshold; /* consistently failing; 0: never */
 	bool purge_complete, purge_canceled;
-	bool words_of_4;	/* the log texts of plugin version 4 and on */
+	bool words_of_4; /* the log texts of plugin version 4 and on */
 };
 
 /*

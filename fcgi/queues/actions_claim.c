@@ -153,8 +153,8 @@ take_body(struct db *db, void *arg, struct err *err)
 	struct sql_args args;
 	enum rc rc;
 
-	rc = db_exec(db, sc, SQL_ACTIONS_CLAIM_NEW, SQL_ARGS(V_TIME(t->now)),
-	    NULL, err);
+	rc = db_exec(
+	    db, sc, SQL_ACTIONS_CLAIM_NEW, SQL_ARGS(V_TIME(t->now)), NULL, err);
 	if (rc != RC_OK)
 		return rc;
 	t->claim = db_insert_id(db);
@@ -168,8 +168,8 @@ take_body(struct db *db, void *arg, struct err *err)
 	    NULL, err);
 	if (rc == RC_OK && t->deadline_ms > 0)
 		rc = db_exec(db, sc, SQL_ACTIONS_CLAIM_DEADLINE,
-		    SQL_ARGS(V_I64(t->deadline_ms * 1000),
-			V_U64(t->q->blog_id), V_U64(t->claim)),
+		    SQL_ARGS(V_I64(t->deadline_ms * 1000), V_U64(t->q->blog_id),
+			V_U64(t->claim)),
 		    NULL, err);
 	if (rc != RC_OK)
 		return rc;
@@ -316,9 +316,9 @@ lane_take(struct queue *q, const struct actions_settings *s, struct db *db,
 			requests += 2;
 	}
 	if (lane == LANE_PHP)
-		t.deadline_ms = (int64_t)requests *
-		    ((int64_t)ACTIONS_PHP_BUDGET_MS + longest +
-			PHP_DEADLINE_SLACK_MS);
+		t.deadline_ms =
+		    (int64_t)requests * ((int64_t)ACTIONS_PHP_BUDGET_MS +
+					    longest + PHP_DEADLINE_SLACK_MS);
 	qsort(t.ids, t.n, sizeof *t.ids, by_id);
 	rc = db_transact(db, take_body, &t, err);
 	if (t.won < t.n)
@@ -359,7 +359,7 @@ lane_claim(struct queue *q, const struct actions_settings *s, struct db *db,
 	size_t n = 0;
 	enum rc rc;
 
-	claim->arena = (struct arena) ARENA_INIT(CLAIM_ARENA_MAX);
+	claim->arena = (struct arena)ARENA_INIT(CLAIM_ARENA_MAX);
 	claim->lane = lane;
 	rc = lane_fetch(q, s, db, p, lane, claim, &jobs, &n, &refused, err);
 	if (refused)
@@ -410,7 +410,7 @@ actions_claim(struct queue *q, struct db *db, const struct claim_request *req,
 	struct picks p;
 	enum rc rc;
 
-	*res = (struct claim_result) { 0 };
+	*res = (struct claim_result){ 0 };
 	actions_settings_get(q, &s);
 	picks_init(&p, req);
 	rc = actions_walk(q, &s, db, req, &p, err);

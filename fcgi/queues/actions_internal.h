@@ -14,7 +14,7 @@ struct cursor {
 	int64_t date; /* INT64_MIN: the zero date */
 	uint64_t id;
 };
-#define CURSOR_HEAD ((struct cursor) { INT64_MIN, 0 })
+#define CURSOR_HEAD ((struct cursor){ INT64_MIN, 0 })
 
 /* What the setters set; copied out under the lock. */
 struct actions_settings {
@@ -43,26 +43,27 @@ struct queue {
 	/* The claimer's alone. */
 	struct cursor by_date[LANE_COUNT];
 	struct cursor by_priority[LANE_COUNT][PRIORITY_MAX + 1];
-	bool peeking;	     /* this walk looks behind the cursors, too */
+	bool peeking; /* this walk looks behind the cursors, too */
 	mono_ms rewind_at;
-	mono_ms walked_ms;   /* spent walking since the last rewind */
+	mono_ms walked_ms;            /* spent walking since the last rewind */
 	mono_ms sweep_at[LANE_COUNT]; /* next wide window */
-	mono_ms deep_at[LANE_COUNT]; /* next walk past rows without room */
-	bool deep;	     /* this walk is one */
-	unsigned contended;  /* > 0: other nodes took what we wanted */
+	mono_ms deep_at[LANE_COUNT];  /* next walk past rows without room */
+	bool deep;                    /* this walk is one */
+	unsigned contended;           /* > 0: other nodes took what we wanted */
 	uint64_t random;
-	uint64_t *bad;	     /* open addressing, 0 is free */
+	uint64_t *bad; /* open addressing, 0 is free */
 	size_t nbad, bad_cap;
 	struct group_slug *groups;
 	size_t ngroups;
-	int64_t clean_at;    /* Unix time */
+	int64_t clean_at;       /* Unix time */
 	uint64_t foreign_after; /* claims walked by the cleaner */
 };
 
 void actions_settings_get(struct queue *q, struct actions_settings *out);
 
 /* last_attempt_local and scheduled/log local of a time, for this site. */
-int64_t actions_local_attempt(const struct actions_settings *s, int64_t unix_time);
+int64_t actions_local_attempt(
+    const struct actions_settings *s, int64_t unix_time);
 int64_t actions_local(const struct actions_settings *s, int64_t unix_time);
 
 /* Log lines gathered for one multi-row insert; text lives in the arena. */
@@ -107,7 +108,8 @@ MUSTUSE enum rc action_retry(const struct queue *q,
     int64_t delay_ms, uint32_t strikes, int64_t now, struct action_logs *logs,
     struct err *err);
 /* How long a failed try waits: the policy's backoff with jitter. */
-int64_t action_backoff_ms(const struct policy *p, uint32_t try, uint64_t random);
+int64_t action_backoff_ms(
+    const struct policy *p, uint32_t try, uint64_t random);
 
 /* What one call of claim() has gathered. */
 struct picks {
@@ -117,7 +119,7 @@ struct picks {
 		const struct policy **policies;
 		size_t n, room;
 	} lane[LANE_COUNT];
-	bool more;	   /* due rows were left for want of room */
+	bool more;       /* due rows were left for want of room */
 	bool unfinished; /* the walk stopped early */
 };
 

@@ -37,7 +37,7 @@ static void
 job_of_orphan(const struct rescuing *r, const struct db_rows *row,
     struct claim *claim, struct job *j)
 {
-	*j = (struct job) {
+	*j = (struct job){
 		.claim = claim,
 		.blog_id = r->q->blog_id,
 		.id = db_u64(row, 0),
@@ -107,8 +107,8 @@ fail_orphan(struct rescuing *r, struct db *db, const struct job *j,
 	    "ran, so it may have run or not%s",
 	    retry ? "; it is idempotent and is tried again" : "");
 	if (retry) {
-		rc = action_retry(r->q, r->s, db, j, 0, j->strikes, r->now,
-		    &r->logs, err);
+		rc = action_retry(
+		    r->q, r->s, db, j, 0, j->strikes, r->now, &r->logs, err);
 		if (rc != RC_OK && rc != RC_NONE)
 			return rc;
 	}
@@ -145,11 +145,11 @@ rescue_body(struct db *db, void *arg, struct err *err)
 	enum rc rc;
 
 	arena_clear(r->arena);
-	r->logs = (struct action_logs) { .arena = r->arena };
+	r->logs = (struct action_logs){ .arena = r->arena };
 	r->changed = r->left = 0;
 	rc = db_select(db, &r->s->scope, SQL_ACTIONS_CLAIM_LOCK,
-	    SQL_ARGS(V_U64(r->q->blog_id), V_U64(claim.id),
-		V_U64(r->claim.node)),
+	    SQL_ARGS(
+		V_U64(r->q->blog_id), V_U64(claim.id), V_U64(r->claim.node)),
 	    &rows, err);
 	if (rc != RC_OK)
 		return rc;
@@ -189,8 +189,8 @@ is_live(const struct rescue_request *req, uint64_t claim)
 }
 
 static enum rc
-orphan_claims(const struct rescuing *r, struct db *db,
-    struct orphan_claim *out, size_t *n, struct err *err)
+orphan_claims(const struct rescuing *r, struct db *db, struct orphan_claim *out,
+    size_t *n, struct err *err)
 {
 	struct db_rows *rows = NULL;
 	enum rc rc = db_select(db, &r->s->scope, SQL_ACTIONS_ORPHAN_CLAIMS,
@@ -262,8 +262,7 @@ actions_adopt(struct queue *q, struct db *db, const uint64_t *claims, size_t n,
 	args = *SQL_ARGS(V_U64(s.node_id), V_U64(q->blog_id));
 	args.ids = claims;
 	args.nids = n;
-	return db_exec(
-	    db, &s.scope, SQL_ACTIONS_CLAIM_ADOPT, &args, NULL, err);
+	return db_exec(db, &s.scope, SQL_ACTIONS_CLAIM_ADOPT, &args, NULL, err);
 }
 
 /* One row another runner left behind, if nobody touched it since. */
@@ -314,7 +313,7 @@ time_out_body(struct db *db, void *arg, struct err *err)
 	enum rc rc;
 
 	arena_clear(r->arena);
-	r->logs = (struct action_logs) { .arena = r->arena };
+	r->logs = (struct action_logs){ .arena = r->arena };
 	r->changed = 0;
 	rc = db_select(db, &r->s->scope, SQL_ACTIONS_STALE_OF_CLAIM,
 	    SQL_ARGS(V_U64(r->claim.id),
@@ -324,8 +323,8 @@ time_out_body(struct db *db, void *arg, struct err *err)
 	while (rc == RC_OK && db_rows_next(rows)) {
 		bool pending = slice_eq_str(db_text(rows, 1), "pending");
 
-		rc = time_out_row(r, db, db_u64(rows, 0), pending,
-		    db_time(rows, 2), err);
+		rc = time_out_row(
+		    r, db, db_u64(rows, 0), pending, db_time(rows, 2), err);
 	}
 	db_rows_free(rows);
 	return rc == RC_OK ? action_logs_write(&r->logs, db, r->s, err) : rc;
@@ -339,16 +338,16 @@ time_out_running(struct db *db, void *arg, struct err *err)
 	enum rc rc;
 
 	arena_clear(r->arena);
-	r->logs = (struct action_logs) { .arena = r->arena };
+	r->logs = (struct action_logs){ .arena = r->arena };
 	r->changed = 0;
 	rc = db_select(db, &r->s->scope, SQL_ACTIONS_STALE_RUNNING,
 	    SQL_ARGS(V_U64(r->q->blog_id),
 		V_TIME(cutoff(r->now, r->s->export.failure_s))),
 	    &rows, err);
 	while (rc == RC_OK && db_rows_next(rows)) {
-		r->claim = (struct orphan_claim) { .id = db_u64(rows, 1) };
-		rc = time_out_row(r, db, db_u64(rows, 0), false,
-		    db_time(rows, 2), err);
+		r->claim = (struct orphan_claim){ .id = db_u64(rows, 1) };
+		rc = time_out_row(
+		    r, db, db_u64(rows, 0), false, db_time(rows, 2), err);
 	}
 	db_rows_free(rows);
 	return rc == RC_OK ? action_logs_write(&r->logs, db, r->s, err) : rc;
@@ -357,11 +356,11 @@ time_out_running(struct db *db, void *arg, struct err *err)
 /* Claims of other runners, oldest first, a bounded number a call; then what
  * runs under a claim that is gone, or under none. */
 static enum rc
-time_out_foreign(struct rescuing *r, struct db *db, size_t *changed,
-    struct err *err)
+time_out_foreign(
+    struct rescuing *r, struct db *db, size_t *changed, struct err *err)
 {
 	int64_t period = r->s->export.timeout_s > 0 ? r->s->export.timeout_s
-						     : r->s->export.failure_s;
+						    : r->s->export.failure_s;
 	uint64_t ids[CLAIMS_MAX];
 	struct db_rows *rows = NULL;
 	size_t n = 0;
@@ -380,7 +379,7 @@ time_out_foreign(struct rescuing *r, struct db *db, size_t *changed,
 	db_rows_free(rows);
 	r->q->foreign_after = n == CLAIMS_MAX ? ids[n - 1] : 0;
 	for (size_t i = 0; i < n && rc == RC_OK; i++) {
-		r->claim = (struct orphan_claim) { .id = ids[i] };
+		r->claim = (struct orphan_claim){ .id = ids[i] };
 		rc = db_transact(db, time_out_body, r, err);
 		*changed += rc == RC_OK ? r->changed : 0;
 	}
@@ -445,8 +444,8 @@ purge(const struct rescuing *r, struct db *db, const char *status,
 	if (r->s->export.retention_s < 0)
 		return RC_OK;
 	rc = find_expired(&p, db, SQL_ACTIONS_EXPIRED,
-	    SQL_ARGS(V_STR(status),
-		V_TIME(r->now - r->s->export.retention_s), V_U64(CLEAN_ROWS)),
+	    SQL_ARGS(V_STR(status), V_TIME(r->now - r->s->export.retention_s),
+		V_U64(CLEAN_ROWS)),
 	    err);
 	if (rc == RC_OK && p.n < CLEAN_ROWS && often_untried &&
 	    !(r->s->scope.columns & DB_INDEX_ATTEMPT))

@@ -27,8 +27,14 @@ by_id(const void *a, const void *b)
 struct row_state {
 	uint64_t id, claim;
 	int64_t attempt; /* last_attempt_gmt */
-	enum { ROW_GONE, ROW_PENDING, ROW_RUNNING, ROW_COMPLETE, ROW_FAILED,
-		ROW_OTHER } status;
+	enum {
+		ROW_GONE,
+		ROW_PENDING,
+		ROW_RUNNING,
+		ROW_COMPLETE,
+		ROW_FAILED,
+		ROW_OTHER
+	} status;
 };
 
 struct settling {
@@ -75,14 +81,15 @@ settle_lock(struct settling *st, struct db *db, struct err *err)
 	while (st->nrows < st->n && db_rows_next(rows)) {
 		struct slice status = db_text(rows, 1);
 
-		st->rows[st->nrows++] = (struct row_state) {
+		st->rows[st->nrows++] = (struct row_state){
 			.id = db_u64(rows, 0),
 			.claim = db_u64(rows, 2),
 			.attempt = db_time(rows, 3),
-			.status = slice_eq_str(status, "pending") ? ROW_PENDING
+			.status =
+			    slice_eq_str(status, "pending")       ? ROW_PENDING
 			    : slice_eq_str(status, "in-progress") ? ROW_RUNNING
-			    : slice_eq_str(status, "complete")	  ? ROW_COMPLETE
-			    : slice_eq_str(status, "failed")	  ? ROW_FAILED
+			    : slice_eq_str(status, "complete")    ? ROW_COMPLETE
+			    : slice_eq_str(status, "failed")      ? ROW_FAILED
 								  : ROW_OTHER,
 		};
 	}
@@ -94,9 +101,10 @@ static struct row_state
 row_of(const struct settling *st, const struct job *j)
 {
 	const struct row_state key = { .id = j->id };
-	const struct row_state *r = st->nrows == 0
-	    ? NULL
-	    : bsearch(&key, st->rows, st->nrows, sizeof key, row_by_id);
+	const struct row_state *r =
+	    st->nrows == 0
+		? NULL
+		: bsearch(&key, st->rows, st->nrows, sizeof key, row_by_id);
 
 	return r ? *r : key;
 }
@@ -162,11 +170,11 @@ retry_allowed(const struct outcome *o, uint32_t *strikes)
 	case OUTCOME_RETRY:
 		if (o->unsent)
 			return o->job->try <=
-			    (most > UNSENT_RETRIES ? most : UNSENT_RETRIES);
+			       (most > UNSENT_RETRIES ? most : UNSENT_RETRIES);
 		return p->idempotent && o->job->try <= most;
 	case OUTCOME_FAILED:
 		return executor_lane(o->job->route->kind) == LANE_PHP &&
-		    o->job->try <= most;
+		       o->job->try <= most;
 	case OUTCOME_DIED:
 		return p->idempotent && *strikes < STRIKES_MAX;
 	case OUTCOME_DONE:
@@ -214,7 +222,8 @@ settle_failed(struct settling *st, struct db *db, const struct outcome *o,
 	int64_t ended = o->ended_at / 1000000;
 	uint32_t strikes;
 	bool retry = retry_allowed(o, &strikes);
-	bool parked = !retry && o->kind == OUTCOME_DIED && j->policy->idempotent;
+	bool parked =
+	    !retry && o->kind == OUTCOME_DIED && j->policy->idempotent;
 	const struct sql_args row = { .ids = &j->id, .nids = 1 };
 	enum rc rc = RC_OK;
 
@@ -238,7 +247,8 @@ settle_failed(struct settling *st, struct db *db, const struct outcome *o,
 		return rc;
 	if (!o->told)
 		action_logs_add(&st->logs, st->s, j->id, ended, "%s%s%s",
-		    o->verbatim ? "" : "action failed via " ACTIONS_CONTEXT ": ",
+		    o->verbatim ? ""
+				: "action failed via " ACTIONS_CONTEXT ": ",
 		    o->message, parked ? " (parked: it did so twice)" : "");
 	if (retry)
 		rc = settle_retry(st, db, o, strikes, err);
@@ -282,8 +292,8 @@ say_if_silent(struct outcome *o, const char *why)
 /* PHP wrote the row: learn what it wrote. A failure is tried again by policy,
  * as one that is written here. */
 static enum rc
-settle_read_back(struct settling *st, struct db *db, struct outcome *o,
-    struct err *err)
+settle_read_back(
+    struct settling *st, struct db *db, struct outcome *o, struct err *err)
 {
 	struct row_state r = row_of(st, o->job);
 
@@ -292,8 +302,7 @@ settle_read_back(struct settling *st, struct db *db, struct outcome *o,
 	/* With words: something threw before the plugin began it. It would
 	 * throw again, at once and for ever. */
 	if (r.status == ROW_PENDING && !o->message[0])
-		return release_row(
-		    st, db, o->job, SQL_ACTIONS_RELEASE, err);
+		return release_row(st, db, o->job, SQL_ACTIONS_RELEASE, err);
 	if (r.status == ROW_RUNNING || r.status == ROW_PENDING) {
 		o->kind = OUTCOME_DIED;
 		say_if_silent(o, "Action Scheduler left it unfinished");
@@ -308,8 +317,8 @@ settle_read_back(struct settling *st, struct db *db, struct outcome *o,
 }
 
 static enum rc
-settle_one(struct settling *st, struct db *db, struct outcome *o,
-    struct err *err)
+settle_one(
+    struct settling *st, struct db *db, struct outcome *o, struct err *err)
 {
 	switch (o->kind) {
 	case OUTCOME_DONE:
@@ -333,8 +342,8 @@ static enum rc
 write_complete(struct settling *st, struct db *db, struct err *err)
 {
 	int64_t now = clock_unix(st->q->clock);
-	struct sql_args args = *SQL_ARGS(
-	    V_TIME(now), V_TIME(actions_local_attempt(st->s, now)));
+	struct sql_args args =
+	    *SQL_ARGS(V_TIME(now), V_TIME(actions_local_attempt(st->s, now)));
 
 	if (st->ncomplete == 0)
 		return RC_OK;
@@ -382,8 +391,8 @@ drop_claims(struct settling *st, struct db *db, struct err *err)
 	    db, &st->s->scope, SQL_ACTIONS_CLAIM_DISOWN, &args, NULL, err);
 	args.nvalues = 0;
 	if (rc == RC_OK)
-		rc = db_exec(
-		    db, &st->s->scope, SQL_ACTIONS_CLAIM_DROP, &args, NULL, err);
+		rc = db_exec(db, &st->s->scope, SQL_ACTIONS_CLAIM_DROP, &args,
+		    NULL, err);
 	return rc;
 }
 
@@ -394,7 +403,7 @@ settle_body(struct db *db, void *arg, struct err *err)
 	enum rc rc;
 
 	arena_clear(st->arena);
-	st->logs = (struct action_logs) { .arena = st->arena };
+	st->logs = (struct action_logs){ .arena = st->arena };
 	st->ncomplete = 0;
 	rc = settle_lock(st, db, err);
 	for (size_t i = 0; i < st->n && rc == RC_OK; i++)
@@ -463,7 +472,8 @@ actions_settle(struct queue *q, struct db *db, struct outcome *o, size_t n,
 			return rc;
 		if (rc != RC_OK) {
 			log_event(LOG_ERR, "job.unsettled",
-			    LOG_S("queue", "actions"), LOG_U("job", o[i].job->id),
+			    LOG_S("queue", "actions"),
+			    LOG_U("job", o[i].job->id),
 			    LOG_S("why", err ? err->text : ""));
 			o[i].job->claim->behind = true;
 			outcome_settled(&o[i]);

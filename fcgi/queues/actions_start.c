@@ -33,7 +33,7 @@ begun_by_us(const struct starting *st, uint64_t id, int64_t since)
 	for (size_t i = 0; i < st->n; i++)
 		if (st->jobs[i]->id == id)
 			return st->jobs[i]->start_unknown != 0 &&
-			    st->jobs[i]->start_unknown == since;
+			       st->jobs[i]->start_unknown == since;
 	return false;
 }
 
@@ -46,15 +46,17 @@ static enum rc
 start_some(const struct starting *st, struct db *db, uint64_t *ids, size_t *n,
     struct sql_args *args, struct err *err)
 {
-	const struct sql_args claim = { .values = args->values + 2,
-		.nvalues = 1, .ids = ids, .nids = *n };
+	const struct sql_args claim = {
+		.values = args->values + 2, .nvalues = 1, .ids = ids, .nids = *n
+	};
 	struct db_rows *rows = NULL;
 	uint64_t *started = arena_array(st->arena, *n, sizeof *started);
 	size_t all = 0, nstarted = 0;
 	enum rc rc;
 
 	if (!started)
-		return err_set(err, RC_REJECT, "too many jobs to start at once");
+		return err_set(
+		    err, RC_REJECT, "too many jobs to start at once");
 	rc = db_select(
 	    db, &st->s->scope, SQL_ACTIONS_STARTABLE, &claim, &rows, err);
 	if (rc != RC_OK)
@@ -80,8 +82,8 @@ start_some(const struct starting *st, struct db *db, uint64_t *ids, size_t *n,
 
 /* Start the jobs of one claim; `started` is set on those that run now. */
 static enum rc
-start_claim(const struct starting *st, struct db *db,
-    const struct claim *claim, struct err *err)
+start_claim(const struct starting *st, struct db *db, const struct claim *claim,
+    struct err *err)
 {
 	struct sql_args args = *SQL_ARGS(V_TIME(st->now),
 	    V_TIME(actions_local_attempt(st->s, st->now)), V_U64(claim->id));
@@ -90,7 +92,8 @@ start_claim(const struct starting *st, struct db *db,
 	enum rc rc = RC_OK;
 
 	if (!ids)
-		return err_set(err, RC_REJECT, "too many jobs to start at once");
+		return err_set(
+		    err, RC_REJECT, "too many jobs to start at once");
 	for (size_t i = 0; i < st->n; i++)
 		if (st->jobs[i]->claim == claim)
 			ids[n++] = st->jobs[i]->id;
@@ -106,8 +109,9 @@ start_claim(const struct starting *st, struct db *db,
 		return RC_AGAIN;
 	for (size_t i = 0; rc == RC_OK && i < st->n; i++)
 		if (st->jobs[i]->claim == claim)
-			st->jobs[i]->started = n > 0 &&
-			    bsearch(&st->jobs[i]->id, ids, n, sizeof *ids, by_id);
+			st->jobs[i]->started =
+			    n > 0 && bsearch(&st->jobs[i]->id, ids, n,
+					 sizeof *ids, by_id);
 	return rc;
 }
 

@@ -132,7 +132,8 @@ rewind_when_due(struct queue *q)
 		return;
 	actions_cursors_reset(q);
 	pause = q->walked_ms * REWIND_SHARE;
-	q->rewind_at = now + (pause > REWIND_EVERY_MS ? pause : REWIND_EVERY_MS);
+	q->rewind_at =
+	    now + (pause > REWIND_EVERY_MS ? pause : REWIND_EVERY_MS);
 	q->walked_ms = 0;
 }
 
@@ -164,7 +165,7 @@ stream_next(struct queue *q, const struct actions_settings *s, struct db *db,
 	bool found;
 	enum rc rc;
 
-	*st = (struct stream) { .lane = lane, .cursor = &q->by_date[lane] };
+	*st = (struct stream){ .lane = lane, .cursor = &q->by_date[lane] };
 	if (!s->schema.has_priority_index) {
 		bool first = *priority < 0;
 
@@ -236,9 +237,9 @@ actions_next_due(struct queue *q, struct db *db, int64_t *when, struct err *err)
 
 		while ((rc = stream_next(q, &s, db, (enum lane)l, &priority,
 			    &st, err)) == RC_OK) {
-			const struct cursor *other = st.of_priority
-			    ? &q->by_priority[0][st.priority]
-			    : &q->by_date[0];
+			const struct cursor *other =
+			    st.of_priority ? &q->by_priority[0][st.priority]
+					   : &q->by_date[0];
 
 			if (l > 0 && cursor_eq(st.cursor, other))
 				continue;
@@ -280,9 +281,9 @@ judge(struct queue *q, const struct claim_request *req, enum lane lane,
 	size_t n = p->lane[lane].n;
 
 	r->judged = true;
-	r->verdict = bad_has(q, r->c.id)
-	    ? ADMIT_BAR
-	    : req->admit(req->arg, lane, &r->c, &r->route, &r->policy);
+	r->verdict = bad_has(q, r->c.id) ? ADMIT_BAR
+					 : req->admit(req->arg, lane, &r->c,
+					       &r->route, &r->policy);
 	if (r->verdict == ADMIT_FULL)
 		p->more = true;
 	if (r->verdict != ADMIT_TAKE)
@@ -372,7 +373,7 @@ stream_peek(struct queue *q, const struct actions_settings *s, struct db *db,
 	if (rc == RC_OK) {
 		n = window_take(rows, w, WINDOW_ROWS);
 		for (size_t i = 0; i < n && is_behind(&w[i], st->cursor) &&
-		     !lane_full(p, st->lane);
+				   !lane_full(p, st->lane);
 		     i++)
 			judge(q, req, st->lane, p, &w[i]);
 		db_rows_free(rows);
@@ -389,7 +390,7 @@ cursor_follow(
 	for (size_t i = 0; i < n && at_head; i++) {
 		at_head = w[i].judged && w[i].verdict == ADMIT_BAR;
 		if (at_head)
-			*c = (struct cursor) { w[i].c.due, w[i].c.id };
+			*c = (struct cursor){ w[i].c.due, w[i].c.id };
 	}
 	return at_head;
 }
@@ -415,7 +416,7 @@ first_window(size_t room)
 	size_t rows = room * FIRST_WINDOW_SHARE;
 
 	return rows < FIRST_WINDOW_MIN ? FIRST_WINDOW_MIN
-	     : rows > WINDOW_ROWS      ? WINDOW_ROWS
+	       : rows > WINDOW_ROWS    ? WINDOW_ROWS
 				       : rows;
 }
 
@@ -453,7 +454,7 @@ stream_walk(struct queue *q, const struct actions_settings *s, struct db *db,
 		window_judge(q, req, st->lane, p, w, sorted, n);
 		at_head = cursor_follow(st->cursor, w, n, at_head);
 		if (n > 0)
-			at = (struct cursor) { w[n - 1].c.due, w[n - 1].c.id };
+			at = (struct cursor){ w[n - 1].c.due, w[n - 1].c.id };
 		db_rows_free(rows);
 		full = n == max;
 		max = cap;
@@ -482,8 +483,8 @@ lane_walk(struct queue *q, const struct actions_settings *s, struct db *db,
 	int priority = -1;
 	enum rc rc;
 
-	while ((rc = stream_next(q, s, db, lane, &priority, &st, err)) ==
-	    RC_OK) {
+	while (
+	    (rc = stream_next(q, s, db, lane, &priority, &st, err)) == RC_OK) {
 		if (lane_full(p, lane)) {
 			p->more = true;
 			return RC_OK;
@@ -503,7 +504,7 @@ lane_walk(struct queue *q, const struct actions_settings *s, struct db *db,
 void
 picks_init(struct picks *p, const struct claim_request *req)
 {
-	*p = (struct picks) { 0 };
+	*p = (struct picks){ 0 };
 	for (size_t l = 0; l < LANE_COUNT; l++) {
 		/* To learn whether work waits, one row is looked for. */
 		size_t room = req->room[l] ? req->room[l] : req->ask[l];

@@ -33,10 +33,10 @@ typedef enum admit admit_fn(void *arg, enum lane lane,
 typedef const struct policy *policy_fn(void *arg, struct slice hook);
 
 struct claim_request {
-	size_t room[LANE_COUNT]; /* at most so many jobs a lane */
+	size_t room[LANE_COUNT];  /* at most so many jobs a lane */
 	size_t share[LANE_COUNT]; /* so many workers are free, each with that
 				    room: take one's part of what is due */
-	bool ask[LANE_COUNT];	 /* no room, but say in `more` if work waits */
+	bool ask[LANE_COUNT];     /* no room, but say in `more` if work waits */
 	admit_fn *admit;
 	void *arg;
 };
@@ -44,9 +44,9 @@ struct claim_request {
 /* What claim() found: at most one claim a lane, and whether more is due. */
 struct claim_result {
 	struct claim *claims[LANE_COUNT]; /* NULL: none; the caller's */
-	struct job *jobs[LANE_COUNT];	  /* list by job.next, first due first */
+	struct job *jobs[LANE_COUNT]; /* list by job.next, first due first */
 	size_t njobs[LANE_COUNT];
-	bool more; /* due rows were left behind for want of room */
+	bool more;       /* due rows were left behind for want of room */
 	bool unfinished; /* the walk stopped early: claim again at once */
 };
 
@@ -71,15 +71,16 @@ struct queue_ops {
 	/* Durable before it returns. RC_NONE: nothing could be claimed. */
 	enum rc (*claim)(struct queue *, struct db *,
 	    const struct claim_request *, struct claim_result *, struct err *);
-	/* Mark jobs running; sets job->started for those that are still ours. */
+	/* Mark jobs running; sets job->started for those still ours. */
 	enum rc (*start)(struct queue *, struct db *, struct job *const *jobs,
 	    size_t n, struct err *);
 	/* One transaction for n outcomes; drops finished claims' rows. */
-	enum rc (*settle)(struct queue *, struct db *, struct outcome *, size_t n,
-	    struct err *);
-	/* The rows of these claims stay ours: refresh what PHP's cleaner looks at. */
-	enum rc (*heartbeat)(struct queue *, struct db *, const uint64_t *claims,
+	enum rc (*settle)(struct queue *, struct db *, struct outcome *,
 	    size_t n, struct err *);
+	/* The rows of these claims stay ours: refresh what PHP's cleaner looks
+	 * at. */
+	enum rc (*heartbeat)(struct queue *, struct db *,
+	    const uint64_t *claims, size_t n, struct err *);
 	/* Take back what dead owners left behind. */
 	enum rc (*rescue)(struct queue *, struct db *,
 	    const struct rescue_request *, size_t *rescued, struct err *);

@@ -91,8 +91,7 @@ prepare(struct daemon *d, struct err *err)
 	return rc;
 }
 
-/* The folder of the default socket; elsewhere its maker is the administrator.
- */
+/* The folder of the default socket; any other is the administrator's. */
 static void
 make_run_folder(void)
 {

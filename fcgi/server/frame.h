@@ -20,8 +20,7 @@ enum frame_verdict {
 	FRAME_BAD,       /* not a FastCGI request for a responder: hang up */
 };
 
-/* Ceiling of names and values together, without lengths (architecture: 64 KiB).
- */
+/* Ceiling of names and values together, without their lengths. */
 #define FRAME_PARAMS_MAX ((size_t)64 * 1024)
 /* Room to look at: the params, their record headers and padding. */
 #define FRAME_LOOK_MAX (FRAME_PARAMS_MAX + (size_t)32 * 1024)

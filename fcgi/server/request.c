@@ -81,8 +81,7 @@ request_begin(
 	r->fcgx.ipcFd = fd;
 	/* Kept, or FCGX_Accept_r() would begin by closing it. */
 	r->fcgx.keepConnection = 1;
-	/* Where libfcgi closes, it must not wait for the client to close too.
-	 */
+	/* libfcgi must not wait for the client to close too. */
 	r->fcgx.detached = 1;
 	r->unread = frame->body_left || frame->n > ONE_READ;
 	/* On an error it has closed the connection and found no listener. */

@@ -20,8 +20,8 @@ struct request;
 MUSTUSE enum rc request_library_begin(struct err *err);
 
 struct request *request_new(void);
-void request_free(
-    struct request *r); /* cuts a request under way; NULL is fine */
+/* Cuts a request under way; NULL is fine. */
+void request_free(struct request *r);
 
 /*
  * request_begin - parse. Takes `fd` in any case. RC_REJECT: the client broke

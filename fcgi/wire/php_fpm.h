@@ -125,8 +125,7 @@ void php_fpm_close(struct php_fpm_request *r);
 /* What to poll for; -1 and 0 once it ended. */
 int php_fpm_fd(const struct php_fpm_request *r);
 short php_fpm_events(const struct php_fpm_request *r);
-/* When php_fpm_step() must be called even without an event; INT64_MAX: never.
- */
+/* When php_fpm_step() is to be called without an event; INT64_MAX: never. */
 mono_ms php_fpm_deadline(const struct php_fpm_request *r);
 /*
  * Move on as far as goes without blocking; calls on_line. PHP_FPM_RUNNING or

@@ -100,8 +100,7 @@ join(struct opener *o, struct slice dir, const char *name)
 	return kept;
 }
 
-/* wp-load.php: the root, or one level above unless that is another WordPress.
- */
+/* wp-load.php: the root, or its parent unless that is another WordPress. */
 static enum rc
 find_config(struct opener *o)
 {

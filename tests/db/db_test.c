@@ -107,7 +107,7 @@ db_test_connect(void)
 void
 db_test_open(void)
 {
-	t = (struct db_test) { .err = ERR_INIT };
+	t = (struct db_test){ .err = ERR_INIT };
 	CK_RC(RC_OK, db_library_begin(&t.err));
 	snprintf(t.name, sizeof t.name, "wpcron_test_%ld", (long)getpid());
 	snprintf(t.socket, sizeof t.socket, "%s", socket_path());
@@ -116,9 +116,11 @@ db_test_open(void)
 	db_test_sql("CREATE DATABASE %s CHARACTER SET utf8mb4", t.name);
 	db_test_sql("USE %s", t.name);
 	db_test_sql("SET SESSION sql_mode = ''");
-	t.params = (struct db_params) { .socket = t.socket, .user = "root",
-		.password = "", .name = t.name };
-	t.scope = (struct sql_scope) { .prefix = "wp_", .base = "wp_" };
+	t.params = (struct db_params){ .socket = t.socket,
+		.user = "root",
+		.password = "",
+		.name = t.name };
+	t.scope = (struct sql_scope){ .prefix = "wp_", .base = "wp_" };
 	t.db = db_test_connect();
 }
 
@@ -144,20 +146,21 @@ db_test_case(const char *name, double seconds)
 void
 db_test_actions_tables(int schema)
 {
-	db_test_sql("CREATE TABLE wp_actionscheduler_actions ("
-		    " action_id BIGINT UNSIGNED NOT NULL AUTO_INCREMENT,"
-		    " hook VARCHAR(191) NOT NULL, status VARCHAR(20) NOT NULL,"
-		    " scheduled_date_gmt DATETIME DEFAULT '0000-00-00 00:00:00',"
-		    " scheduled_date_local DATETIME"
-		    "   DEFAULT '0000-00-00 00:00:00',"
-		    " args VARCHAR(191), schedule LONGTEXT,"
-		    " group_id BIGINT UNSIGNED NOT NULL DEFAULT 0,"
-		    " attempts INT NOT NULL DEFAULT 0,"
-		    " last_attempt_gmt DATETIME DEFAULT '0000-00-00 00:00:00',"
-		    " last_attempt_local DATETIME"
-		    "   DEFAULT '0000-00-00 00:00:00',"
-		    " claim_id BIGINT UNSIGNED NOT NULL DEFAULT 0"
-		    " %s %s %s, PRIMARY KEY (action_id)) ENGINE=InnoDB",
+	db_test_sql(
+	    "CREATE TABLE wp_actionscheduler_actions ("
+	    " action_id BIGINT UNSIGNED NOT NULL AUTO_INCREMENT,"
+	    " hook VARCHAR(191) NOT NULL, status VARCHAR(20) NOT NULL,"
+	    " scheduled_date_gmt DATETIME DEFAULT '0000-00-00 00:00:00',"
+	    " scheduled_date_local DATETIME"
+	    "   DEFAULT '0000-00-00 00:00:00',"
+	    " args VARCHAR(191), schedule LONGTEXT,"
+	    " group_id BIGINT UNSIGNED NOT NULL DEFAULT 0,"
+	    " attempts INT NOT NULL DEFAULT 0,"
+	    " last_attempt_gmt DATETIME DEFAULT '0000-00-00 00:00:00',"
+	    " last_attempt_local DATETIME"
+	    "   DEFAULT '0000-00-00 00:00:00',"
+	    " claim_id BIGINT UNSIGNED NOT NULL DEFAULT 0"
+	    " %s %s %s, PRIMARY KEY (action_id)) ENGINE=InnoDB",
 	    schema >= 3 ? ", extended_args VARCHAR(8000)" : "",
 	    schema >= 7 ? ", priority TINYINT UNSIGNED NOT NULL DEFAULT 10"
 			: "",
@@ -171,37 +174,40 @@ db_test_actions_tables(int schema)
 		    " group_id BIGINT UNSIGNED NOT NULL AUTO_INCREMENT,"
 		    " slug VARCHAR(255) NOT NULL, PRIMARY KEY (group_id),"
 		    " KEY slug (slug(191))) ENGINE=InnoDB");
-	db_test_sql("CREATE TABLE wp_actionscheduler_logs ("
-		    " log_id BIGINT UNSIGNED NOT NULL AUTO_INCREMENT,"
-		    " action_id BIGINT UNSIGNED NOT NULL, message TEXT NOT NULL,"
-		    " log_date_gmt DATETIME DEFAULT '0000-00-00 00:00:00',"
-		    " log_date_local DATETIME DEFAULT '0000-00-00 00:00:00',"
-		    " PRIMARY KEY (log_id)) ENGINE=InnoDB");
+	db_test_sql(
+	    "CREATE TABLE wp_actionscheduler_logs ("
+	    " log_id BIGINT UNSIGNED NOT NULL AUTO_INCREMENT,"
+	    " action_id BIGINT UNSIGNED NOT NULL, message TEXT NOT NULL,"
+	    " log_date_gmt DATETIME DEFAULT '0000-00-00 00:00:00',"
+	    " log_date_local DATETIME DEFAULT '0000-00-00 00:00:00',"
+	    " PRIMARY KEY (log_id)) ENGINE=InnoDB");
 }
 
 /* In one ALTER: on a full table each would read all of it again. */
 void
 db_test_actions_indexes(int schema)
 {
-	db_test_sql("ALTER TABLE wp_actionscheduler_actions ADD KEY args (args),"
-		    " ADD KEY scheduled_date_gmt (scheduled_date_gmt),"
-		    " ADD KEY group_id (group_id),"
-		    " ADD KEY last_attempt_gmt (last_attempt_gmt) %s %s %s %s %s",
+	db_test_sql(
+	    "ALTER TABLE wp_actionscheduler_actions ADD KEY args (args),"
+	    " ADD KEY scheduled_date_gmt (scheduled_date_gmt),"
+	    " ADD KEY group_id (group_id),"
+	    " ADD KEY last_attempt_gmt (last_attempt_gmt) %s %s %s %s %s",
 	    schema < 6 ? ", ADD KEY claim_id (claim_id)" : "",
 	    schema >= 4 ? ", ADD KEY claim_id_status_scheduled_date_gmt"
 			  " (claim_id, status, scheduled_date_gmt)"
 			: "",
-	    schema < 7	? ", ADD KEY hook (hook), ADD KEY status (status)"
-			: ", ADD KEY hook_status_scheduled_date_gmt"
-			  " (hook(163), status, scheduled_date_gmt), ADD KEY"
-			  " status_scheduled_date_gmt"
-			  " (status, scheduled_date_gmt)",
-	    schema >= 8 ? ", ADD KEY claim_id_status_priority_scheduled_date_gmt"
-			  " (claim_id, status, priority, scheduled_date_gmt),"
-			  " ADD KEY status_last_attempt_gmt"
-			  " (status, last_attempt_gmt), ADD KEY"
-			  " status_claim_id (status, claim_id)"
-			: "",
+	    schema < 7 ? ", ADD KEY hook (hook), ADD KEY status (status)"
+		       : ", ADD KEY hook_status_scheduled_date_gmt"
+			 " (hook(163), status, scheduled_date_gmt), ADD KEY"
+			 " status_scheduled_date_gmt"
+			 " (status, scheduled_date_gmt)",
+	    schema >= 8
+		? ", ADD KEY claim_id_status_priority_scheduled_date_gmt"
+		  " (claim_id, status, priority, scheduled_date_gmt),"
+		  " ADD KEY status_last_attempt_gmt"
+		  " (status, last_attempt_gmt), ADD KEY"
+		  " status_claim_id (status, claim_id)"
+		: "",
 	    schema >= 9 ? ", ADD UNIQUE KEY unique_key (unique_key)" : "");
 	db_test_sql("ALTER TABLE wp_actionscheduler_logs"
 		    " ADD KEY action_id (action_id),"

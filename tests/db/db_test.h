@@ -16,8 +16,8 @@ struct db_test {
 	char name[64];
 	char socket[128];
 	struct db_params params; /* as root, into the test's database */
-	struct sql_scope scope;	 /* prefix wp_ for both */
-	struct db *db;		 /* one open connection */
+	struct sql_scope scope;  /* prefix wp_ for both */
+	struct db *db;           /* one open connection */
 	struct err err;
 };
 extern struct db_test t;

@@ -27,15 +27,18 @@ Suite *actions_suite(void);
 static struct queue *q;
 static uint64_t node;
 
-static const struct route native_route = { .pattern = "*",
-	.kind = EXECUTOR_WEBHOOK, .target = "http://127.0.0.1/" };
-static const struct route php_route = { .pattern = "*",
-	.kind = EXECUTOR_PHP };
+static const struct route native_route = {
+	.pattern = "*", .kind = EXECUTOR_WEBHOOK, .target = "http://127.0.0.1/"
+};
+static const struct route php_route = { .pattern = "*", .kind = EXECUTOR_PHP };
 static const struct policy plain = { .timeout_ms = 1000,
 	.series_after_crash = true };
-static const struct policy patient = { .timeout_ms = 1000, .retries = 2,
-	.backoff_min_ms = 30000, .backoff_max_ms = 7200000,
-	.idempotent = true, .series_after_crash = true };
+static const struct policy patient = { .timeout_ms = 1000,
+	.retries = 2,
+	.backoff_min_ms = 30000,
+	.backoff_max_ms = 7200000,
+	.idempotent = true,
+	.series_after_crash = true };
 static const struct policy *policy_now = &plain;
 
 static const struct policy *
@@ -65,7 +68,7 @@ admit(void *arg, enum lane lane, const struct candidate *c,
 static struct queue *
 queue_new(struct db *db, uint64_t *id)
 {
-	struct queue *fresh = actions_new(&(const struct actions_opts) {
+	struct queue *fresh = actions_new(&(const struct actions_opts){
 	    .prefix = "wp_", .base = "wp_", .blog_id = 1 });
 	struct site_facts facts;
 	struct db_schema schema;
@@ -165,8 +168,9 @@ start(struct job *j)
 static enum rc
 settle(struct job *j, enum outcome_kind kind, const char *message)
 {
-	struct outcome o = { .job = j, .kind = kind,
-		.ended_at = clock_wall(&clock_system) };
+	struct outcome o = {
+		.job = j, .kind = kind, .ended_at = clock_wall(&clock_system)
+	};
 
 	snprintf(o.message, sizeof o.message, "%s", message);
 	return actions_ops.settle(q, t.db, &o, 1, &t.err);
@@ -175,16 +179,18 @@ settle(struct job *j, enum outcome_kind kind, const char *message)
 static void
 is_status(uint64_t id, const char *status)
 {
-	ck_assert_uint_eq(1, db_test_u64("SELECT COUNT(*) FROM " A
-	    " WHERE action_id = %llu AND status = '%s'",
-	    (unsigned long long)id, status));
+	ck_assert_uint_eq(
+	    1, db_test_u64("SELECT COUNT(*) FROM " A
+			   " WHERE action_id = %llu AND status = '%s'",
+		   (unsigned long long)id, status));
 }
 
 static uint64_t
 logged(uint64_t id, const char *like)
 {
 	return db_test_u64("SELECT COUNT(*) FROM " LOGS " WHERE action_id ="
-	    " %llu AND message LIKE '%s'", (unsigned long long)id, like);
+			   " %llu AND message LIKE '%s'",
+	    (unsigned long long)id, like);
 }
 
 static size_t
@@ -219,18 +225,21 @@ START_TEST(claim_goes_by_priority_then_date_then_id)
 	urgent = row("a", 5, "[]", SIMPLE);
 	if (_i >= 7)
 		db_test_sql("UPDATE " A " SET priority = 3 WHERE action_id ="
-			    " %llu", (unsigned long long)urgent);
+			    " %llu",
+		    (unsigned long long)urgent);
 	j = claim_native(10, &res);
 	ck_assert_uint_eq(res.njobs[LANE_NATIVE], 3);
 	ck_assert_uint_eq(j->id, _i >= 7 ? urgent : soon);
 	ck_assert_uint_eq(j->next->id, _i >= 7 ? soon : late);
 	ck_assert(!res.more);
-	ck_assert_uint_eq(3, db_test_u64("SELECT COUNT(*) FROM " A
-	    " WHERE claim_id = %llu", (unsigned long long)j->claim->id));
-	ck_assert_uint_eq(1, db_test_u64(
-	    "SELECT COUNT(*) FROM wp_wpcron_claims WHERE claim_id = %llu AND"
-	    " node_id = %llu", (unsigned long long)j->claim->id,
-	    (unsigned long long)node));
+	ck_assert_uint_eq(
+	    3, db_test_u64("SELECT COUNT(*) FROM " A " WHERE claim_id = %llu",
+		   (unsigned long long)j->claim->id));
+	ck_assert_uint_eq(
+	    1, db_test_u64("SELECT COUNT(*) FROM wp_wpcron_claims WHERE "
+			   "claim_id = %llu AND"
+			   " node_id = %llu",
+		   (unsigned long long)j->claim->id, (unsigned long long)node));
 	claims_free(&res);
 }
 END_TEST
@@ -247,13 +256,15 @@ START_TEST(claim_leaves_what_is_not_due_or_not_free)
 	    (unsigned long long)id);
 	id = row("a", 5, "[]", SIMPLE);
 	db_test_sql("UPDATE " A " SET status = 'canceled' WHERE action_id ="
-		    " %llu", (unsigned long long)id);
+		    " %llu",
+	    (unsigned long long)id);
 	id = row("a", 5, "[]", SIMPLE);
 	db_test_sql("UPDATE " A " SET scheduled_date_gmt = NULL WHERE"
-		    " action_id = %llu", (unsigned long long)id);
+		    " action_id = %llu",
+	    (unsigned long long)id);
 	CK_RC(RC_NONE, claim(q, t.db, 10, 10, &res));
-	ck_assert_uint_eq(0, db_test_u64(
-	    "SELECT COUNT(*) FROM wp_actionscheduler_claims"));
+	ck_assert_uint_eq(
+	    0, db_test_u64("SELECT COUNT(*) FROM wp_actionscheduler_claims"));
 }
 END_TEST
 
@@ -282,8 +293,9 @@ END_TEST
 
 START_TEST(a_lane_without_room_is_asked_whether_work_waits)
 {
-	struct claim_request req = { .room = { 5, 0 }, .ask = { false, true },
-		.admit = admit };
+	struct claim_request req = {
+		.room = { 5, 0 }, .ask = { false, true }, .admit = admit
+	};
 	struct claim_result res;
 
 	with_schema(_i);
@@ -294,15 +306,17 @@ START_TEST(a_lane_without_room_is_asked_whether_work_waits)
 	row("php_a", 10, "[]", SIMPLE);
 	CK_RC(RC_NONE, actions_ops.claim(q, t.db, &req, &res, &t.err));
 	ck_assert(res.more);
-	ck_assert_uint_eq(1, db_test_u64("SELECT COUNT(*) FROM " A
-	    " WHERE hook = 'php_a' AND claim_id = 0"));
+	ck_assert_uint_eq(
+	    1, db_test_u64("SELECT COUNT(*) FROM " A
+			   " WHERE hook = 'php_a' AND claim_id = 0"));
 }
 END_TEST
 
 START_TEST(free_workers_share_what_is_due)
 {
-	struct claim_request req = { .room = { 0, 100 }, .share = { 1, 2 },
-		.admit = admit };
+	struct claim_request req = {
+		.room = { 0, 100 }, .share = { 1, 2 }, .admit = admit
+	};
 	struct claim_result res;
 
 	with_schema(_i);
@@ -335,8 +349,9 @@ START_TEST(unreadable_rows_are_passed_and_left_alone)
 	is_status(bad_args, "pending");
 	is_status(bad_schedule, "pending");
 	is_status(foreign, "pending");
-	ck_assert_uint_eq(3, db_test_u64("SELECT COUNT(*) FROM " A
-	    " WHERE claim_id = 0 AND attempts = 0"));
+	ck_assert_uint_eq(
+	    3, db_test_u64("SELECT COUNT(*) FROM " A
+			   " WHERE claim_id = 0 AND attempts = 0"));
 	claims_free(&res);
 }
 END_TEST
@@ -410,14 +425,15 @@ START_TEST(start_skips_what_was_canceled_meanwhile)
 	jobs[0] = claim_native(2, &res);
 	jobs[1] = jobs[0]->next;
 	db_test_sql("UPDATE " A " SET status = 'canceled' WHERE action_id ="
-		    " %llu", (unsigned long long)jobs[1]->id);
+		    " %llu",
+	    (unsigned long long)jobs[1]->id);
 	CK_RC(RC_OK, actions_ops.start(q, t.db, jobs, 2, &t.err));
 	ck_assert(jobs[0]->started);
 	ck_assert(!jobs[1]->started);
 	is_status(jobs[0]->id, "in-progress");
 	is_status(jobs[1]->id, "canceled");
-	ck_assert_uint_eq(1, logged(jobs[0]->id,
-	    "action started via WP Cron FCGI"));
+	ck_assert_uint_eq(
+	    1, logged(jobs[0]->id, "action started via WP Cron FCGI"));
 	ck_assert_uint_eq(0, logged(jobs[1]->id, "%%started%%"));
 	claims_free(&res);
 }
@@ -482,13 +498,13 @@ START_TEST(done_writes_the_row_its_log_and_the_end_of_the_claim)
 	is_status(id, "complete");
 	ck_assert_uint_eq(1, logged(id, "action complete via WP Cron FCGI"));
 	ck_assert_uint_eq(j->claim->left, 0);
-	ck_assert_uint_eq(0, db_test_u64(
-	    "SELECT COUNT(*) FROM wp_actionscheduler_claims"));
-	ck_assert_uint_eq(0, db_test_u64(
-	    "SELECT COUNT(*) FROM wp_wpcron_claims"));
+	ck_assert_uint_eq(
+	    0, db_test_u64("SELECT COUNT(*) FROM wp_actionscheduler_claims"));
+	ck_assert_uint_eq(
+	    0, db_test_u64("SELECT COUNT(*) FROM wp_wpcron_claims"));
 	if (_i >= 9)
 		ck_assert_uint_eq(1, db_test_u64("SELECT COUNT(*) FROM " A
-		    " WHERE unique_key IS NULL"));
+						 " WHERE unique_key IS NULL"));
 	claims_free(&res);
 }
 END_TEST
@@ -506,14 +522,18 @@ START_TEST(a_series_goes_on_after_success_and_failure)
 	start(j->next);
 	CK_RC(RC_OK, settle(j, OUTCOME_DONE, ""));
 	CK_RC(RC_OK, settle(j->next, OUTCOME_FAILED, "no"));
-	ck_assert_uint_eq(2, db_test_u64("SELECT COUNT(*) FROM " A
-	    " WHERE status = 'pending' AND attempts = 0 AND claim_id = 0 AND"
-	    " scheduled_date_gmt BETWEEN UTC_TIMESTAMP() + INTERVAL 890"
-	    " SECOND AND UTC_TIMESTAMP() + INTERVAL 901 SECOND"));
-	ck_assert_uint_eq(1, db_test_u64("SELECT COUNT(*) FROM " A
-	    " WHERE status = 'pending' AND hook = 'a' AND args = '[7]'"));
-	ck_assert_uint_eq(1, logged(j->next->id,
-	    "action failed via WP Cron FCGI: no"));
+	ck_assert_uint_eq(
+	    2, db_test_u64(
+		   "SELECT COUNT(*) FROM " A " WHERE status = 'pending' AND "
+		   "attempts = 0 AND claim_id = 0 AND"
+		   " scheduled_date_gmt BETWEEN UTC_TIMESTAMP() + INTERVAL 890"
+		   " SECOND AND UTC_TIMESTAMP() + INTERVAL 901 SECOND"));
+	ck_assert_uint_eq(1,
+	    db_test_u64(
+		"SELECT COUNT(*) FROM " A
+		" WHERE status = 'pending' AND hook = 'a' AND args = '[7]'"));
+	ck_assert_uint_eq(
+	    1, logged(j->next->id, "action failed via WP Cron FCGI: no"));
 	claims_free(&res);
 }
 END_TEST
@@ -531,8 +551,8 @@ START_TEST(five_oldest_failed_rows_end_a_series)
 	j = claim_native(1, &res);
 	start(j);
 	CK_RC(RC_OK, settle(j, OUTCOME_FAILED, "no"));
-	ck_assert_uint_eq(0, db_test_u64("SELECT COUNT(*) FROM " A
-	    " WHERE status = 'pending'"));
+	ck_assert_uint_eq(0,
+	    db_test_u64("SELECT COUNT(*) FROM " A " WHERE status = 'pending'"));
 	ck_assert_uint_eq(1, logged(j->id, "%%consistently failing%%"));
 	claims_free(&res);
 }
@@ -556,18 +576,19 @@ START_TEST(a_failed_try_comes_back_as_a_fresh_row_until_tries_are_used_up)
 		is_status(j->id, "failed");
 		claims_free(&res);
 		if (try == 1)
-			ck_assert_uint_eq(1, db_test_u64(
-			    "SELECT COUNT(*) FROM " A " WHERE status ="
-			    " 'pending' AND scheduled_date_gmt BETWEEN"
-			    " UTC_TIMESTAMP() + INTERVAL 22 SECOND AND"
-			    " UTC_TIMESTAMP() + INTERVAL 38 SECOND"));
+			ck_assert_uint_eq(
+			    1, db_test_u64(
+				   "SELECT COUNT(*) FROM " A " WHERE status ="
+				   " 'pending' AND scheduled_date_gmt BETWEEN"
+				   " UTC_TIMESTAMP() + INTERVAL 22 SECOND AND"
+				   " UTC_TIMESTAMP() + INTERVAL 38 SECOND"));
 		db_test_sql("UPDATE " A " SET scheduled_date_gmt ="
 			    " UTC_TIMESTAMP() WHERE status = 'pending'");
 	}
-	ck_assert_uint_eq(0, db_test_u64("SELECT COUNT(*) FROM " A
-	    " WHERE status = 'pending'"));
-	ck_assert_uint_eq(2, db_test_u64(
-	    "SELECT COUNT(*) FROM wp_wpcron_tries"));
+	ck_assert_uint_eq(0,
+	    db_test_u64("SELECT COUNT(*) FROM " A " WHERE status = 'pending'"));
+	ck_assert_uint_eq(
+	    2, db_test_u64("SELECT COUNT(*) FROM wp_wpcron_tries"));
 }
 END_TEST
 
@@ -582,8 +603,8 @@ START_TEST(what_may_have_run_is_not_tried_again_unless_idempotent)
 	start(j);
 	CK_RC(RC_OK, settle(j, OUTCOME_DIED, "gone"));
 	is_status(j->id, "failed");
-	ck_assert_uint_eq(0, db_test_u64("SELECT COUNT(*) FROM " A
-	    " WHERE status = 'pending'"));
+	ck_assert_uint_eq(0,
+	    db_test_u64("SELECT COUNT(*) FROM " A " WHERE status = 'pending'"));
 	claims_free(&res);
 }
 END_TEST
@@ -597,7 +618,8 @@ START_TEST(a_job_that_kills_its_executor_twice_is_parked)
 	policy_now = &patient;
 	row("a", 20, "[]", SIMPLE);
 	for (unsigned strikes = 0; strikes < 2; strikes++) {
-		struct outcome o = { .kind = OUTCOME_DIED, .strike = true,
+		struct outcome o = { .kind = OUTCOME_DIED,
+			.strike = true,
 			.ended_at = clock_wall(&clock_system) };
 
 		o.job = j = claim_native(1, &res);
@@ -609,8 +631,8 @@ START_TEST(a_job_that_kills_its_executor_twice_is_parked)
 		ck_assert_uint_eq(strikes, logged(j->id, "%%parked%%"));
 		claims_free(&res);
 	}
-	ck_assert_uint_eq(0, db_test_u64("SELECT COUNT(*) FROM " A
-	    " WHERE status = 'pending'"));
+	ck_assert_uint_eq(0,
+	    db_test_u64("SELECT COUNT(*) FROM " A " WHERE status = 'pending'"));
 }
 END_TEST
 
@@ -624,8 +646,9 @@ START_TEST(released_rows_are_free_again)
 	j = claim_native(1, &res);
 	CK_RC(RC_OK, settle(j, OUTCOME_RELEASED, ""));
 	is_status(j->id, "pending");
-	ck_assert_uint_eq(1, db_test_u64("SELECT COUNT(*) FROM " A
-	    " WHERE claim_id = 0 AND attempts = 0"));
+	ck_assert_uint_eq(
+	    1, db_test_u64("SELECT COUNT(*) FROM " A
+			   " WHERE claim_id = 0 AND attempts = 0"));
 	claims_free(&res);
 }
 END_TEST
@@ -663,7 +686,7 @@ START_TEST(a_bad_row_does_not_keep_the_others_from_being_settled)
 		    " BEGIN IF NEW.hook = 'a' AND NEW.status = 'complete' THEN"
 		    " SIGNAL SQLSTATE '45000'; END IF; END");
 	for (size_t i = 0; i < 2; i++)
-		o[i] = (struct outcome) { .job = i ? j->next : j,
+		o[i] = (struct outcome){ .job = i ? j->next : j,
 			.kind = OUTCOME_DONE,
 			.ended_at = clock_wall(&clock_system) };
 	CK_RC(RC_OK, actions_ops.settle(q, t.db, o, 2, &t.err));
@@ -675,8 +698,8 @@ START_TEST(a_bad_row_does_not_keep_the_others_from_being_settled)
 		    " INTERVAL 1 MINUTE");
 	ck_assert_uint_eq(rescue(q), 1);
 	is_status(j->id, "failed");
-	ck_assert_uint_eq(0, db_test_u64(
-	    "SELECT COUNT(*) FROM wp_wpcron_claims"));
+	ck_assert_uint_eq(
+	    0, db_test_u64("SELECT COUNT(*) FROM wp_wpcron_claims"));
 	claims_free(&res);
 }
 END_TEST
@@ -698,8 +721,8 @@ START_TEST(a_release_undoes_a_start_whose_answer_got_lost)
 	CK_RC(RC_OK, settle(j, OUTCOME_RELEASED, ""));
 	CK_RC(RC_OK, settle(j->next, OUTCOME_RELEASED, ""));
 	is_status(j->id, "pending");
-	ck_assert_uint_eq(1, db_test_u64("SELECT COUNT(*) FROM " A
-	    " WHERE claim_id = 0"));
+	ck_assert_uint_eq(
+	    1, db_test_u64("SELECT COUNT(*) FROM " A " WHERE claim_id = 0"));
 	/* Somebody else runs this one. */
 	is_status(j->next->id, "in-progress");
 	claims_free(&res);
@@ -722,8 +745,8 @@ START_TEST(what_php_did_not_begin_is_free_again_and_what_it_kept_on_record)
 	j->next->started = true;
 	CK_RC(RC_OK, settle(j->next, OUTCOME_LOST, "PHP goes on with it"));
 	is_status(j->next->id, "in-progress");
-	ck_assert_uint_eq(1, db_test_u64(
-	    "SELECT COUNT(*) FROM wp_wpcron_claims"));
+	ck_assert_uint_eq(
+	    1, db_test_u64("SELECT COUNT(*) FROM wp_wpcron_claims"));
 	claims_free(&res);
 }
 END_TEST
@@ -750,8 +773,9 @@ START_TEST(rescue_resets_what_waited_and_fails_what_ran)
 	ck_assert_uint_eq(1, logged(j->id, "%%owner died%%"));
 	is_status(j->next->id, "pending");
 	ck_assert_uint_eq(1, logged(j->next->id, "action reset"));
-	ck_assert_uint_eq(1, db_test_u64("SELECT COUNT(*) FROM " A
-	    " WHERE hook = 'a' AND status = 'pending'"));
+	ck_assert_uint_eq(
+	    1, db_test_u64("SELECT COUNT(*) FROM " A
+			   " WHERE hook = 'a' AND status = 'pending'"));
 	ck_assert_uint_eq(rescue(other), 0);
 	/* The dead one wakes up: its words count for nothing. */
 	CK_RC(RC_OK, settle(j, OUTCOME_DONE, ""));
@@ -837,17 +861,21 @@ START_TEST(a_claim_no_worker_knows_of_is_taken_back)
 	req.nlive = 0;
 	CK_RC(RC_OK, actions_ops.rescue(q, t.db, &req, &n, &t.err));
 	ck_assert_uint_eq(n, 1);
-	ck_assert_uint_eq(1, db_test_u64("SELECT COUNT(*) FROM " A
-	    " WHERE claim_id = 0 AND status = 'pending'"));
+	ck_assert_uint_eq(
+	    1, db_test_u64("SELECT COUNT(*) FROM " A
+			   " WHERE claim_id = 0 AND status = 'pending'"));
 	claims_free(&res);
 }
 END_TEST
 
 START_TEST(a_plugin_s_own_schedule_waits_until_php_says_it_is_there)
 {
-	const struct actions_export x = { .known = true, .plugin = true,
-		.failure_s = INT64_MAX, .timeout_s = INT64_MAX,
-		.retention_s = INT64_MAX, .purge_complete = true };
+	const struct actions_export x = { .known = true,
+		.plugin = true,
+		.failure_s = INT64_MAX,
+		.timeout_s = INT64_MAX,
+		.retention_s = INT64_MAX,
+		.purge_complete = true };
 	struct claim_result res;
 	size_t n;
 	uint64_t id;
@@ -867,8 +895,10 @@ END_TEST
 
 START_TEST(what_runs_under_a_claim_that_is_gone_is_timed_out)
 {
-	const struct actions_export x = { .known = true, .timeout_s = 300,
-		.failure_s = 300, .retention_s = -1 };
+	const struct actions_export x = { .known = true,
+		.timeout_s = 300,
+		.failure_s = 300,
+		.retention_s = -1 };
 	uint64_t gone, none, fresh;
 	size_t n;
 
@@ -881,7 +911,8 @@ START_TEST(what_runs_under_a_claim_that_is_gone_is_timed_out)
 		    " claim_id = IF(action_id = %llu, 0, 4711)",
 	    (unsigned long long)none);
 	db_test_sql("UPDATE " A " SET last_attempt_gmt = UTC_TIMESTAMP()"
-		    " WHERE action_id = %llu", (unsigned long long)fresh);
+		    " WHERE action_id = %llu",
+	    (unsigned long long)fresh);
 	actions_set_export(q, &x);
 	CK_RC(RC_OK, actions_clean(q, t.db, &n, &t.err));
 	ck_assert_uint_eq(n, 2);
@@ -943,8 +974,9 @@ START_TEST(a_claim_that_cannot_be_taken_back_does_not_keep_the_others)
 	CK_RC(RC_OK, node_remove(t.db, &t.scope, node, &t.err));
 	CK_RC(RC_REJECT, actions_ops.rescue(other, t.db, &req, &n, &t.err));
 	ck_assert_uint_eq(n, 1);
-	ck_assert_uint_eq(1, db_test_u64("SELECT COUNT(*) FROM " A
-	    " WHERE hook = 'good' AND claim_id = 0"));
+	ck_assert_uint_eq(
+	    1, db_test_u64("SELECT COUNT(*) FROM " A
+			   " WHERE hook = 'good' AND claim_id = 0"));
 	actions_free(other);
 	claims_free(&a);
 	claims_free(&b);
@@ -960,27 +992,32 @@ actions_suite(void)
 
 	tcase_add_checked_fixture(tc, db_test_open, close_queue);
 	tcase_set_timeout(tc, 60);
-	tcase_add_loop_test(tc, claim_goes_by_priority_then_date_then_id, from, to);
-	tcase_add_loop_test(tc, claim_leaves_what_is_not_due_or_not_free, from, to);
+	tcase_add_loop_test(
+	    tc, claim_goes_by_priority_then_date_then_id, from, to);
+	tcase_add_loop_test(
+	    tc, claim_leaves_what_is_not_due_or_not_free, from, to);
 	tcase_add_loop_test(
 	    tc, claim_reaches_what_stands_behind_rows_nobody_may_run, from, to);
 	tcase_add_loop_test(
 	    tc, a_lane_without_room_is_asked_whether_work_waits, from, to);
 	tcase_add_loop_test(tc, free_workers_share_what_is_due, from, to);
-	tcase_add_loop_test(tc, unreadable_rows_are_passed_and_left_alone, from, to);
+	tcase_add_loop_test(
+	    tc, unreadable_rows_are_passed_and_left_alone, from, to);
 	tcase_add_test(tc, no_row_is_claimed_twice_by_four_nodes);
-	tcase_add_loop_test(tc, start_skips_what_was_canceled_meanwhile, from, to);
+	tcase_add_loop_test(
+	    tc, start_skips_what_was_canceled_meanwhile, from, to);
 	tcase_add_loop_test(
 	    tc, start_leaves_a_row_that_an_administrator_runs, 7, 8);
 	tcase_add_loop_test(
 	    tc, a_start_whose_answer_got_lost_is_recognised, 7, 8);
 	tcase_add_loop_test(
 	    tc, done_writes_the_row_its_log_and_the_end_of_the_claim, from, to);
-	tcase_add_loop_test(tc, a_series_goes_on_after_success_and_failure, from, to);
+	tcase_add_loop_test(
+	    tc, a_series_goes_on_after_success_and_failure, from, to);
 	tcase_add_loop_test(tc, five_oldest_failed_rows_end_a_series, from, to);
 	tcase_add_loop_test(tc,
-	    a_failed_try_comes_back_as_a_fresh_row_until_tries_are_used_up, from,
-	    to);
+	    a_failed_try_comes_back_as_a_fresh_row_until_tries_are_used_up,
+	    from, to);
 	tcase_add_loop_test(
 	    tc, what_may_have_run_is_not_tried_again_unless_idempotent, 7, 8);
 	tcase_add_loop_test(
@@ -995,13 +1032,14 @@ actions_suite(void)
 	tcase_add_loop_test(tc,
 	    what_php_did_not_begin_is_free_again_and_what_it_kept_on_record, 7,
 	    8);
-	tcase_add_loop_test(tc, rescue_resets_what_waited_and_fails_what_ran, from, to);
+	tcase_add_loop_test(
+	    tc, rescue_resets_what_waited_and_fails_what_ran, from, to);
 	tcase_add_loop_test(tc, rescue_waits_for_php_until_its_deadline, 7, 8);
 	tcase_add_loop_test(
 	    tc, an_orphan_php_worker_and_a_rescuer_never_both_have_a_row, 7, 8);
 	tcase_add_loop_test(tc, a_claim_no_worker_knows_of_is_taken_back, 7, 8);
-	tcase_add_loop_test(tc,
-	    a_plugin_s_own_schedule_waits_until_php_says_it_is_there, 7, 8);
+	tcase_add_loop_test(
+	    tc, a_plugin_s_own_schedule_waits_until_php_says_it_is_there, 7, 8);
 	tcase_add_loop_test(
 	    tc, what_runs_under_a_claim_that_is_gone_is_timed_out, from, to);
 	tcase_add_loop_test(

@@ -26,7 +26,7 @@ elapsed_ms(const struct timespec *from)
 
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	return (double)(now.tv_sec - from->tv_sec) * 1e3 +
-	    (double)(now.tv_nsec - from->tv_nsec) / 1e6;
+	       (double)(now.tv_nsec - from->tv_nsec) / 1e6;
 }
 
 static int
@@ -76,13 +76,13 @@ take_and_give_back(
 	args.ids = ids;
 	args.nids = n;
 	clock_gettime(CLOCK_MONOTONIC, &start);
-	CK_RC(RC_OK, db_exec(t.db, scope, SQL_ACTIONS_TAKE, &args, &taken,
-			 &t.err));
+	CK_RC(RC_OK,
+	    db_exec(t.db, scope, SQL_ACTIONS_TAKE, &args, &taken, &t.err));
 	ms = elapsed_ms(&start);
 	ck_assert_uint_eq(taken, n);
 	args.nvalues = 1;
-	CK_RC(RC_OK, db_exec(t.db, scope, SQL_ACTIONS_RELEASE, &args, &taken,
-			 &t.err));
+	CK_RC(RC_OK,
+	    db_exec(t.db, scope, SQL_ACTIONS_RELEASE, &args, &taken, &t.err));
 	ck_assert_uint_eq(taken, n);
 	return ms;
 }
@@ -105,7 +105,8 @@ measure(const struct sql_scope *scope, uint64_t due)
 		    SQL_ARGS(none, none, V_U64(0), V_TIME(now), V_U64(WINDOW)),
 		    scope, ids, &date[i]);
 		ck_assert_uint_eq(n, due < WINDOW ? due : WINDOW);
-		take[i] = n > 0 ? take_and_give_back(scope, ids, BATCH, now) : 0;
+		take[i] =
+		    n > 0 ? take_and_give_back(scope, ids, BATCH, now) : 0;
 	}
 	printf("claim: %8llu due: window of %d by date %.2f ms, by priority "
 	       "%.2f ms, take %d %.2f ms\n",

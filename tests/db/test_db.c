@@ -33,15 +33,14 @@ START_TEST(session_is_read_committed_strict_and_takes_zero_dates)
 		    " UNION ALL SELECT 'schema', VARIABLE_VALUE"
 		    " FROM information_schema.SESSION_VARIABLES"
 		    " WHERE VARIABLE_NAME = 'sql_mode'");
-	CK_RC(RC_OK, db_select(db, &t.scope, SQL_SCHEMA_VERSION,
-			 SQL_NO_ARGS, &rows, &t.err));
+	CK_RC(RC_OK, db_select(db, &t.scope, SQL_SCHEMA_VERSION, SQL_NO_ARGS,
+			 &rows, &t.err));
 	ck_assert(db_rows_next(rows));
 	ck_assert_msg(slice_eq_str(db_text(rows, 0),
 			  "ON utf8mb4 3 10 SYSTEM READ-COMMITTED"),
 	    "%.*s", SLICE_FMT(db_text(rows, 0)));
 	ck_assert(db_rows_next(rows));
-	snprintf(mode, sizeof mode, ",%.*s,",
-	    SLICE_FMT(db_text(rows, 0)));
+	snprintf(mode, sizeof mode, ",%.*s,", SLICE_FMT(db_text(rows, 0)));
 	ck_assert(strstr(mode, ",STRICT_TRANS_TABLES,"));
 	ck_assert(!strstr(mode, "ZERO_DATE"));
 	ck_assert(!strstr(mode, "ZERO_IN_DATE"));
@@ -204,10 +203,9 @@ START_TEST(duplicate_is_none_and_leaves_the_transaction_open)
 	CK_RC(RC_OK, schema_install(t.db, &t.scope, &t.err));
 	db_test_sql("ALTER TABLE wp_wpcron_nodes ADD UNIQUE (host)");
 	CK_RC(RC_OK, db_begin(t.db, &t.err));
-	CK_RC(RC_OK,
-	    node_register(t.db, &t.scope, "a", 1, "v", &node, &t.err));
-	CK_RC(RC_NONE,
-	    node_register(t.db, &t.scope, "a", 1, "v", &node, &t.err));
+	CK_RC(RC_OK, node_register(t.db, &t.scope, "a", 1, "v", &node, &t.err));
+	CK_RC(
+	    RC_NONE, node_register(t.db, &t.scope, "a", 1, "v", &node, &t.err));
 	ck_assert_int_eq(db_errno(t.db), 1062);
 	CK_RC(RC_OK, db_commit(t.db, &t.err));
 	ck_assert_uint_eq(
@@ -347,8 +345,8 @@ START_TEST(lock_wait_outside_a_transaction_is_repeated)
 	pthread_t thread;
 
 	CK_RC(RC_OK, schema_install(t.db, &t.scope, &t.err));
-	CK_RC(RC_OK, node_register(t.db, &t.scope, "a", 1, "v",
-			 &locks.nodes[0], &t.err));
+	CK_RC(RC_OK, node_register(
+			 t.db, &t.scope, "a", 1, "v", &locks.nodes[0], &t.err));
 	p.lock_wait_timeout_s = 1;
 	CK_RC(RC_OK, db_open(&p, &party.db, &t.err));
 	db_counters_get(&before);
@@ -373,15 +371,15 @@ START_TEST(killed_connection_is_lost_for_good)
 	pthread_t thread;
 
 	CK_RC(RC_OK, schema_install(t.db, &t.scope, &t.err));
-	CK_RC(RC_OK, node_register(t.db, &t.scope, "a", 1, "v",
-			 &locks.nodes[0], &t.err));
+	CK_RC(RC_OK, node_register(
+			 t.db, &t.scope, "a", 1, "v", &locks.nodes[0], &t.err));
 	party.db = db_test_connect();
 	db_test_sql("BEGIN");
 	db_test_sql("UPDATE wp_wpcron_nodes SET pid = 7");
 	pthread_create(&thread, NULL, heartbeat_run, &party);
 	db_test_await(AWAIT_HEARTBEAT);
-	db_test_sql("KILL %llu",
-	    (unsigned long long)db_connection_id(party.db));
+	db_test_sql(
+	    "KILL %llu", (unsigned long long)db_connection_id(party.db));
 	pthread_join(thread, NULL);
 	db_test_sql("COMMIT");
 	ck_assert_msg(party.rc == RC_RETRY, "%s", party.err.text);
@@ -415,8 +413,8 @@ slow_select_run(void *arg)
 	struct db_rows *rows = NULL;
 
 	db_thread_begin();
-	p->rc = db_select(p->db, &t.scope, SQL_SCHEMA_VERSION, SQL_NO_ARGS,
-	    &rows, &p->err);
+	p->rc = db_select(
+	    p->db, &t.scope, SQL_SCHEMA_VERSION, SQL_NO_ARGS, &rows, &p->err);
 	p->tries = rows != NULL;
 	db_thread_end();
 	return NULL;
@@ -433,8 +431,8 @@ START_TEST(query_killed_while_it_gives_rows_is_an_error)
 	pthread_create(&thread, NULL, slow_select_run, &party);
 	db_test_await("SELECT COUNT(*) FROM information_schema.PROCESSLIST"
 		      " WHERE INFO LIKE 'SELECT value FROM%' AND TIME_MS > 50");
-	db_test_sql("KILL QUERY %llu",
-	    (unsigned long long)db_connection_id(party.db));
+	db_test_sql(
+	    "KILL QUERY %llu", (unsigned long long)db_connection_id(party.db));
 	pthread_join(thread, NULL);
 	ck_assert_msg(party.rc == RC_RETRY, "%s", party.err.text);
 	ck_assert_int_eq(party.err.code, 1317);
@@ -472,8 +470,8 @@ START_TEST(connection_lost_in_a_commit_leaves_the_outcome_open)
 	pthread_create(&thread, NULL, commit_run, &party);
 	db_test_await("SELECT COUNT(*) FROM information_schema.PROCESSLIST"
 		      " WHERE INFO = 'COMMIT'");
-	db_test_sql("KILL %llu",
-	    (unsigned long long)db_connection_id(party.db));
+	db_test_sql(
+	    "KILL %llu", (unsigned long long)db_connection_id(party.db));
 	pthread_join(thread, NULL);
 	db_test_sql("UNLOCK TABLES");
 	ck_assert_msg(party.rc == RC_RETRY, "%s", party.err.text);

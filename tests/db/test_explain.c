@@ -86,12 +86,14 @@ fill_actions(void)
 	    "   seq %% 2592000 SECOND, '0000-00-00 00:00:00'),"
 	    " UTC_TIMESTAMP(),"
 	    " IF(seq %% 100 < 81, 1000 + seq DIV 25, 0), NULL"
-	    " FROM seq_1_to_%lu", run.rows);
+	    " FROM seq_1_to_%lu",
+	    run.rows);
 	db_test_sql("INSERT INTO wp_actionscheduler_logs (action_id, message,"
 		    " log_date_gmt, log_date_local) SELECT 1 + seq %% %lu,"
 		    " 'action complete via WP Cron', UTC_TIMESTAMP() - INTERVAL"
 		    " seq %% 2592000 SECOND, UTC_TIMESTAMP() FROM"
-		    " seq_1_to_%lu", run.rows, run.rows * 2);
+		    " seq_1_to_%lu",
+	    run.rows, run.rows * 2);
 }
 
 /* Live claims of 25 rows, half of them running, every other one ours. */
@@ -120,19 +122,21 @@ fill_others(void)
 	db_test_sql("INSERT INTO wp_wpcron_nodes SELECT seq, 'host', seq, 'v',"
 		    " UTC_TIMESTAMP(6), UTC_TIMESTAMP(6) FROM seq_1_to_3");
 	db_test_sql("INSERT INTO wp_wpcron_tries SELECT 1, seq * 5, seq * 5,"
-		    " 1, 0, UTC_TIMESTAMP(6) FROM seq_1_to_%lu", run.rows / 10);
+		    " 1, 0, UTC_TIMESTAMP(6) FROM seq_1_to_%lu",
+	    run.rows / 10);
 	db_test_sql("INSERT INTO wp_wpcron_leases SELECT CONCAT('lease ', seq),"
 		    " 1, 1, UTC_TIMESTAMP(6) FROM seq_1_to_5000");
 	db_test_sql("INSERT INTO wp_wpcron_buckets SELECT CONCAT('rate ', seq),"
 		    " UTC_TIMESTAMP(6), 1 FROM seq_1_to_5000");
 	db_test_sql("INSERT INTO wp_wpcron_site SELECT seq, '', '', '',"
 		    " UTC_TIMESTAMP(6) FROM seq_1_to_5000");
-	db_test_sql("CREATE TABLE wp_options (option_id BIGINT UNSIGNED NOT NULL"
-		    " AUTO_INCREMENT, option_name VARCHAR(191) NOT NULL,"
-		    " option_value LONGTEXT NOT NULL,"
-		    " autoload VARCHAR(20) NOT NULL DEFAULT 'yes',"
-		    " PRIMARY KEY (option_id), UNIQUE KEY (option_name),"
-		    " KEY autoload (autoload)) ENGINE=InnoDB");
+	db_test_sql(
+	    "CREATE TABLE wp_options (option_id BIGINT UNSIGNED NOT NULL"
+	    " AUTO_INCREMENT, option_name VARCHAR(191) NOT NULL,"
+	    " option_value LONGTEXT NOT NULL,"
+	    " autoload VARCHAR(20) NOT NULL DEFAULT 'yes',"
+	    " PRIMARY KEY (option_id), UNIQUE KEY (option_name),"
+	    " KEY autoload (autoload)) ENGINE=InnoDB");
 	db_test_sql("INSERT INTO wp_options (option_name, option_value)"
 		    " SELECT CONCAT('option_', seq), 'x' FROM seq_1_to_20000");
 	db_test_sql("CREATE TABLE wp_sitemeta (meta_id BIGINT NOT NULL"
@@ -174,10 +178,11 @@ make_older(int schema)
 		db_test_sql("ALTER TABLE wp_actionscheduler_actions"
 			    " DROP COLUMN unique_key");
 	if (schema == 7)
-		db_test_sql("ALTER TABLE wp_actionscheduler_actions"
-			    " DROP KEY claim_id_status_priority_scheduled_date_gmt,"
-			    " DROP KEY status_last_attempt_gmt,"
-			    " DROP KEY status_claim_id");
+		db_test_sql(
+		    "ALTER TABLE wp_actionscheduler_actions"
+		    " DROP KEY claim_id_status_priority_scheduled_date_gmt,"
+		    " DROP KEY status_last_attempt_gmt,"
+		    " DROP KEY status_claim_id");
 	if (schema == 6)
 		db_test_sql("ALTER TABLE wp_actionscheduler_actions"
 			    " DROP KEY hook_status_scheduled_date_gmt,"
@@ -287,15 +292,15 @@ prepare(struct subject *s)
 	for (size_t i = 0; i < s->st->nparams; i++)
 		s->values[i] = sample(&s->st->params[i], s->scene);
 	for (size_t i = 0; i < s->st->ntuple * NROWS; i++)
-		s->rows[i] = sample(
-		    &s->st->tuple[i % s->st->ntuple], SCENE_DUE);
+		s->rows[i] =
+		    sample(&s->st->tuple[i % s->st->ntuple], SCENE_DUE);
 	for (size_t i = 0; i < NIDS; i++)
 		s->ids[i] = run.first_due + i * 100;
 	asked = rows_asked(s);
 	s->allowed = asked * READS_PER_ROW + READS_FREE;
 	if (hint && strncmp(hint, "rows ", 5) == 0) {
-		struct slice n = slice_mem(
-		    hint + 5, strspn(hint + 5, "0123456789"));
+		struct slice n =
+		    slice_mem(hint + 5, strspn(hint + 5, "0123456789"));
 
 		ck_assert(slice_u64(n, &s->allowed));
 	}
@@ -305,12 +310,13 @@ static void
 render(const struct subject *s, struct buf *out)
 {
 	const struct sql_args args = { .values = s->values,
-		.nvalues = s->st->nparams, .ids = s->ids,
-		.nids = s->st->ids ? NIDS : 0, .rows = s->rows,
+		.nvalues = s->st->nparams,
+		.ids = s->ids,
+		.nids = s->st->ids ? NIDS : 0,
+		.rows = s->rows,
 		.nrows = s->st->ntuple > 0 ? NROWS : 0 };
 
-	CK_RC(RC_OK,
-	    sql_render_statement(s->st, s->scope, &args, out, &t.err));
+	CK_RC(RC_OK, sql_render_statement(s->st, s->scope, &args, out, &t.err));
 }
 
 /* ---- one statement ---- */
@@ -320,8 +326,8 @@ query(const struct subject *s, const struct buf *text)
 {
 	MYSQL *raw = db_test_raw();
 
-	ck_assert_msg(mysql_real_query(raw, buf_str(text),
-			  (unsigned long)text->n) == 0,
+	ck_assert_msg(
+	    mysql_real_query(raw, buf_str(text), (unsigned long)text->n) == 0,
 	    "%s: %s\n%s", s->st->name, mysql_error(raw), buf_str(text));
 	return mysql_store_result(raw);
 }
@@ -343,8 +349,8 @@ static bool
 locks_rows(const struct subject *s)
 {
 	return strncmp(s->st->text, "UPDATE", 6) == 0 ||
-	    strncmp(s->st->text, "DELETE", 6) == 0 ||
-	    strstr(s->st->text, "FOR UPDATE");
+	       strncmp(s->st->text, "DELETE", 6) == 0 ||
+	       strstr(s->st->text, "FOR UPDATE");
 }
 
 static void
@@ -364,7 +370,8 @@ read_plan(struct subject *s, const struct buf *text)
 		if (!slice_u64(slice_str(field(result, row, "rows")), &rows))
 			rows = 0;
 		buf_printf(&plan, "%s:%s:%s(%s) ", field(result, row, "table"),
-		    type, field(result, row, "key"), field(result, row, "rows"));
+		    type, field(result, row, "key"),
+		    field(result, row, "rows"));
 		if (strstr(field(result, row, "Extra"), "filesort")) {
 			s->sorts = true;
 			buf_put_str(&plan, "sort ");
@@ -421,19 +428,20 @@ measure(struct subject *s, const struct buf *text)
 static void
 judge(const struct subject *s, int schema)
 {
-	const char *what = s->scans ? "scans"
+	const char *what =
+	    s->scans          ? "scans"
 	    : s->by_other_key ? "locks by another key than PRIMARY"
 	    : s->read > s->allowed
-	    ? (s->sorts ? "reads and sorts too much" : "reads too much")
-	    : NULL;
+		? (s->sorts ? "reads and sorts too much" : "reads too much")
+		: NULL;
 
 	if (what)
 		run.complaints++;
 	if (run.print || what)
 		printf("schema %d, %-11s %-28s read %6llu of %6llu  %s%s%s\n",
-		    schema, scene_names[s->scene], s->st->name, (unsigned long long)s->read,
-		    (unsigned long long)s->allowed, s->plan,
-		    what ? " <-- " : "", what ? what : "");
+		    schema, scene_names[s->scene], s->st->name,
+		    (unsigned long long)s->read, (unsigned long long)s->allowed,
+		    s->plan, what ? " <-- " : "", what ? what : "");
 }
 
 static void
@@ -479,7 +487,8 @@ START_TEST(no_statement_scans_or_reads_more_than_it_needs)
 			    (st->needs & scope.columns) != st->needs)
 				continue;
 			for (int scene = 0; scene < SCENES; scene++)
-				check_one(st, &scope, schema, (enum scene)scene);
+				check_one(
+				    st, &scope, schema, (enum scene)scene);
 		}
 	}
 	printf("explain: %u plans on %lu actions and %lu logs\n", run.checked,

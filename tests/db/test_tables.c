@@ -132,7 +132,8 @@ START_TEST(schema_without_the_create_right_is_refused_with_words)
 
 	db_test_sql("CREATE USER wpcron_poor@localhost");
 	db_test_sql("GRANT SELECT, INSERT, UPDATE, DELETE ON %s.* TO"
-		    " wpcron_poor@localhost", t.name);
+		    " wpcron_poor@localhost",
+	    t.name);
 	p.user = "wpcron_poor";
 	CK_RC(RC_OK, db_open(&p, &db, &t.err));
 	rc = schema_install(db, &t.scope, &t.err);
@@ -178,8 +179,8 @@ START_TEST(silent_node_expires_and_learns_of_it)
 	CK_RC(RC_OK,
 	    node_register(t.db, &t.scope,
 		"a host name of more than sixty-four bytes, which a host name "
-		"never is but may be", 2,
-		"a version of more than thirty-two bytes", &b, &t.err));
+		"never is but may be",
+		2, "a version of more than thirty-two bytes", &b, &t.err));
 	ck_assert(b > a);
 	CK_RC(RC_OK, nodes_expired(t.db, &t.scope, 30000, &ids, &n, &t.err));
 	ck_assert_uint_eq(n, 0);
@@ -265,8 +266,7 @@ contend(void *arg)
 		pause_ms(c->n % 4 == 0 ? 40 : 2);
 		rc = lease_renew(c->db, &t.scope, "leader", token, 20, &err);
 		if (rc == RC_OK)
-			rc = lease_give(
-			    c->db, &t.scope, "leader", token, &err);
+			rc = lease_give(c->db, &t.scope, "leader", token, &err);
 		c->failed |= rc != RC_OK && rc != RC_NONE;
 	}
 	db_thread_end();
@@ -335,7 +335,7 @@ take(void *arg)
 	while (clock_mono(&clock_system) < end) {
 		k->failed |= bucket_take(k->db, &t.scope, "r", k->count,
 				 k->per_s, 3, &got, &err) != RC_OK ||
-		    got > 3;
+			     got > 3;
 		k->got += got;
 	}
 	db_thread_end();
@@ -350,8 +350,9 @@ take_from_four_threads(uint32_t count, uint32_t per_s)
 	uint64_t got = 0;
 
 	for (unsigned i = 0; i < 4; i++)
-		k[i] = (struct taker) { .db = db_test_connect(),
-			.count = count, .per_s = per_s };
+		k[i] = (struct taker){
+			.db = db_test_connect(), .count = count, .per_s = per_s
+		};
 	for (unsigned i = 0; i < 4; i++)
 		pthread_create(&thread[i], NULL, take, &k[i]);
 	for (unsigned i = 0; i < 4; i++) {
@@ -385,27 +386,22 @@ START_TEST(bucket_never_goes_back_to_an_earlier_window)
 {
 	uint32_t got = 0;
 
-	CK_RC(RC_OK,
-	    bucket_take(t.db, &t.scope, "r", 5, 1, 2, &got, &t.err));
+	CK_RC(RC_OK, bucket_take(t.db, &t.scope, "r", 5, 1, 2, &got, &t.err));
 	ck_assert_uint_eq(got, 2);
 	/* Another node's later clock reading won the row's lock first. */
 	db_test_sql("UPDATE wp_wpcron_buckets SET used = 4,"
 		    " window_start = UTC_TIMESTAMP() + INTERVAL 30 SECOND");
-	CK_RC(RC_OK,
-	    bucket_take(t.db, &t.scope, "r", 5, 1, 2, &got, &t.err));
+	CK_RC(RC_OK, bucket_take(t.db, &t.scope, "r", 5, 1, 2, &got, &t.err));
 	ck_assert_uint_eq(got, 1);
-	CK_RC(RC_OK,
-	    bucket_take(t.db, &t.scope, "r", 5, 1, 2, &got, &t.err));
+	CK_RC(RC_OK, bucket_take(t.db, &t.scope, "r", 5, 1, 2, &got, &t.err));
 	ck_assert_uint_eq(got, 0);
 	/* A smaller rate than was used already. */
-	CK_RC(RC_OK,
-	    bucket_take(t.db, &t.scope, "r", 3, 1, 2, &got, &t.err));
+	CK_RC(RC_OK, bucket_take(t.db, &t.scope, "r", 3, 1, 2, &got, &t.err));
 	ck_assert_uint_eq(got, 0);
 	/* A clock that was wrong by a day does not block for a day. */
 	db_test_sql("UPDATE wp_wpcron_buckets SET"
 		    " window_start = UTC_TIMESTAMP() + INTERVAL 1 DAY");
-	CK_RC(RC_OK,
-	    bucket_take(t.db, &t.scope, "r", 5, 1, 9, &got, &t.err));
+	CK_RC(RC_OK, bucket_take(t.db, &t.scope, "r", 5, 1, 9, &got, &t.err));
 	ck_assert_uint_eq(got, 5);
 }
 END_TEST

@@ -52,8 +52,7 @@ check_params(struct slice in)
 	char text[256];
 
 	while (php_fpm_get_param(&in, &name, &value) == RC_OK) {
-		if (name.n >= sizeof(text) ||
-		    slice_find(name, '\0') < name.n)
+		if (name.n >= sizeof(text) || slice_find(name, '\0') < name.n)
 			continue;
 		if (name.n > 0)
 			memcpy(text, name.p, name.n);

@@ -56,7 +56,7 @@ START_TEST(error_says_again_or_never)
 	struct db_error got = db_error_sort(errors[_i].code);
 
 	ck_assert_msg(got.rc == errors[_i].rc && got.lost == errors[_i].lost &&
-		got.again == errors[_i].again,
+			  got.again == errors[_i].again,
 	    "%d %s: %s lost %d again %d", errors[_i].code, errors[_i].what,
 	    rc_name(got.rc), got.lost, got.again);
 }
@@ -79,8 +79,7 @@ db_errors_suite(void)
 	Suite *s = suite_create("db_errors");
 	TCase *tc = tcase_create("sort");
 
-	tcase_add_loop_test(
-	    tc, error_says_again_or_never, 0, NELEMS(errors));
+	tcase_add_loop_test(tc, error_says_again_or_never, 0, NELEMS(errors));
 	tcase_add_test(tc, only_what_may_be_tried_again_is_repeated_or_lost);
 	suite_add_tcase(s, tc);
 	return s;

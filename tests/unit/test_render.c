@@ -14,18 +14,24 @@ static const struct sql_param two_u64[] = { { "a", SQL_U64, NULL },
 static const struct sql_param mixed[] = { { "n", SQL_I64, NULL },
 	{ "s", SQL_TEXT, NULL }, { "at", SQL_TIME, NULL } };
 static const struct sql_scope everything = { .prefix = "wp_2_",
-	.base = "wp_", .columns = ~0u, .due_index = "due",
+	.base = "wp_",
+	.columns = ~0u,
+	.due_index = "due",
 	.retention_index = "old" };
 static const struct sql_scope nothing = { .prefix = "wp_2_",
-	.base = "wp_", .due_index = "due", .retention_index = "old" };
+	.base = "wp_",
+	.due_index = "due",
+	.retention_index = "old" };
 
 static enum rc
 render(const char *text, const struct sql_scope *scope,
-    const struct sql_param *params, size_t nparams,
-    const struct sql_args *args, struct buf *out, struct err *err)
+    const struct sql_param *params, size_t nparams, const struct sql_args *args,
+    struct buf *out, struct err *err)
 {
-	const struct sql_statement st = { .name = "test.one", .text = text,
-		.params = params, .nparams = nparams };
+	const struct sql_statement st = { .name = "test.one",
+		.text = text,
+		.params = params,
+		.nparams = nparams };
 
 	return sql_render_statement(&st, scope, args, out, err);
 }
@@ -48,7 +54,9 @@ static const struct {
 	{ "{?priority a = ?,} b = ?", " a = 7, b = 8", " b = 8" },
 	{ "{!priority a = ?,} b = ?", " b = 8", " a = 7, b = 8" },
 	{ "{?priority x {?unique_key y ?} {!unique_key z ?} w}v",
-	    " x  y 7  w" "v", "v" },
+	    " x  y 7  w"
+	    "v",
+	    "v" },
 	{ "{!priority {!extended_args ? {p}} {base}} ?", " 8",
 	    "  7 wp_2_ wp_ 8" },
 	{ "{?priority {p} {due_index} ?}?", " wp_2_ due 78", "8" },
@@ -88,8 +96,10 @@ START_TEST(ids_and_rows_are_lists)
 	const struct sql_value rows[] = { V_I64(-1), V_STR("a'b"), V_TIME(0),
 		V_I64(2), V_NULL, V_TIME(INT64_MIN) };
 	const struct sql_statement st = { .name = "test.lists",
-		.text = "IN ({ids}) VALUES {rows 3}", .ids = true,
-		.tuple = mixed, .ntuple = 3 };
+		.text = "IN ({ids}) VALUES {rows 3}",
+		.ids = true,
+		.tuple = mixed,
+		.ntuple = 3 };
 	const struct sql_args args = {
 		.ids = ids, .nids = 3, .rows = rows, .nrows = 2
 	};
@@ -131,8 +141,7 @@ static const struct {
 	{ "a backslash before a quote",
 	    { .type = SQL_TEXT, .text = { "\\' OR 1 -- ", 11 } },
 	    "'\\\\\\' OR 1 -- '" },
-	{ "control bytes",
-	    { .type = SQL_TEXT, .text = { "\0\n\r\032\t", 5 } },
+	{ "control bytes", { .type = SQL_TEXT, .text = { "\0\n\r\032\t", 5 } },
 	    "'\\0\\n\\r\\Z\t'" },
 	{ "UTF-8 of four bytes",
 	    { .type = SQL_TEXT, .text = { "\xf0\x9f\x98\x80'", 5 } },
@@ -172,11 +181,11 @@ unquote(struct slice s, struct buf *out)
 			if (++i == s.n - 1)
 				return false;
 			c = s.p[i];
-			c = (char)(c == '0' ? '\0'
-				: c == 'n' ? '\n'
-				: c == 'r' ? '\r'
-				: c == 'Z' ? '\032'
-					   : c);
+			c = (char)(c == '0'   ? '\0'
+				   : c == 'n' ? '\n'
+				   : c == 'r' ? '\r'
+				   : c == 'Z' ? '\032'
+					      : c);
 		}
 		buf_put_char(out, c);
 	}
@@ -214,8 +223,9 @@ START_TEST(number_may_be_signed_or_not_as_long_as_it_fits)
 	static const struct sql_param i64[] = { { "n", SQL_I64, NULL } };
 	struct buf out = BUF_INIT(TEXT_MAX);
 
-	ck_assert_int_eq(render("?", &nothing, i64, 1, SQL_ARGS(V_U64(5)),
-			     &out, NULL), RC_OK);
+	ck_assert_int_eq(
+	    render("?", &nothing, i64, 1, SQL_ARGS(V_U64(5)), &out, NULL),
+	    RC_OK);
 	ck_assert_int_eq(render("?", &nothing, i64, 1,
 			     SQL_ARGS(V_U64(UINT64_MAX)), &out, NULL),
 	    RC_REJECT);
@@ -252,8 +262,8 @@ static const struct {
 	    0 },
 	{ "rows missing", { .values = three, .nvalues = 2 }, false, 2 },
 	{ "rows over",
-	    { .values = three, .nvalues = 2, .rows = three, .nrows = 1 },
-	    false, 0 },
+	    { .values = three, .nvalues = 2, .rows = three, .nrows = 1 }, false,
+	    0 },
 	{ "text in a row of numbers",
 	    { .values = three, .nvalues = 2, .rows = a_text, .nrows = 1 },
 	    false, 2 },
@@ -262,11 +272,14 @@ static const struct {
 START_TEST(arguments_that_do_not_fit_the_head_are_refused)
 {
 	const struct sql_statement st = { .name = "test.wrong",
-		.text = wrong[_i].ids  ? "? ? {ids}"
-		    : wrong[_i].ntuple ? "? ? {rows 2}"
-				       : "? ?",
-		.params = two_u64, .nparams = 2, .ids = wrong[_i].ids,
-		.tuple = two_u64, .ntuple = wrong[_i].ntuple };
+		.text = wrong[_i].ids      ? "? ? {ids}"
+			: wrong[_i].ntuple ? "? ? {rows 2}"
+					   : "? ?",
+		.params = two_u64,
+		.nparams = 2,
+		.ids = wrong[_i].ids,
+		.tuple = two_u64,
+		.ntuple = wrong[_i].ntuple };
 	struct buf out = BUF_INIT(TEXT_MAX);
 	struct err err = ERR_INIT;
 
@@ -292,10 +305,12 @@ START_TEST(prefix_with_another_byte_is_refused)
 	    render("{p}", &p, NULL, 0, SQL_NO_ARGS, &out, NULL), RC_REJECT);
 	ck_assert_int_eq(
 	    render("'{p}'", &p, NULL, 0, SQL_NO_ARGS, &out, NULL), RC_REJECT);
-	ck_assert_int_eq(render("{base}", &base, NULL, 0, SQL_NO_ARGS, &out,
-			     NULL), RC_REJECT);
-	ck_assert_int_eq(render("{due_index}", &due, NULL, 0, SQL_NO_ARGS,
-			     &out, NULL), RC_REJECT);
+	ck_assert_int_eq(
+	    render("{base}", &base, NULL, 0, SQL_NO_ARGS, &out, NULL),
+	    RC_REJECT);
+	ck_assert_int_eq(
+	    render("{due_index}", &due, NULL, 0, SQL_NO_ARGS, &out, NULL),
+	    RC_REJECT);
 	buf_clear(&out);
 }
 END_TEST
@@ -315,14 +330,17 @@ END_TEST
 
 START_TEST(statement_that_needs_an_index_is_refused_without_it)
 {
-	const struct sql_statement st = { .name = "test.needs", .text = "x",
-		.needs = DB_INDEX_PRIORITY };
+	const struct sql_statement st = {
+		.name = "test.needs", .text = "x", .needs = DB_INDEX_PRIORITY
+	};
 	struct buf out = BUF_INIT(TEXT_MAX);
 
-	ck_assert_int_eq(sql_render_statement(&st, &nothing, SQL_NO_ARGS, &out,
-			     NULL), RC_REJECT);
-	ck_assert_int_eq(sql_render_statement(&st, &everything, SQL_NO_ARGS,
-			     &out, NULL), RC_OK);
+	ck_assert_int_eq(
+	    sql_render_statement(&st, &nothing, SQL_NO_ARGS, &out, NULL),
+	    RC_REJECT);
+	ck_assert_int_eq(
+	    sql_render_statement(&st, &everything, SQL_NO_ARGS, &out, NULL),
+	    RC_OK);
 	buf_clear(&out);
 }
 END_TEST
@@ -335,8 +353,11 @@ START_TEST(every_statement_of_the_table_renders_in_every_variant)
 	const struct sql_statement *st = &sql_statements[_i];
 	struct sql_value *v = calloc(st->nparams + 1, sizeof *v);
 	struct sql_value *row = calloc(st->ntuple + 1, sizeof *row);
-	const struct sql_args args = { .values = v, .nvalues = st->nparams,
-		.ids = one_id, .nids = st->ids ? 1 : 0, .rows = row,
+	const struct sql_args args = { .values = v,
+		.nvalues = st->nparams,
+		.ids = one_id,
+		.nids = st->ids ? 1 : 0,
+		.rows = row,
 		.nrows = st->ntuple > 0 ? 1 : 0 };
 	struct buf out = BUF_INIT(TEXT_MAX * 4);
 	struct err err = ERR_INIT;
