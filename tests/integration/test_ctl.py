@@ -318,7 +318,7 @@ class RunTest(CtlTest):
         run.communicate(timeout=60)
         self.assertIn(b"\r\x1b[K[", seen)
         self.assertIn(b"/4 done", seen)
-        self.s.insert_actions(6, "demo_sleep_ms", args='[1000]')
+        self.s.insert_actions(6, "demo_sleep_ms", args='[2000]')
         self.call("run")
         self.assertRegex(self.stderr, r"(?m)^\d+/6 done, \d+ failed")
         self.assertNotIn("\r", self.stderr)
