@@ -32,6 +32,8 @@ raw_open(void)
 	    "%s", mysql_error(raw));
 }
 
+static MYSQL_RES *raw_query(const char *fmt, va_list ap) PRINTF_LIKE(1, 0);
+
 static MYSQL_RES *
 raw_query(const char *fmt, va_list ap)
 {
