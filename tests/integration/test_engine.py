@@ -7,6 +7,8 @@ import unittest
 
 from stack import Stack
 
+TSAN = True
+
 
 class WorkersTest(unittest.TestCase):
     @classmethod
