@@ -1,5 +1,7 @@
 /* One line a suite, sorted; expanded twice by main.c. */
-SUITE(actions)
+SUITE(actions_claim)
+SUITE(actions_rescue)
+SUITE(actions_settle)
 SUITE(claim_cost)
 SUITE(db)
 SUITE(explain)
