@@ -65,7 +65,7 @@ struct wp_config_value wp_config_concat(struct wp_config *c,
 struct wp_config_value wp_config_identical(
     const struct wp_config_value *a, const struct wp_config_value *b);
 
-/* ---- tokens (wp_config_expr.c) ---- */
+/* ---- tokens (wp_config_tokens.c) ---- */
 bool wp_config_at_op(const struct wp_config_parser *p, const char *op);
 bool wp_config_at_name(const struct wp_config_parser *p, const char *name);
 /* One of the operators of one byte. */
@@ -79,6 +79,14 @@ bool wp_config_take_op(struct wp_config_parser *p, const char *op);
  */
 void wp_config_skip_to(struct wp_config_parser *p, const char *stops);
 
+/* Past the rest of a level of brackets; true: nothing was left of it. */
+bool wp_config_close_level(struct wp_config_parser *p, const char *close);
+/* Something happened to the name of this token that is not understood: what it
+ * stands for is dynamic. */
+void wp_config_spoil(
+    struct wp_config_parser *p, const struct wp_config_token *t);
+
+/* ---- expressions (wp_config_expr.c, wp_config_primary.c) ---- */
 /*
  * wp_config_expression - the value of the expression at hand, with its effects
  * (define, assignment, include) as far as the code is live. What it does not
@@ -88,8 +96,13 @@ void wp_config_skip_to(struct wp_config_parser *p, const char *stops);
 struct wp_config_value wp_config_expression(
     struct wp_config_parser *p, const char *stops);
 
-/* Past the rest of a level of brackets; true: nothing was left of it. */
-bool wp_config_close_level(struct wp_config_parser *p, const char *close);
+/* How tightly operators bind (PHP 8): from 0, loosest first. */
+#define WP_CONFIG_LEVEL_TERNARY 5
+#define WP_CONFIG_LEVEL_UNARY 18
+/* The same, up to an operator that binds less tightly than `level`. */
+struct wp_config_value wp_config_level(struct wp_config_parser *p, int level);
+/* One operand: a literal, variable, call, array or (expression). */
+struct wp_config_value wp_config_primary(struct wp_config_parser *p);
 
 /*
  * Does code run that stands behind a condition, under `outer`? `wanted` false:
