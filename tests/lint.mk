@@ -15,7 +15,7 @@ CLANG_TIDY ?= clang-tidy
 CPPCHECK ?= cppcheck
 
 lint: lint-layers lint-sql lint-headers lint-size lint-shell lint-php \
-	lint-python lint-readme format-check
+	lint-python lint-readme lint-statements format-check
 
 # Includes never point upward; foreign types stay in their folder.
 lint-layers:
@@ -55,6 +55,11 @@ lint-python:
 	    [ast.parse(open(f).read(), f) for f in sys.argv[1:]]' \
 	    $(wildcard tests/*/*.py)
 
+# What the generator of statements refuses, and which client symbols are used.
+lint-statements: $(B)/libwpcron.a
+	@tests/lint/statements.sh
+	@tests/lint/mysql_symbols.sh $(call obj,$(wildcard sql/*.c))
+
 # Every option, command and log event stands in the reference.
 lint-readme:
 	@tests/lint/readme.sh
@@ -83,5 +88,5 @@ tidy-cppcheck: $(GEN_H)
 	    -Ifcgi -I. -I$(B)/gen $(PRODUCT_C)
 
 .PHONY: lint lint-layers lint-sql lint-headers lint-size lint-shell \
-	lint-php lint-python lint-readme format format-check \
+	lint-php lint-python lint-readme lint-statements format format-check \
 	tidy tidy-cppcheck $(TIDY)

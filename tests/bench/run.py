@@ -295,6 +295,29 @@ def bench_start_delay(site):
             len(delays), 1000 * statistics.median(delays)))
 
 
+def bench_ping_to_work(site):
+    """From a ping to the first byte of the job's own work, when no look was
+    made in the last second: the clock looks every 30 s here."""
+    site.empty()
+    site.start("look_interval = 30s")
+    site.receiver.forget()
+    delays = []
+    for i in range(10 if QUICK else 100):
+        site.s.insert_actions(1, NATIVE, due_in=-1)
+        time.sleep(1.1)
+        begun = time.monotonic()
+        site.s.get("/wp-cron.php")
+        wait_until(lambda n=i: site.receiver.report()["requests"] > n,
+                   10, 0.0005)
+        delays.append(time.monotonic() - begun)
+    delays.sort()
+    row("ping to the job's work, p99",
+        1000 * delays[int(0.99 * len(delays))], "ms", "budget", 10, 1,
+        at_least=False,
+        remark="%d pings, median %.1f ms, the asking included" % (
+            len(delays), 1000 * statistics.median(delays)))
+
+
 def bench_memory(site):
     """RssAnon after many pings and jobs."""
     jobs, pings = (2000, 5) if QUICK else (20000, 30)

@@ -12,7 +12,8 @@ fi
 # mysql_server_init and _end are what mysql_library_init and _end are macros
 # for.
 both='mysql_affected_rows mysql_close mysql_errno mysql_error
-mysql_fetch_lengths mysql_fetch_row mysql_field_count mysql_free_result
+mysql_fetch_fields mysql_fetch_lengths mysql_fetch_row mysql_field_count
+mysql_free_result
 mysql_get_server_info mysql_get_server_version mysql_init mysql_insert_id
 mysql_num_fields mysql_num_rows mysql_options mysql_ping mysql_real_connect
 mysql_real_query mysql_server_end mysql_server_init mysql_sqlstate
