@@ -83,8 +83,9 @@ struct database {
 	const struct db_params *params;
 	pthread_t thread;
 	bool started;
-	struct db *db;    /* the claimer's */
-	mono_ms retry_at; /* connecting again not before */
+	struct db *db;                /* the claimer's */
+	_Atomic uint32_t connections; /* the workers' */
+	mono_ms retry_at;             /* connecting again not before */
 	unsigned failures;
 };
 

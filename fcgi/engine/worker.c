@@ -33,11 +33,48 @@ executors_free(struct worker *w)
 }
 
 static void
-connection_close(struct worker *w)
+connection_drop(struct worker *w)
 {
+	if (!w->db)
+		return;
 	db_close(w->db);
 	w->db = NULL;
+	atomic_fetch_sub(&w->db_site->database->connections, 1);
+}
+
+static void
+connection_close(struct worker *w)
+{
+	connection_drop(w);
 	w->db_site = NULL;
+}
+
+/* Somebody else may wait for this one: an idle worker does not keep it. */
+static bool
+connections_are_short(const struct worker *w)
+{
+	return atomic_load(&w->db_site->database->connections) + 1 >=
+	       w->config->daemon.db_connections;
+}
+
+/* One more connection than the claimer's and the other workers', if it may be;
+ * a worker without one waits its turn. */
+static enum rc
+connection_open(struct worker *w, struct err *err)
+{
+	struct database *d = w->bound->database;
+	uint32_t others = atomic_fetch_add(&d->connections, 1) + 1;
+	enum rc rc = RC_RETRY;
+
+	if (others == 1 || others < w->config->daemon.db_connections)
+		rc = db_open(d->params, &w->db, err);
+	else
+		rc = err_set(err, rc, "all db_connections are in use");
+	if (rc != RC_OK) {
+		w->db = NULL;
+		atomic_fetch_sub(&d->connections, 1);
+	}
+	return rc;
 }
 
 static size_t
@@ -97,13 +134,10 @@ worker_connection_ready(struct worker *w)
 	mono_ms now = clock_mono(w->engine->clock);
 	struct err err = ERR_INIT;
 
-	if (w->db && db_is_lost(w->db)) {
-		db_close(w->db);
-		w->db = NULL;
-	}
+	if (w->db && db_is_lost(w->db))
+		connection_drop(w);
 	if (!w->db && now >= w->db_retry_at &&
-	    db_open(w->bound->database->params, &w->db, &err) != RC_OK) {
-		w->db = NULL;
+	    connection_open(w, &err) != RC_OK) {
 		w->db_retry_at = now + DB_RETRY_MS;
 		log_event(LOG_DEBUG, "worker.no_database",
 		    LOG_U("worker", w->index), LOG_S("why", err.text));
@@ -415,7 +449,8 @@ rest_locked(struct worker *w)
 		pthread_cond_broadcast(&e->wake_claimers);
 		engine_progress_locked(e);
 	}
-	if (w->db && clock_mono(e->clock) - w->db_used_at > DB_IDLE_MS)
+	if (w->db && (clock_mono(e->clock) - w->db_used_at > DB_IDLE_MS ||
+			 connections_are_short(w)))
 		connection_close(w);
 	clock_deadline(&ts, resting ? BACKOFF_CHECK_MS : 1000);
 	pthread_cond_timedwait(&w->wake, &e->lock, &ts);

@@ -169,6 +169,22 @@ class NativeTest(unittest.TestCase):
         self.s.mysql("DELETE FROM wp_actionscheduler_actions"
                      " WHERE status = 'pending'")
 
+    def test_db_connections_are_not_exceeded(self):
+        self.s.mysql("DELETE FROM wp_actionscheduler_actions")
+        conf = self.s.config_text(
+            daemon="db_connections = 2\nworkers = 5\nphp_children = 1\n"
+            "native_batch = 20\n", rest="[route]\nquick_hook = webhook"
+            " %s?hold=20\n" % self.receiver.url())
+        daemon = self.s.start_daemon(config=conf)
+        self.addCleanup(daemon.stop)
+        self.s.insert_actions(600, "quick_hook")
+        most = 0
+        while self.s.count("status <> 'complete'"):
+            most = max(most, self.s.value(
+                "SELECT COUNT(*) FROM information_schema.PROCESSLIST"
+                " WHERE user = 'wp'"))
+        self.assertEqual(most, 2)
+
     def test_a_slow_host_leaves_room_for_others(self):
         """5,000 rows for a host that takes 2 s an answer, then a few for
         another: it may hold three quarters of the places, no more."""
