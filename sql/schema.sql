@@ -84,6 +84,61 @@ CREATE TABLE IF NOT EXISTS {base}wpcron_site (
   PRIMARY KEY (blog_id)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin
 
+-- A cron event from the moment it leaves the option `cron`: what waits, what
+-- runs, and the ledger of what was done, by which one that a stale writer
+-- brings back is known. `slot` is the MD5 of "timestamp hook key", NUL between;
+-- `event` the bytes of {schedule, args, interval} as they stood in the option.
+-- State: taken (waits), running, done, failed, skipped (too late, by policy),
+-- resurrected (was done already; removed again), observed, gone (observed,
+-- and no longer in the option).
+-- name: schema.create_events
+-- in:   none
+-- rows: none; a row a cron event that was taken out of the option
+-- explain: exempt DDL
+CREATE TABLE IF NOT EXISTS {base}wpcron_events (
+  blog_id INT UNSIGNED NOT NULL,
+  event_id BIGINT UNSIGNED NOT NULL AUTO_INCREMENT,
+  state VARCHAR(12) NOT NULL,
+  claim_id BIGINT UNSIGNED NOT NULL DEFAULT 0,
+  node_id BIGINT UNSIGNED NOT NULL DEFAULT 0,
+  scheduled_at BIGINT NOT NULL,
+  hook VARBINARY(1000) NOT NULL,
+  event_key VARBINARY(255) NOT NULL,
+  slot BINARY(16) NOT NULL,
+  recurrence VARBINARY(255) NOT NULL DEFAULT '',
+  event LONGBLOB NOT NULL,
+  next_at BIGINT NOT NULL DEFAULT 0,
+  not_before DATETIME(6) NOT NULL,
+  woken_by VARCHAR(8) NOT NULL DEFAULT '',
+  executor VARCHAR(16) NOT NULL DEFAULT '',
+  try SMALLINT UNSIGNED NOT NULL DEFAULT 1,
+  strikes SMALLINT UNSIGNED NOT NULL DEFAULT 0,
+  taken_at DATETIME(6) NOT NULL,
+  started_at DATETIME(6) NULL,
+  deadline DATETIME(6) NULL,
+  ended_at DATETIME(6) NULL,
+  duration_ms INT UNSIGNED NULL,
+  message VARBINARY(2000) NOT NULL DEFAULT '',
+  PRIMARY KEY (blog_id, event_id),
+  KEY event_id (event_id),
+  KEY waiting (state, claim_id, blog_id, not_before),
+  KEY slot (blog_id, slot),
+  KEY hook (blog_id, hook(100), event_id),
+  KEY ended (ended_at)
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin
+
+-- name: schema.create_policies
+-- in:   none
+-- rows: none; a row a pause: blog_id 0 is every blog, kind is hook or group
+-- explain: exempt DDL
+CREATE TABLE IF NOT EXISTS {base}wpcron_policies (
+  blog_id INT UNSIGNED NOT NULL,
+  kind VARCHAR(8) NOT NULL,
+  pattern VARBINARY(191) NOT NULL,
+  paused_at DATETIME(6) NOT NULL,
+  PRIMARY KEY (blog_id, kind, pattern)
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin
+
 -- name: schema.create_meta
 -- in:   none
 -- rows: none; `schema` is the version of these tables
@@ -114,7 +169,8 @@ SELECT COUNT(*)
  WHERE t.TABLE_SCHEMA = DATABASE()
    AND t.TABLE_NAME IN ('{base}wpcron_nodes', '{base}wpcron_claims',
        '{base}wpcron_tries', '{base}wpcron_leases', '{base}wpcron_buckets',
-       '{base}wpcron_site', '{base}wpcron_meta')
+       '{base}wpcron_site', '{base}wpcron_meta', '{base}wpcron_events',
+       '{base}wpcron_policies')
 
 -- name: schema.drop
 -- in:   none
@@ -122,4 +178,5 @@ SELECT COUNT(*)
 -- explain: exempt DDL
 DROP TABLE IF EXISTS {base}wpcron_nodes, {base}wpcron_claims,
     {base}wpcron_tries, {base}wpcron_leases, {base}wpcron_buckets,
-    {base}wpcron_site, {base}wpcron_meta
+    {base}wpcron_site, {base}wpcron_meta, {base}wpcron_events,
+    {base}wpcron_policies

@@ -6,8 +6,8 @@
  * each number. A ceiling is where a read ends in RC_REJECT, never a target.
  */
 
-/* The `cron` option with 20,000 events is 6 MB; a row past max_allowed_packet's
- * usual 16 MB cannot have been written. */
+/* The `cron` option with 50,000 events is 10 MB; a row past
+ * max_allowed_packet's usual 16 MB cannot have been written. */
 #define CEILING_SERIALIZED_BYTES ((size_t)16 << 20)
 /* Members of all arrays and objects together: 20,000 events are 200,000. */
 #define CEILING_SERIALIZED_ELEMENTS ((size_t)1000000)
@@ -33,9 +33,13 @@
 /* json_decode()'s default of 512 counts the scalars as a level. */
 #define CEILING_ARGS_DEPTH 511
 
-/* One SQL statement. Servers refuse more than max_allowed_packet, of which the
- * smallest default still in use is 1 MiB with the packet's own head. */
-#define CEILING_STATEMENT_BYTES (((size_t)1 << 20) - 4096)
+/* One SQL statement that writes back an option. Servers refuse more than
+ * max_allowed_packet, usually 16 MiB with the packet's own head; PHP's own
+ * write of that row was bound by the same. */
+#define CEILING_STATEMENT_BYTES (((size_t)16 << 20) - 4096)
+/* Rows of one insert together: the smallest max_allowed_packet still in use is
+ * 1 MiB. */
+#define CEILING_ROWS_BYTES (((size_t)1 << 20) - 4096)
 /* A session's sql_mode: all that a server knows are under 600 bytes. */
 #define CEILING_SQL_MODE_BYTES ((size_t)2048)
 

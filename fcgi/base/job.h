@@ -11,22 +11,32 @@
 #include "base/route.h"
 #include "base/slice.h"
 
+struct queue;
+
+enum job_kind {
+	JOB_ACTION, /* a row of Action Scheduler's */
+	JOB_EVENT,  /* a cron event, taken from the option `cron` */
+};
+
 /*
- * A claim: the jobs that one database write made ours. Its row disappears when
- * the last of its jobs is settled or released.
+ * A claim: the jobs that one database write made ours. It ends when the last
+ * of its jobs is settled or released.
  */
 struct claim {
-	uint64_t id; /* row in {p}actionscheduler_claims */
+	uint64_t id; /* actions: row in {p}actionscheduler_claims; else random*/
+	struct queue *queue; /* whose jobs these are */
 	enum lane lane;
-	size_t left;        /* jobs neither settled nor released */
-	bool behind;        /* a row stays as it is: rescue ends the claim */
-	struct arena arena; /* holds the jobs' text */
-	void *origin;       /* the engine's: whose claim this is */
+	size_t left;           /* jobs neither settled nor released */
+	bool behind;           /* a row stays as it is: rescue ends the claim */
+	struct slice php_lock; /* JSON: the lock that PHP keeps meanwhile */
+	struct arena arena;    /* holds the jobs' text */
+	void *origin;          /* the engine's: whose claim this is */
 };
 
 /* One piece of due work. Text lives in the claim's arena. */
 struct job {
 	struct claim *claim;
+	enum job_kind kind;
 	uint64_t id;        /* row in its queue */
 	uint64_t origin_id; /* row of the first try; the same as id on it */
 	uint32_t blog_id;
@@ -36,7 +46,10 @@ struct job {
 	unsigned priority;
 	int64_t due; /* Unix time; INT64_MIN: at once */
 	struct slice hook;
-	struct slice args;          /* JSON text as stored */
+	struct slice args;          /* JSON text; JOB_EVENT: "" where the
+				       arguments cannot be said in JSON */
+	struct slice event_args;    /* JOB_EVENT: PHP-serialized, as stored */
+	struct slice recurrence;    /* JOB_EVENT: its name; "": one-shot */
 	struct slice stored_args;   /* column args, NULL when absent */
 	struct slice extended_args; /* column extended_args, p NULL when NULL */
 	struct slice schedule;      /* PHP-serialized, as stored */

@@ -31,6 +31,13 @@ struct rate {
 	uint32_t per_s;
 };
 
+/* What becomes of a cron event that nobody ran in time. */
+enum catch_up {
+	CATCH_UP_ONCE, /* run once, however late (as WordPress does) */
+	CATCH_UP_SKIP, /* later than max_age: not run, only rescheduled */
+	CATCH_UP_ALL,  /* every missed period not older than max_age is run */
+};
+
 /* What may be done with a hook's jobs. */
 struct policy {
 	uint32_t timeout_ms;     /* one run of one job */
@@ -42,6 +49,9 @@ struct policy {
 	bool idempotent;         /* may run again when its owner died */
 	bool paused;             /* nobody may run it */
 	bool outbound;           /* held on a copy of the site */
+	bool overlap;            /* cron: may run beside itself */
+	enum catch_up catch_up;  /* cron */
+	uint32_t max_age_ms;     /* catch_up skip and all */
 	bool series_after_crash; /* insert the next instance of a series whose
 				    running instance lost its owner */
 	const char *secret; /* webhook: to sign with, "whsec_..."; or NULL */

@@ -35,7 +35,7 @@ passes_filters(const struct admission *a, const struct candidate *c)
 		return false;
 	if (!by_group)
 		return true;
-	slug = actions_group_slug(a->site->queue, a->db, c->group_id);
+	slug = actions_group_slug(a->site->actions, a->db, c->group_id);
 	return slug.p && wanted(&site->groups, &site->except_groups, slug) &&
 	       wanted(e->only_groups, NULL, slug);
 }
@@ -139,7 +139,7 @@ engine_admit(void *arg, enum lane lane, const struct candidate *c,
 	if ((a->site->engine->limited && a->left == 0) ||
 	    !host_has_share(a, *route))
 		return ADMIT_FULL;
-	actions_scope(a->site->queue, &scope);
+	actions_scope(a->site->actions, &scope);
 	ls = (struct limits_scope){
 		.db = a->db,
 		.scope = &scope,

@@ -271,10 +271,10 @@ claim_for(struct site_run *s, struct config *c, struct worker *const *workers,
 	for (size_t l = 0; l < LANE_COUNT; l++)
 		req->ask[l] =
 		    req->room[l] == 0 && lane_serves(s, c, (enum lane)l);
-	rc = e->only_id
-		 ? actions_claim_one(
-		       s->queue, s->database->db, e->only_id, req, &res, err)
-		 : actions_ops.claim(s->queue, s->database->db, req, &res, err);
+	rc = e->only_id ? actions_claim_one(s->actions, s->database->db,
+			      e->only_id, req, &res, err)
+			: actions_ops.claim(actions_queue(s->actions),
+			      s->database->db, req, &res, err);
 	for (size_t l = 0; l < LANE_COUNT; l++)
 		hold_limits(s, res.jobs[l]);
 	limits_settle_claim(&s->limits);
@@ -378,7 +378,7 @@ limits_after(struct site_run *s, struct config *c)
 
 	if (s->limits.n == 0)
 		return;
-	actions_scope(s->queue, &scope);
+	actions_scope(s->actions, &scope);
 	ls = (struct limits_scope){
 		.db = s->database->db,
 		.scope = &scope,
@@ -402,18 +402,17 @@ look(struct site_run *s, struct config *c, uint64_t number)
 	bool more = false;
 	enum rc rc;
 
-	site_cron_look(s, c);
-	actions_get_export(s->queue, &export);
+	actions_get_export(s->actions, &export);
 	if (!s->has_actions || export.foreign_store) {
 		look_done(s, number, true, false, INT64_MAX);
 		return true;
 	}
 	/* Before next_due(), which passes over what the cursor has passed. */
 	if (limits_reopen(&s->limits, e->clock))
-		actions_peek(s->queue);
-	rc = e->only_id
-		 ? RC_OK
-		 : actions_ops.next_due(s->queue, s->database->db, &due, &err);
+		actions_peek(s->actions);
+	rc = e->only_id ? RC_OK
+			: actions_ops.next_due(actions_queue(s->actions),
+			      s->database->db, &due, &err);
 	if (rc == RC_OK && (due <= now || e->only_id > 0))
 		rc = claim_once(s, c, &claimed, &more, &err);
 	else
@@ -537,7 +536,7 @@ leave(struct database *d)
 
 		if (s->database != d || s->node_id == 0 || !connected(d))
 			continue;
-		actions_scope(s->queue, &scope);
+		actions_scope(s->actions, &scope);
 		if (node_remove(d->db, &scope, s->node_id, &err) != RC_OK)
 			log_event(LOG_WARN, "node.stays",
 			    LOG_S("site", s->site->name),

@@ -84,7 +84,7 @@ make_site(struct engine *e, struct site_run *s, const struct site *site)
 	s->engine = e;
 	s->site = site;
 	s->database = database_of(e, site);
-	s->queue = actions_new(&(const struct actions_opts){
+	s->actions = actions_new(&(const struct actions_opts){
 	    .prefix = site->prefix,
 	    .base = site->prefix,
 	    .blog_id = 1,
@@ -195,7 +195,7 @@ site_clear(struct site_run *s)
 		s->held = h->next;
 		engine_held_free(h);
 	}
-	actions_free(s->queue);
+	actions_free(s->actions);
 	for (size_t i = 0; i < s->nzones; i++)
 		timezone_free(s->zones[i]);
 	free(s->zones);
@@ -232,7 +232,7 @@ engine_reload(struct engine *e, struct config *config)
 	old = e->config;
 	e->config = config_ref(config);
 	for (size_t i = 0; i < e->nsites; i++) {
-		actions_rewind(e->sites[i].queue);
+		actions_rewind(e->sites[i].actions);
 		e->sites[i].backlog = true;
 	}
 	e->room_epoch++;
@@ -272,11 +272,13 @@ engine_progress_fd(const struct engine *e)
 }
 
 enum engine_kick
-engine_kick(struct engine *e, const struct site *site)
+engine_kick(
+    struct engine *e, const struct site *site, const struct engine_ping *ping)
 {
 	struct site_run *s = site_find(e, site);
 	enum engine_kick answer = ENGINE_QUEUED;
 
+	(void)ping;
 	if (!s)
 		return answer;
 	pthread_mutex_lock(&e->lock);
@@ -305,8 +307,8 @@ engine_counts(
 }
 
 void
-engine_watch_begin(
-    struct engine *e, const struct site *site, struct engine_watch *w)
+engine_watch_begin(struct engine *e, const struct site *site,
+    const struct engine_ping *ping, struct engine_watch *w)
 {
 	const struct site_run *s = site_find(e, site);
 
@@ -318,7 +320,7 @@ engine_watch_begin(
 		w->look = s->looks_begun;
 	}
 	pthread_mutex_unlock(&e->lock);
-	engine_kick(e, site);
+	engine_kick(e, site, ping);
 }
 
 static uint64_t

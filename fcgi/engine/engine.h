@@ -48,8 +48,19 @@ enum engine_kick {
 	ENGINE_STARTED, /* a look was triggered now */
 	ENGINE_QUEUED,  /* one is pending, or a cycle runs */
 };
-/* Look whether something is due on this site. Never blocks on I/O. */
-enum engine_kick engine_kick(struct engine *e, const struct site *site);
+/* Who asks for a look. Texts are lent for the call. */
+struct engine_ping {
+	struct slice key;  /* doing_wp_cron: a page load's lock; "": none */
+	struct slice host; /* network: HTTP_HOST, and the path before */
+	struct slice path; /* /wp-cron.php, "" or "/blog" */
+};
+/*
+ * Look whether something is due on this site, on a network on the blog of that
+ * host and path (an unknown one: the main blog). `ping` may be NULL. Never
+ * blocks on I/O.
+ */
+enum engine_kick engine_kick(
+    struct engine *e, const struct site *site, const struct engine_ping *ping);
 
 /* Jobs by what became of them. */
 struct engine_counts {
@@ -66,12 +77,13 @@ void engine_counts(
  */
 struct engine_watch {
 	const struct site *site;
+	uint32_t blog_id;
 	wall_us begun;
 	struct engine_counts base;
 	uint64_t look; /* a look must have begun after this one */
 };
-void engine_watch_begin(
-    struct engine *e, const struct site *site, struct engine_watch *w);
+void engine_watch_begin(struct engine *e, const struct site *site,
+    const struct engine_ping *ping, struct engine_watch *w);
 /* RC_OK: all is settled, `counts` holds what ended since the begin;
  * RC_AGAIN: not yet, *remaining jobs are known to be under way or due;
  * RC_RETRY: the site's database is away. */

@@ -40,7 +40,7 @@ struct site_run {
 	struct engine *engine;
 	const struct site *site;
 	struct database *database;
-	struct queue *queue;
+	struct actions *actions;
 
 	/* Guarded by engine.lock. */
 	bool kicked;        /* look as soon as the interval allows */

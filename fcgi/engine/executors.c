@@ -9,8 +9,6 @@
 #include "executors/webhook.h"
 
 #define WORKER_SCRIPT PREFIX "/share/wp-cron-fcgi/worker.php"
-/* Hooks that are "run that queue": ours to serve, not PHP's to fire. */
-static const char *const native_cron_hooks[] = { "action_scheduler_run_queue" };
 
 /* "run that queue": a kick, which is done as soon as it is begun. */
 struct kicker {
@@ -54,7 +52,7 @@ kicker_poll(struct executor *ex, int timeout_ms, outcome_fn *report, void *arg)
 			.kind = OUTCOME_DONE,
 			.ended_at = clock_wall(k->worker->engine->clock) });
 	if (n > 0)
-		engine_kick(k->worker->engine, k->worker->bound->site);
+		engine_kick(k->worker->engine, k->worker->bound->site, NULL);
 }
 
 static size_t
@@ -108,15 +106,6 @@ site_of_job(void *arg, const struct job *job)
 	return &w->told;
 }
 
-static bool
-wants_cron(void *arg, const char **key)
-{
-	struct worker *w = arg;
-
-	(void)key;
-	return w->run_cron;
-}
-
 static struct executor *
 php_new(struct worker *w, struct site_run *s, struct err *err)
 {
@@ -136,10 +125,6 @@ php_new(struct worker *w, struct site_run *s, struct err *err)
 		.budget_ms = ACTIONS_PHP_BUDGET_MS,
 		.clock = w->engine->clock,
 		.on_export = site_on_export,
-		.on_cron = site_on_cron,
-		.want_cron = wants_cron,
-		.cron_native = native_cron_hooks,
-		.ncron_native = NELEMS(native_cron_hooks),
 		.arg = w,
 	    },
 	    &ex, err);

@@ -13,8 +13,6 @@
 
 #define PROBE_AGAIN_MS 10000
 #define FACTS_EVERY_MS 60000
-/* Core's loop found its lock taken, or left events behind: not at once. */
-#define CRON_AGAIN_MS 5000
 
 const struct config_site *
 site_config(const struct config *c, const struct site *site)
@@ -44,7 +42,7 @@ facts_take(struct site_run *s, struct site_facts *fresh)
 		zone_keep(s, fresh->zone);
 	}
 	s->facts = *fresh;
-	actions_set_facts(s->queue, &s->facts);
+	actions_set_facts(s->actions, &s->facts);
 }
 
 static void
@@ -72,7 +70,7 @@ site_refresh(struct site_run *s, struct config *c, struct err *err)
 	struct sql_scope scope;
 	enum rc rc;
 
-	actions_scope(s->queue, &scope);
+	actions_scope(s->actions, &scope);
 	rc = site_facts_read(s->site, db, &scope, &fresh, err);
 	if (rc != RC_OK)
 		return rc;
@@ -95,7 +93,7 @@ site_refresh(struct site_run *s, struct config *c, struct err *err)
 	if (s->standing != before || s->facts_at == 0)
 		standing_say(s);
 	actions_set_series_after_crash(
-	    s->queue, site_config(c, s->site)->series_after_crash);
+	    s->actions, site_config(c, s->site)->series_after_crash);
 	s->facts_at = clock_mono(s->engine->clock) + FACTS_EVERY_MS;
 	return RC_OK;
 }
@@ -108,15 +106,15 @@ site_probe(struct site_run *s, struct err *err)
 	struct sql_scope scope;
 	enum rc rc;
 
-	actions_scope(s->queue, &scope);
+	actions_scope(s->actions, &scope);
 	rc = db_probe(db, &scope, &schema, err);
 	if (rc != RC_OK && rc != RC_NONE)
 		return rc;
 	s->has_actions = rc == RC_OK;
 	s->probe_at = clock_mono(s->engine->clock) + PROBE_AGAIN_MS;
 	if (s->has_actions) {
-		actions_set_schema(s->queue, &schema);
-		actions_rewind(s->queue);
+		actions_set_schema(s->actions, &schema);
+		actions_rewind(s->actions);
 		s->no_tables_said = false;
 	} else if (!s->no_tables_said) {
 		log_event(LOG_WARN, "queue.off", LOG_S("site", s->site->name),
@@ -134,7 +132,7 @@ make_own_tables(struct site_run *s, struct err *err)
 	struct sql_scope scope;
 	enum rc rc;
 
-	actions_scope(s->queue, &scope);
+	actions_scope(s->actions, &scope);
 	rc = schema_is_installed(s->database->db, &scope, err);
 	return rc == RC_NONE ? schema_install(s->database->db, &scope, err)
 			     : rc;
@@ -150,15 +148,15 @@ register_node(struct site_run *s, const struct config *c, struct err *err)
 	size_t n;
 	enum rc rc;
 
-	actions_scope(s->queue, &scope);
+	actions_scope(s->actions, &scope);
 	gethostname(host, sizeof host - 1);
 	rc = node_register(
 	    db, &scope, host, (uint32_t)getpid(), VERSION, &s->node_id, err);
 	if (rc != RC_OK)
 		return rc;
-	actions_set_node(s->queue, s->node_id);
+	actions_set_node(s->actions, s->node_id);
 	held = engine_held_claims(s, INT64_MAX, &n);
-	rc = actions_adopt(s->queue, db, held, n, err);
+	rc = actions_adopt(s->actions, db, held, n, err);
 	free(held);
 	if (rc != RC_OK) {
 		s->node_id = 0;
@@ -197,86 +195,6 @@ site_prepare(struct site_run *s, struct config *c, struct err *err)
 			     ? site_config(c, s->site)->php_fpm
 			     : "none"));
 	return RC_OK;
-}
-
-/* a:5:{i:1795278773;a:1:{... : the first key; `version` alone: no events. */
-static bool
-cron_first(struct slice head, int64_t *when)
-{
-	size_t brace = slice_find(head, '{');
-	struct slice rest = slice_from(head, brace + 1);
-	size_t end = slice_find(rest, ';');
-
-	return rest.n > 2 && rest.p[0] == 'i' && rest.p[1] == ':' &&
-	       end < rest.n && slice_i64(slice_mem(rest.p + 2, end - 2), when);
-}
-
-/* False: no PHP worker is free; the next one that is shall have it. */
-static bool
-cron_hand_over(struct site_run *s)
-{
-	struct engine *e = s->engine;
-	bool running;
-
-	pthread_mutex_lock(&e->lock);
-	for (size_t i = 0; i < e->nworkers && e->claiming && !s->cron_running;
-	     i++) {
-		struct worker *w = &e->workers[i];
-
-		if (w->lane != LANE_PHP || w->site || w->reserved ||
-		    w->backing_off)
-			continue;
-		w->cron = true;
-		w->site = s;
-		s->cron_running = true;
-		pthread_cond_signal(&w->wake);
-	}
-	running = s->cron_running;
-	if (!running)
-		s->backlog = true;
-	pthread_mutex_unlock(&e->lock);
-	return running;
-}
-
-void
-site_cron_look(struct site_run *s, struct config *c)
-{
-	const struct config_site *site = site_config(c, s->site);
-	mono_ms now = clock_mono(s->engine->clock);
-	struct db_rows *rows = NULL;
-	struct sql_scope scope;
-	struct err err = ERR_INIT;
-	int64_t when;
-	bool due;
-
-	if (!site->php_cron || !site->php_fpm || now < s->cron_at ||
-	    s->engine->once)
-		return;
-	actions_scope(s->queue, &scope);
-	if (db_select(s->database->db, &scope, SQL_OPTIONS_CRON_HEAD,
-		SQL_NO_ARGS, &rows, &err) != RC_OK)
-		return; /* the look that follows meets the same error */
-	due = db_rows_next(rows) && cron_first(db_text(rows, 0), &when) &&
-	      when <= clock_unix(s->engine->clock);
-	db_rows_free(rows);
-	if (due && cron_hand_over(s))
-		s->cron_at = now + CRON_AGAIN_MS;
-}
-
-void
-site_on_cron(void *worker, struct slice json)
-{
-	const struct site_run *s = ((struct worker *)worker)->bound;
-	json_error_t error;
-	json_t *x = json_loadb(json.p, json.n, 0, &error);
-
-	if (!x)
-		return;
-	log_event(LOG_INFO, "cron.ran", LOG_S("site", s->site->name),
-	    LOG_I("events", json_integer_value(json_object_get(x, "run"))),
-	    LOG_I("failed", json_integer_value(json_object_get(x, "failed"))),
-	    LOG_I("left", json_integer_value(json_object_get(x, "left"))));
-	json_decref(x);
 }
 
 static int64_t
@@ -332,7 +250,7 @@ site_on_export(void *worker, struct slice json)
 	out.purge_canceled =
 	    list_has(json_object_get(x, "cleaner_statuses"), "canceled");
 	out.words_of_4 = version && version[0] >= '4';
-	actions_get_export(s->queue, &before);
+	actions_get_export(s->actions, &before);
 	if (out.foreign_store && !before.foreign_store)
 		log_event(LOG_ERR, "queue.off", LOG_S("site", s->site->name),
 		    LOG_S("queue", "actions"), LOG_S("store", store),
@@ -340,6 +258,6 @@ site_on_export(void *worker, struct slice json)
 	else if (before.foreign_store && !out.foreign_store)
 		log_event(LOG_INFO, "queue.on", LOG_S("site", s->site->name),
 		    LOG_S("queue", "actions"));
-	actions_set_export(s->queue, &out);
+	actions_set_export(s->actions, &out);
 	json_decref(x);
 }

@@ -20,16 +20,12 @@ MUSTUSE enum rc site_probe(struct site_run *s, struct err *err);
 /* Facts and identity again, once a minute. */
 MUSTUSE enum rc site_refresh(
     struct site_run *s, struct config *c, struct err *err);
-/* When the `cron` row says that an event is due, hand core's own cron loop to
- * a free PHP worker. */
-void site_cron_look(struct site_run *s, struct config *c);
 /* The site's section in a snapshot; the one it was opened with when it is
  * not in there any more. */
 const struct config_site *site_config(
     const struct config *c, const struct site *site);
 
-/* What on_export and on_cron of a worker's PHP executor hand over. */
+/* What on_export of a worker's PHP executor hands over. */
 void site_on_export(void *worker, struct slice json);
-void site_on_cron(void *worker, struct slice json);
 
 #endif

@@ -39,7 +39,7 @@ refresh_rows(struct site_run *s, mono_ms now, struct err *err)
 
 	if (n > 0)
 		rc = actions_ops.heartbeat(
-		    s->queue, s->database->db, ids, n, err);
+		    actions_queue(s->actions), s->database->db, ids, n, err);
 	free(ids);
 	pthread_mutex_lock(&e->lock);
 	for (struct held *h = s->held; h && rc == RC_OK; h = h->next)
@@ -56,7 +56,7 @@ site_heartbeat(
 	struct sql_scope scope;
 	enum rc rc;
 
-	actions_scope(s->queue, &scope);
+	actions_scope(s->actions, &scope);
 	rc = node_heartbeat(s->database->db, &scope, s->node_id, err);
 	if (rc == RC_NONE) {
 		log_event(LOG_WARN, "node.lost", LOG_S("site", s->site->name),
@@ -82,7 +82,7 @@ expire_nodes(struct site_run *s, const struct config *c, struct err *err)
 	size_t n = 0;
 	enum rc rc;
 
-	actions_scope(s->queue, &scope);
+	actions_scope(s->actions, &scope);
 	rc =
 	    nodes_expired(db, &scope, c->daemon.node_expiry_ms, &dead, &n, err);
 	for (size_t i = 0; i < n && rc == RC_OK; i++) {
@@ -112,10 +112,10 @@ site_rescue(struct site_run *s, struct config *c, mono_ms now, struct err *err)
 	rc = expire_nodes(s, c, err);
 	req.live = ids = engine_held_claims(s, INT64_MAX, &req.nlive);
 	if (rc == RC_OK)
-		rc = actions_ops.rescue(
-		    s->queue, s->database->db, &req, &rescued, err);
+		rc = actions_ops.rescue(actions_queue(s->actions),
+		    s->database->db, &req, &rescued, err);
 	if (rc == RC_OK && site_config(c, s->site)->cleanup && !e->once)
-		rc = actions_clean(s->queue, s->database->db, &cleaned, err);
+		rc = actions_clean(s->actions, s->database->db, &cleaned, err);
 	if (rc == RC_NONE)
 		rc = RC_OK;
 	s->rescue_at = now + c->daemon.node_expiry_ms / 4;

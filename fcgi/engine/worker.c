@@ -294,7 +294,7 @@ settled(struct worker *w)
 	w->held -= w->nended;
 	s->health.running -= w->nended;
 	if (limited) {
-		actions_peek(s->queue);
+		actions_peek(s->actions);
 		s->backlog = true;
 	}
 	e->room_epoch++;
@@ -319,8 +319,8 @@ settle(struct worker *w)
 	if (w->nended == 0 || now < w->settle_at)
 		return;
 	if (worker_connection_ready(w) &&
-	    actions_ops.settle(
-		w->bound->queue, w->db, w->ended, w->nended, &err) == RC_OK) {
+	    actions_ops.settle(actions_queue(w->bound->actions), w->db,
+		w->ended, w->nended, &err) == RC_OK) {
 		w->settle_failures = 0;
 		settled(w);
 		return;

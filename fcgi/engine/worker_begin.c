@@ -131,7 +131,8 @@ mark_started(struct worker *w, struct job **batch, size_t *n)
 	enum rc rc = RC_RETRY;
 
 	if (worker_connection_ready(w))
-		rc = actions_ops.start(w->bound->queue, w->db, batch, *n, &err);
+		rc = actions_ops.start(
+		    actions_queue(w->bound->actions), w->db, batch, *n, &err);
 	if (rc == RC_RETRY) {
 		put_back(w, batch, *n);
 		return false;

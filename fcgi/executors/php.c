@@ -99,7 +99,7 @@ note_unanswered(struct php *p, bool away, struct slice why)
 
 static enum rc
 open_request(struct php *p, struct job *const *jobs, size_t n, bool export,
-    bool cron, const char *cron_key, struct err *err)
+    const char *take, struct err *err)
 {
 	struct php_batch batch = {
 		.root = p->opts.root,
@@ -107,10 +107,7 @@ open_request(struct php *p, struct job *const *jobs, size_t n, bool export,
 		.context = p->opts.context,
 		.budget_ms = p->opts.budget_ms,
 		.export = export,
-		.cron = cron,
-		.cron_key = cron_key,
-		.cron_native = p->opts.cron_native,
-		.ncron_native = p->opts.ncron_native,
+		.take = take,
 		.jobs = jobs,
 		.njobs = n,
 	};
@@ -155,10 +152,9 @@ out:
 static void
 begin_request(struct php *p, struct job *const *jobs, size_t n, bool export)
 {
-	const char *key = NULL;
-	bool cron = p->opts.want_cron && p->opts.want_cron(p->opts.arg, &key);
+	char *take = p->opts.want_take ? p->opts.want_take(p->opts.arg) : NULL;
 
-	if (n == 0 && !cron && !export)
+	if (n == 0 && !take && !export)
 		return;
 	for (size_t i = 0; i < n; i++)
 		p->slots[i] = (struct php_slot){ .job = jobs[i] };
@@ -170,8 +166,9 @@ begin_request(struct php *p, struct job *const *jobs, size_t n, bool export)
 	p->signals = 0;
 	p->failure = (struct err)ERR_INIT;
 	p->state.requests++;
-	if (open_request(p, jobs, n, export, cron, key, &p->failure) != RC_OK)
+	if (open_request(p, jobs, n, export, take, &p->failure) != RC_OK)
 		note_unanswered(p, true, slice_str(p->failure.text));
+	free(take);
 }
 
 /* ---- the end of a request ----------------------------------------------- */
@@ -326,7 +323,10 @@ php_begin(struct executor *e, struct job *const *jobs, size_t n)
 {
 	struct php *p = of(e);
 	mono_ms now = clock_mono(p->opts.clock);
-	bool export = p->opts.on_export && now >= p->export_at;
+	bool export =
+	    p->opts.on_export &&
+	    (now >= p->export_at ||
+		(p->opts.want_export && p->opts.want_export(p->opts.arg)));
 
 	if (p->request || p->left > 0)
 		return;
@@ -526,8 +526,9 @@ php_executor_export(
 	enum rc rc;
 
 	mine.on_export = keep_export;
-	mine.on_cron = NULL;
-	mine.want_cron = NULL;
+	mine.on_take = NULL;
+	mine.want_take = NULL;
+	mine.want_export = NULL;
 	mine.arg = &wait;
 	rc = php_executor_new(&mine, &e, err);
 	if (rc != RC_OK)

@@ -45,30 +45,29 @@ struct php_executor_opts {
 	uint32_t connect_ms;       /* 0: 2,000 */
 	uint32_t first_byte_ms; /* to PHP's hello, boot included; 0: 15,000 */
 	uint32_t default_limit_ms; /* jobs without a policy; 0: 60,000 */
-	uint32_t cron_limit_ms;    /* one cron event; 0: 300,000 */
 	uint32_t export_every_ms;  /* between exports; 0: 300,000 */
 	const struct clock *clock; /* NULL: clock_system */
 	/* The site's export (see worker.php: export()) as PHP sent it. */
 	php_json_fn *on_export;
-	/* {run, failed, native, left, held[, fatal]} of an ended cron loop. */
-	php_json_fn *on_cron;
+	/* {taken, dropped, held, left, why} of what `want_take` asked for. */
+	php_json_fn *on_take;
 	/*
-	 * Asked at each begin(): shall PHP run its due cron events after the
-	 * jobs? *key (NULL at first) may be set to the doing_cron lock that the
-	 * last ping carried; without it PHP leaves a fresh lock alone, as stock
-	 * does. NULL: never.
+	 * Asked at each begin(): the cron events that PHP is to take from the
+	 * option before the jobs, JSON as claim_result.php_take has it; freed
+	 * here. NULL: none, also as the function.
 	 */
-	bool (*want_cron)(void *arg, const char **key);
-	const char *const *cron_native; /* hooks we serve: not fired by PHP */
-	size_t ncron_native;
+	char *(*want_take)(void *arg);
+	/* Asked at each begin(): is an export wanted now? NULL: no. */
+	bool (*want_export)(void *arg);
 	void *arg;
 };
 
 /*
  * RC_REJECT: bad address, no script or no salts; the words name it. Strings
- * are copied, but cron_native is lent. Freed by ops->free().
+ * are copied. Freed by ops->free().
  *
- * begin(executor, NULL, 0) runs the cron events alone, if want_cron says so.
+ * begin(executor, NULL, 0) takes events and exports alone, if the want_*
+ * functions say so.
  */
 MUSTUSE enum rc php_executor_new(const struct php_executor_opts *opts,
     struct executor **out, struct err *err);

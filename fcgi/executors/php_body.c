@@ -70,15 +70,11 @@ php_body_render(struct buf *out, const struct php_batch *b)
 	put_text(out, "context", slice_str(b->context));
 	put_number(out, "budget_ms", b->budget_ms);
 	buf_put_str(out, b->export ? ",\"export\":true" : ",\"export\":false");
-	buf_put_str(out, b->cron ? ",\"cron\":true" : ",\"cron\":false");
-	put_text(out, "cron_key", slice_str(b->cron_key));
-	buf_put_str(out, ",\"cron_native\":[");
-	for (size_t i = 0; i < b->ncron_native; i++) {
-		if (i > 0)
-			buf_put_char(out, ',');
-		utf8_put_json(out, slice_str(b->cron_native[i]));
+	if (b->take) {
+		buf_put_str(out, ",\"take\":");
+		buf_put_str(out, b->take);
 	}
-	buf_put_str(out, "],\"jobs\":[");
+	buf_put_str(out, ",\"jobs\":[");
 	for (size_t i = 0; i < b->njobs; i++) {
 		if (i > 0)
 			buf_put_char(out, ',');

@@ -26,10 +26,8 @@ struct php_batch {
 	uint32_t blog_id;
 	const char *context;
 	uint32_t budget_ms;
-	bool export, cron;
-	const char *cron_key;           /* NULL: none */
-	const char *const *cron_native; /* hooks not to be fired */
-	size_t ncron_native;
+	bool export;
+	const char *take; /* JSON; NULL: none */
 	struct job *const *jobs;
 	size_t njobs;
 };

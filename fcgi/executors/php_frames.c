@@ -15,7 +15,6 @@ enum {
 	 * which wait for row locks at most innodb_lock_wait_timeout (50 s). */
 	GAP_MS = 60000,
 	DEFAULT_LIMIT_MS = 60000,
-	CRON_LIMIT_MS = 300000,
 };
 
 /* ---- reading JSON ------------------------------------------------------- */
@@ -202,19 +201,10 @@ on_skip(struct php *p, struct php_slot *slot, const json_t *frame)
 }
 
 static void
-on_event(struct php *p, struct php_slot *slot, const json_t *frame)
+on_took(struct php *p, struct php_slot *slot, const json_t *frame)
 {
 	(void)slot;
-	(void)frame;
-	set_limit(
-	    p, p->opts.cron_limit_ms ? p->opts.cron_limit_ms : CRON_LIMIT_MS);
-}
-
-static void
-on_cron(struct php *p, struct php_slot *slot, const json_t *frame)
-{
-	(void)slot;
-	hand_on(p, p->opts.on_cron, frame);
+	hand_on(p, p->opts.on_take, frame);
 }
 
 static void
@@ -240,8 +230,7 @@ static const struct frame_kind {
 	{ "fail", true, false, on_fail },
 	{ "settled", true, false, on_settled },
 	{ "fatal", true, false, on_fatal },
-	{ "event", false, true, on_event },
-	{ "cron", false, false, on_cron },
+	{ "took", false, false, on_took },
 	{ "end", false, false, on_end },
 };
 

@@ -17,17 +17,18 @@
 #define SCHEDULE_MAX (64u << 10)
 #define SCHEDULE_ARENA_MAX (1u << 20)
 
-struct queue *
+struct actions *
 actions_new(const struct actions_opts *opts)
 {
-	struct queue *q = xcalloc(1, sizeof *q);
+	struct actions *q = xcalloc(1, sizeof *q);
 
+	q->queue.ops = &actions_ops;
 	q->blog_id = opts->blog_id;
 	q->clock = opts->clock ? opts->clock : &clock_system;
 	q->prefix = xstrdup(opts->prefix);
-	q->base = xstrdup(opts->base);
+	q->base_prefix = xstrdup(opts->base);
 	q->settings.scope.prefix = q->prefix;
-	q->settings.scope.base = q->base;
+	q->settings.scope.base = q->base_prefix;
 	q->settings.series_after_crash = true;
 	q->settings.export.failure_threshold = 5;
 	actions_cursors_reset(q);
@@ -37,7 +38,7 @@ actions_new(const struct actions_opts *opts)
 }
 
 void
-actions_free(struct queue *q)
+actions_free(struct actions *q)
 {
 	if (!q)
 		return;
@@ -46,13 +47,19 @@ actions_free(struct queue *q)
 	free(q->groups);
 	free(q->bad);
 	free(q->prefix);
-	free(q->base);
+	free(q->base_prefix);
 	pthread_mutex_destroy(&q->lock);
 	free(q);
 }
 
+struct queue *
+actions_queue(struct actions *q)
+{
+	return &q->queue;
+}
+
 void
-actions_settings_get(struct queue *q, struct actions_settings *out)
+actions_settings_get(struct actions *q, struct actions_settings *out)
 {
 	pthread_mutex_lock(&q->lock);
 	*out = q->settings;
@@ -60,7 +67,7 @@ actions_settings_get(struct queue *q, struct actions_settings *out)
 }
 
 void
-actions_scope(struct queue *q, struct sql_scope *out)
+actions_scope(struct actions *q, struct sql_scope *out)
 {
 	pthread_mutex_lock(&q->lock);
 	*out = q->settings.scope;
@@ -68,7 +75,7 @@ actions_scope(struct queue *q, struct sql_scope *out)
 }
 
 void
-actions_set_node(struct queue *q, uint64_t node_id)
+actions_set_node(struct actions *q, uint64_t node_id)
 {
 	pthread_mutex_lock(&q->lock);
 	q->settings.node_id = node_id;
@@ -76,7 +83,7 @@ actions_set_node(struct queue *q, uint64_t node_id)
 }
 
 void
-actions_set_schema(struct queue *q, const struct db_schema *schema)
+actions_set_schema(struct actions *q, const struct db_schema *schema)
 {
 	pthread_mutex_lock(&q->lock);
 	q->settings.schema = *schema;
@@ -87,7 +94,7 @@ actions_set_schema(struct queue *q, const struct db_schema *schema)
 }
 
 void
-actions_set_facts(struct queue *q, const struct site_facts *facts)
+actions_set_facts(struct actions *q, const struct site_facts *facts)
 {
 	pthread_mutex_lock(&q->lock);
 	q->settings.facts = *facts;
@@ -95,7 +102,7 @@ actions_set_facts(struct queue *q, const struct site_facts *facts)
 }
 
 void
-actions_set_export(struct queue *q, const struct actions_export *x)
+actions_set_export(struct actions *q, const struct actions_export *x)
 {
 	pthread_mutex_lock(&q->lock);
 	/* The plugin runs schedule classes of its own, which were passed by. */
@@ -106,7 +113,7 @@ actions_set_export(struct queue *q, const struct actions_export *x)
 }
 
 void
-actions_get_export(struct queue *q, struct actions_export *out)
+actions_get_export(struct actions *q, struct actions_export *out)
 {
 	pthread_mutex_lock(&q->lock);
 	*out = q->settings.export;
@@ -114,7 +121,7 @@ actions_get_export(struct queue *q, struct actions_export *out)
 }
 
 void
-actions_set_series_after_crash(struct queue *q, bool insert)
+actions_set_series_after_crash(struct actions *q, bool insert)
 {
 	pthread_mutex_lock(&q->lock);
 	q->settings.series_after_crash = insert;
@@ -122,7 +129,7 @@ actions_set_series_after_crash(struct queue *q, bool insert)
 }
 
 void
-actions_rewind(struct queue *q)
+actions_rewind(struct actions *q)
 {
 	pthread_mutex_lock(&q->lock);
 	q->rewind = true;
@@ -130,7 +137,7 @@ actions_rewind(struct queue *q)
 }
 
 void
-actions_peek(struct queue *q)
+actions_peek(struct actions *q)
 {
 	pthread_mutex_lock(&q->lock);
 	q->peek = true;
@@ -335,7 +342,7 @@ action_backoff_ms(const struct policy *p, uint32_t try, uint64_t random)
 }
 
 enum rc
-action_retry(const struct queue *q, const struct actions_settings *s,
+action_retry(const struct actions *q, const struct actions_settings *s,
     struct db *db, const struct job *j, int64_t delay_ms, uint32_t strikes,
     int64_t now, struct action_logs *logs, struct err *err)
 {
@@ -401,9 +408,10 @@ heartbeat_claim(const struct actions_settings *s, struct db *db,
 }
 
 static enum rc
-actions_heartbeat(struct queue *q, struct db *db, const uint64_t *claims,
+actions_heartbeat(struct queue *queue, struct db *db, const uint64_t *claims,
     size_t n, struct err *err)
 {
+	struct actions *q = actions_of(queue);
 	struct actions_settings s;
 	int64_t now = clock_unix(q->clock);
 	enum rc rc = RC_OK;
@@ -415,7 +423,7 @@ actions_heartbeat(struct queue *q, struct db *db, const uint64_t *claims,
 }
 
 struct slice
-actions_group_slug(struct queue *q, struct db *db, uint64_t group_id)
+actions_group_slug(struct actions *q, struct db *db, uint64_t group_id)
 {
 	const struct sql_args args = { .ids = &group_id, .nids = 1 };
 	struct db_rows *rows = NULL;

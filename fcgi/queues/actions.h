@@ -25,6 +25,8 @@
 
 extern const struct queue_ops actions_ops;
 
+struct actions;
+
 struct actions_opts {
 	const char *prefix; /* {p}; copied */
 	const char *base;   /* {base}; copied */
@@ -32,11 +34,13 @@ struct actions_opts {
 	const struct clock *clock;
 };
 /* The queue of one blog; never fails. Free with actions_free(). */
-MUSTUSE struct queue *actions_new(const struct actions_opts *opts);
-void actions_free(struct queue *q); /* NULL is fine */
+MUSTUSE struct actions *actions_new(const struct actions_opts *opts);
+void actions_free(struct actions *q); /* NULL is fine */
+/* As what the engine's cycles see; lent. */
+struct queue *actions_queue(struct actions *q);
 
 /* {p} and {base} and the probed columns; a copy whose strings q lends. */
-void actions_scope(struct queue *q, struct sql_scope *out);
+void actions_scope(struct actions *q, struct sql_scope *out);
 
 /*
  * What the filters of the site make of Action Scheduler's settings, as the
@@ -58,24 +62,24 @@ struct actions_export {
  * What the queue needs to know, set by the engine from any thread. `facts` is
  * copied; its zone must outlive the queue.
  */
-void actions_set_node(struct queue *q, uint64_t node_id);
-void actions_set_schema(struct queue *q, const struct db_schema *schema);
-void actions_set_facts(struct queue *q, const struct site_facts *facts);
-void actions_set_export(struct queue *q, const struct actions_export *x);
-void actions_get_export(struct queue *q, struct actions_export *out);
+void actions_set_node(struct actions *q, uint64_t node_id);
+void actions_set_schema(struct actions *q, const struct db_schema *schema);
+void actions_set_facts(struct actions *q, const struct site_facts *facts);
+void actions_set_export(struct actions *q, const struct actions_export *x);
+void actions_get_export(struct actions *q, struct actions_export *out);
 /* false: a crashed series ends with the crash, as with PHP's runner. */
-void actions_set_series_after_crash(struct queue *q, bool insert);
+void actions_set_series_after_crash(struct actions *q, bool insert);
 /*
  * actions_adopt - this node was taken for dead and has a new id: what its
  * workers hold and nobody has rescued yet is the new node's.
  */
-MUSTUSE enum rc actions_adopt(struct queue *q, struct db *db,
+MUSTUSE enum rc actions_adopt(struct actions *q, struct db *db,
     const uint64_t *claims, size_t n, struct err *err);
 /* Look from the head again: a policy or filter changed. */
-void actions_rewind(struct queue *q);
+void actions_rewind(struct actions *q);
 /* A barred hook may run again (a slot or a token is free): look at what the
  * cursors have passed, once. */
-void actions_peek(struct queue *q);
+void actions_peek(struct actions *q);
 
 /*
  * actions_clean - one bounded step of what PHP's cleaner does: time-outs of
@@ -84,11 +88,11 @@ void actions_peek(struct queue *q);
  * nothing exported yet. Never itself an action; deletes by primary key.
  */
 MUSTUSE enum rc actions_clean(
-    struct queue *q, struct db *db, size_t *changed, struct err *err);
+    struct actions *q, struct db *db, size_t *changed, struct err *err);
 
 /* The slug of a group, "" for none, lent until the next call; p is NULL when
  * the database does not say. Claimer only. */
 struct slice actions_group_slug(
-    struct queue *q, struct db *db, uint64_t group_id);
+    struct actions *q, struct db *db, uint64_t group_id);
 
 #endif

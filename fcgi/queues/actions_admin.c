@@ -48,7 +48,7 @@ pick_one(const struct actions_settings *s, struct db *db, uint64_t id,
 }
 
 enum rc
-actions_claim_one(struct queue *q, struct db *db, uint64_t id,
+actions_claim_one(struct actions *q, struct db *db, uint64_t id,
     const struct claim_request *req, struct claim_result *res, struct err *err)
 {
 	struct actions_settings s;
@@ -70,7 +70,7 @@ actions_claim_one(struct queue *q, struct db *db, uint64_t id,
 /* ---- again -------------------------------------------------------------- */
 
 struct retrying {
-	struct queue *q;
+	struct actions *q;
 	const struct actions_settings *s;
 	uint64_t id, fresh;
 	struct arena arena;
@@ -155,8 +155,8 @@ retry_body(struct db *db, void *arg, struct err *err)
 }
 
 enum rc
-actions_retry_one(struct queue *q, struct db *db, uint64_t id, uint64_t *fresh,
-    struct err *err)
+actions_retry_one(struct actions *q, struct db *db, uint64_t id,
+    uint64_t *fresh, struct err *err)
 {
 	struct actions_settings s;
 	struct retrying r = {
@@ -174,7 +174,7 @@ actions_retry_one(struct queue *q, struct db *db, uint64_t id, uint64_t *fresh,
 /* ---- not at all --------------------------------------------------------- */
 
 struct canceling {
-	struct queue *q;
+	struct actions *q;
 	const struct actions_settings *s;
 	const uint64_t *ids;
 	size_t n;
@@ -214,7 +214,7 @@ cancel_body(struct db *db, void *arg, struct err *err)
 }
 
 enum rc
-actions_cancel(struct queue *q, struct db *db, uint64_t *ids, size_t n,
+actions_cancel(struct actions *q, struct db *db, uint64_t *ids, size_t n,
     size_t *canceled, struct err *err)
 {
 	uint64_t found[CANCEL_MAX];

@@ -13,7 +13,7 @@
  * its date. RC_NONE: it is not pending, not free, not admitted, or cannot run
  * here; nothing was claimed.
  */
-MUSTUSE enum rc actions_claim_one(struct queue *q, struct db *db, uint64_t id,
+MUSTUSE enum rc actions_claim_one(struct actions *q, struct db *db, uint64_t id,
     const struct claim_request *req, struct claim_result *res, struct err *err);
 
 /*
@@ -22,7 +22,7 @@ MUSTUSE enum rc actions_claim_one(struct queue *q, struct db *db, uint64_t id,
  * action, it has another status, or was tried again already; the words say
  * which.
  */
-MUSTUSE enum rc actions_retry_one(struct queue *q, struct db *db, uint64_t id,
+MUSTUSE enum rc actions_retry_one(struct actions *q, struct db *db, uint64_t id,
     uint64_t *fresh, struct err *err);
 
 /*
@@ -30,7 +30,7 @@ MUSTUSE enum rc actions_retry_one(struct queue *q, struct db *db, uint64_t id,
  * and claimed by nobody; their ids are moved to the front of `ids`, ascending,
  * and counted in *canceled. The others are left alone.
  */
-MUSTUSE enum rc actions_cancel(struct queue *q, struct db *db, uint64_t *ids,
+MUSTUSE enum rc actions_cancel(struct actions *q, struct db *db, uint64_t *ids,
     size_t n, size_t *canceled, struct err *err);
 
 #endif

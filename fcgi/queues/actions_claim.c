@@ -21,7 +21,7 @@
 #define PHP_DEADLINE_SLACK_MS 30000
 
 static void
-row_refused(struct queue *q, uint64_t id, struct slice hook, const char *why)
+row_refused(struct actions *q, uint64_t id, struct slice hook, const char *why)
 {
 	actions_refuse(q, id);
 	log_event(LOG_WARN, "action.left_to_php", LOG_U("action", id),
@@ -30,7 +30,7 @@ row_refused(struct queue *q, uint64_t id, struct slice hook, const char *why)
 
 /* May this row run here? Rows that may not are left to PHP, said once. */
 static bool
-row_usable(struct queue *q, const struct actions_settings *s,
+row_usable(struct actions *q, const struct actions_settings *s,
     const struct db_rows *r, enum lane lane)
 {
 	struct slice args = db_text(r, 5), extended = db_text(r, 6);
@@ -66,7 +66,7 @@ arena_slice(struct arena *a, struct slice s)
 }
 
 static struct job *
-job_of_row(struct queue *q, struct claim *claim, const struct db_rows *r)
+job_of_row(struct actions *q, struct claim *claim, const struct db_rows *r)
 {
 	struct job *j = arena_alloc(&claim->arena, sizeof *j);
 
@@ -135,7 +135,7 @@ php_statements(const struct actions_settings *s, struct job *j, int64_t now,
 
 /* The write that makes rows ours. */
 struct taking {
-	struct queue *q;
+	struct actions *q;
 	const struct actions_settings *s;
 	enum lane lane;
 	uint64_t *ids; /* ascending */
@@ -256,7 +256,7 @@ pick_of(const struct picks *p, enum lane lane, uint64_t id)
 
 /* The picks of a lane that can be used, as jobs of a claim without an id. */
 static enum rc
-lane_fetch(struct queue *q, const struct actions_settings *s, struct db *db,
+lane_fetch(struct actions *q, const struct actions_settings *s, struct db *db,
     const struct picks *p, enum lane lane, struct claim *claim,
     struct job **jobs, size_t *n, bool *refused, struct err *err)
 {
@@ -294,7 +294,7 @@ lane_fetch(struct queue *q, const struct actions_settings *s, struct db *db,
 
 /* Take the fetched jobs; those another node was faster with are dropped. */
 static enum rc
-lane_take(struct queue *q, const struct actions_settings *s, struct db *db,
+lane_take(struct actions *q, const struct actions_settings *s, struct db *db,
     enum lane lane, struct claim *claim, struct job **jobs, size_t *njobs,
     struct err *err)
 {
@@ -349,7 +349,7 @@ out:
 }
 
 static enum rc
-lane_claim(struct queue *q, const struct actions_settings *s, struct db *db,
+lane_claim(struct actions *q, const struct actions_settings *s, struct db *db,
     const struct picks *p, enum lane lane, struct claim_result *res,
     struct err *err)
 {
@@ -361,6 +361,7 @@ lane_claim(struct queue *q, const struct actions_settings *s, struct db *db,
 
 	claim->arena = (struct arena)ARENA_INIT(CLAIM_ARENA_MAX);
 	claim->lane = lane;
+	claim->queue = &q->queue;
 	rc = lane_fetch(q, s, db, p, lane, claim, &jobs, &n, &refused, err);
 	if (refused)
 		res->unfinished = true;
@@ -382,7 +383,7 @@ lane_claim(struct queue *q, const struct actions_settings *s, struct db *db,
 }
 
 enum rc
-actions_claim_picks(struct queue *q, const struct actions_settings *s,
+actions_claim_picks(struct actions *q, const struct actions_settings *s,
     struct db *db, const struct picks *p, struct claim_result *res,
     struct err *err)
 {
@@ -403,9 +404,10 @@ actions_claim_picks(struct queue *q, const struct actions_settings *s,
 }
 
 enum rc
-actions_claim(struct queue *q, struct db *db, const struct claim_request *req,
-    struct claim_result *res, struct err *err)
+actions_claim(struct queue *queue, struct db *db,
+    const struct claim_request *req, struct claim_result *res, struct err *err)
 {
+	struct actions *q = actions_of(queue);
 	struct actions_settings s;
 	struct picks p;
 	enum rc rc;

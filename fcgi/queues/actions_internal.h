@@ -31,10 +31,11 @@ struct group_slug {
 	char *slug;
 };
 
-struct queue {
+struct actions {
+	struct queue queue; /* first */
 	uint32_t blog_id;
 	const struct clock *clock;
-	char *prefix, *base;
+	char *prefix, *base_prefix;
 
 	pthread_mutex_t lock; /* guards settings, rewind, peek */
 	struct actions_settings settings;
@@ -59,7 +60,13 @@ struct queue {
 	uint64_t foreign_after; /* claims walked by the cleaner */
 };
 
-void actions_settings_get(struct queue *q, struct actions_settings *out);
+static inline struct actions *
+actions_of(struct queue *queue)
+{
+	return (struct actions *)(void *)queue;
+}
+
+void actions_settings_get(struct actions *q, struct actions_settings *out);
 
 /* last_attempt_local and scheduled/log local of a time, for this site. */
 int64_t actions_local_attempt(
@@ -103,7 +110,7 @@ MUSTUSE enum rc action_repeat(const struct actions_settings *s, struct db *db,
  * A fresh row for the next try of a failed job, guarded by the unique key of
  * the tries table. RC_NONE: that try is there already.
  */
-MUSTUSE enum rc action_retry(const struct queue *q,
+MUSTUSE enum rc action_retry(const struct actions *q,
     const struct actions_settings *s, struct db *db, const struct job *j,
     int64_t delay_ms, uint32_t strikes, int64_t now, struct action_logs *logs,
     struct err *err);
@@ -126,28 +133,28 @@ struct picks {
 void picks_init(struct picks *p, const struct claim_request *req);
 void picks_clear(struct picks *p);
 /* Fill `p` with what may be claimed now, most urgent first. */
-MUSTUSE enum rc actions_walk(struct queue *q, const struct actions_settings *s,
-    struct db *db, const struct claim_request *req, struct picks *p,
-    struct err *err);
+MUSTUSE enum rc actions_walk(struct actions *q,
+    const struct actions_settings *s, struct db *db,
+    const struct claim_request *req, struct picks *p, struct err *err);
 /* Claim what was picked, at most one claim a lane. RC_NONE: all of it was
  * gone, or cannot run here. */
-MUSTUSE enum rc actions_claim_picks(struct queue *q,
+MUSTUSE enum rc actions_claim_picks(struct actions *q,
     const struct actions_settings *s, struct db *db, const struct picks *p,
     struct claim_result *res, struct err *err);
-void actions_cursors_reset(struct queue *q);
+void actions_cursors_reset(struct actions *q);
 /* Never offer this row again (until the next forced rewind). */
-void actions_refuse(struct queue *q, uint64_t id);
+void actions_refuse(struct actions *q, uint64_t id);
 
 /* The rows of actions_ops, each beside its subject. */
 enum rc actions_next_due(
-    struct queue *q, struct db *db, int64_t *when, struct err *err);
-enum rc actions_claim(struct queue *q, struct db *db,
+    struct queue *queue, struct db *db, int64_t *when, struct err *err);
+enum rc actions_claim(struct queue *queue, struct db *db,
     const struct claim_request *req, struct claim_result *res, struct err *err);
-enum rc actions_start(struct queue *q, struct db *db, struct job *const *jobs,
+enum rc actions_start(struct queue *queue, struct db *db,
+    struct job *const *jobs, size_t n, struct err *err);
+enum rc actions_settle(struct queue *queue, struct db *db, struct outcome *o,
     size_t n, struct err *err);
-enum rc actions_settle(struct queue *q, struct db *db, struct outcome *o,
-    size_t n, struct err *err);
-enum rc actions_rescue(struct queue *q, struct db *db,
+enum rc actions_rescue(struct queue *queue, struct db *db,
     const struct rescue_request *req, size_t *rescued, struct err *err);
 
 #endif

@@ -21,7 +21,7 @@ struct orphan_claim {
 };
 
 struct rescuing {
-	struct queue *q;
+	struct actions *q;
 	const struct actions_settings *s;
 	const struct rescue_request *req;
 	struct orphan_claim claim;
@@ -216,9 +216,10 @@ orphan_claims(const struct rescuing *r, struct db *db, struct orphan_claim *out,
 }
 
 enum rc
-actions_rescue(struct queue *q, struct db *db, const struct rescue_request *req,
-    size_t *rescued, struct err *err)
+actions_rescue(struct queue *queue, struct db *db,
+    const struct rescue_request *req, size_t *rescued, struct err *err)
 {
+	struct actions *q = actions_of(queue);
 	struct arena arena = ARENA_INIT(RESCUE_ARENA_MAX);
 	struct orphan_claim claims[CLAIMS_MAX];
 	struct actions_settings s;
@@ -250,8 +251,8 @@ actions_rescue(struct queue *q, struct db *db, const struct rescue_request *req,
 }
 
 enum rc
-actions_adopt(struct queue *q, struct db *db, const uint64_t *claims, size_t n,
-    struct err *err)
+actions_adopt(struct actions *q, struct db *db, const uint64_t *claims,
+    size_t n, struct err *err)
 {
 	struct actions_settings s;
 	struct sql_args args;
@@ -459,7 +460,8 @@ purge(const struct rescuing *r, struct db *db, const char *status,
 }
 
 enum rc
-actions_clean(struct queue *q, struct db *db, size_t *changed, struct err *err)
+actions_clean(
+    struct actions *q, struct db *db, size_t *changed, struct err *err)
 {
 	struct arena arena = ARENA_INIT(RESCUE_ARENA_MAX);
 	struct actions_settings s;

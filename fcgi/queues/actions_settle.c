@@ -38,7 +38,7 @@ struct row_state {
 };
 
 struct settling {
-	struct queue *q;
+	struct actions *q;
 	const struct actions_settings *s;
 	struct outcome *outcomes;
 	size_t n;
@@ -425,7 +425,7 @@ outcome_settled(struct outcome *o)
 }
 
 static enum rc
-settle_all(struct queue *q, struct db *db, struct outcome *o, size_t n,
+settle_all(struct actions *q, struct db *db, struct outcome *o, size_t n,
     struct err *err)
 {
 	struct arena arena = ARENA_INIT(SETTLE_ARENA_MAX);
@@ -452,9 +452,10 @@ settle_all(struct queue *q, struct db *db, struct outcome *o, size_t n,
  * the row that has it (its claim is taken back by rescue).
  */
 enum rc
-actions_settle(struct queue *q, struct db *db, struct outcome *o, size_t n,
+actions_settle(struct queue *queue, struct db *db, struct outcome *o, size_t n,
     struct err *err)
 {
+	struct actions *q = actions_of(queue);
 	enum rc rc = RC_REJECT;
 	bool whole = true;
 

@@ -141,9 +141,10 @@ start_body(struct db *db, void *arg, struct err *err)
 }
 
 enum rc
-actions_start(struct queue *q, struct db *db, struct job *const *jobs, size_t n,
-    struct err *err)
+actions_start(struct queue *queue, struct db *db, struct job *const *jobs,
+    size_t n, struct err *err)
 {
+	struct actions *q = actions_of(queue);
 	struct arena arena = ARENA_INIT(START_ARENA_MAX);
 	struct actions_settings s;
 	struct starting st = { .s = &s, .jobs = jobs, .n = n, .arena = &arena };

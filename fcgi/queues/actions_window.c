@@ -47,7 +47,7 @@ struct stream {
 };
 
 static bool
-bad_has(const struct queue *q, uint64_t id)
+bad_has(const struct actions *q, uint64_t id)
 {
 	if (q->bad_cap == 0)
 		return false;
@@ -70,7 +70,7 @@ bad_put(uint64_t *set, size_t cap, uint64_t id)
 }
 
 void
-actions_refuse(struct queue *q, uint64_t id)
+actions_refuse(struct actions *q, uint64_t id)
 {
 	if (q->nbad * 2 >= q->bad_cap) {
 		size_t cap = q->bad_cap ? q->bad_cap * 2 : 256;
@@ -93,7 +93,7 @@ actions_refuse(struct queue *q, uint64_t id)
 }
 
 static uint64_t
-random_next(struct queue *q)
+random_next(struct actions *q)
 {
 	/* xorshift64: spreads nodes over a window, nothing secret */
 	q->random ^= q->random << 13;
@@ -103,7 +103,7 @@ random_next(struct queue *q)
 }
 
 void
-actions_cursors_reset(struct queue *q)
+actions_cursors_reset(struct actions *q)
 {
 	for (size_t l = 0; l < LANE_COUNT; l++) {
 		q->by_date[l] = CURSOR_HEAD;
@@ -113,7 +113,7 @@ actions_cursors_reset(struct queue *q)
 }
 
 static void
-rewind_when_due(struct queue *q)
+rewind_when_due(struct actions *q)
 {
 	mono_ms now = clock_mono(q->clock), pause;
 	bool asked;
@@ -158,7 +158,7 @@ window_read(const struct actions_settings *s, struct db *db,
 /* The streams of a lane in the order of claiming, from *priority -1 on;
  * RC_NONE after the last. */
 static enum rc
-stream_next(struct queue *q, const struct actions_settings *s, struct db *db,
+stream_next(struct actions *q, const struct actions_settings *s, struct db *db,
     enum lane lane, int *priority, struct stream *st, struct err *err)
 {
 	struct db_rows *rows = NULL;
@@ -221,8 +221,10 @@ cursor_eq(const struct cursor *a, const struct cursor *b)
 }
 
 enum rc
-actions_next_due(struct queue *q, struct db *db, int64_t *when, struct err *err)
+actions_next_due(
+    struct queue *queue, struct db *db, int64_t *when, struct err *err)
 {
+	struct actions *q = actions_of(queue);
 	const struct cursor head = CURSOR_HEAD;
 	struct actions_settings s;
 	bool found = false;
@@ -275,7 +277,7 @@ lane_full(const struct picks *p, enum lane lane)
 }
 
 static void
-judge(struct queue *q, const struct claim_request *req, enum lane lane,
+judge(struct actions *q, const struct claim_request *req, enum lane lane,
     struct picks *p, struct window_row *r)
 {
 	size_t n = p->lane[lane].n;
@@ -299,7 +301,7 @@ judge(struct queue *q, const struct claim_request *req, enum lane lane,
  * while other nodes take the same rows, at a random one.
  */
 static size_t
-first_pick(struct queue *q, struct window_row *const *sorted, size_t n)
+first_pick(struct actions *q, struct window_row *const *sorted, size_t n)
 {
 	size_t same = 0;
 
@@ -311,7 +313,7 @@ first_pick(struct queue *q, struct window_row *const *sorted, size_t n)
 }
 
 static void
-window_judge(struct queue *q, const struct claim_request *req, enum lane lane,
+window_judge(struct actions *q, const struct claim_request *req, enum lane lane,
     struct picks *p, struct window_row *rows, struct window_row **sorted,
     size_t n)
 {
@@ -359,7 +361,7 @@ is_behind(const struct window_row *r, const struct cursor *c)
  * passed, one window of them, and leave the cursor where it is.
  */
 static enum rc
-stream_peek(struct queue *q, const struct actions_settings *s, struct db *db,
+stream_peek(struct actions *q, const struct actions_settings *s, struct db *db,
     const struct stream *st, const struct claim_request *req, int64_t now,
     struct picks *p, struct err *err)
 {
@@ -397,7 +399,7 @@ cursor_follow(
 
 /* Does a walk end with this window, because its rows wait for room? */
 static bool
-stalled(struct queue *q, enum lane lane, const struct window_row *w, size_t n)
+stalled(struct actions *q, enum lane lane, const struct window_row *w, size_t n)
 {
 	bool full = false;
 
@@ -425,7 +427,7 @@ first_window(size_t room)
  * RC_AGAIN: stopped early.
  */
 static enum rc
-stream_walk(struct queue *q, const struct actions_settings *s, struct db *db,
+stream_walk(struct actions *q, const struct actions_settings *s, struct db *db,
     const struct stream *st, const struct claim_request *req, int64_t now,
     struct picks *p, struct err *err)
 {
@@ -473,7 +475,7 @@ out:
 }
 
 static enum rc
-lane_walk(struct queue *q, const struct actions_settings *s, struct db *db,
+lane_walk(struct actions *q, const struct actions_settings *s, struct db *db,
     enum lane lane, const struct claim_request *req, struct picks *p,
     struct err *err)
 {
@@ -544,7 +546,7 @@ picks_share(struct picks *p, const struct claim_request *req, size_t l)
 }
 
 enum rc
-actions_walk(struct queue *q, const struct actions_settings *s, struct db *db,
+actions_walk(struct actions *q, const struct actions_settings *s, struct db *db,
     const struct claim_request *req, struct picks *p, struct err *err)
 {
 	mono_ms begun = clock_mono(q->clock);

@@ -9,9 +9,12 @@
 #include "base/job.h"
 #include "sql/db.h"
 
-/* A row that could be claimed, as far as the window read shows it. */
+struct queue;
+
+/* A row that could be claimed, as far as a first look shows it. */
 struct candidate {
-	uint64_t id;
+	enum job_kind kind;
+	uint64_t id; /* JOB_EVENT: 0 while it is only in the option */
 	struct slice hook;
 	uint64_t group_id;
 	unsigned priority;
@@ -19,9 +22,10 @@ struct candidate {
 };
 
 enum admit {
-	ADMIT_TAKE, /* route and policy are set */
-	ADMIT_FULL, /* may run, but there is no room for it now */
-	ADMIT_BAR,  /* nobody may run it now: paused, rate-limited, excepted */
+	ADMIT_TAKE,  /* route and policy are set */
+	ADMIT_ALONE, /* likewise, but with nothing else in its lane's claim */
+	ADMIT_FULL,  /* may run, but there is no room for it now */
+	ADMIT_BAR,   /* nobody may run it now: paused, rate-limited, excepted */
 };
 /* Decides about one candidate for a lane; a row of the other lane is barred
  * here. Called by claim() on the claimer's thread. */
@@ -46,8 +50,12 @@ struct claim_result {
 	struct claim *claims[LANE_COUNT]; /* NULL: none; the caller's */
 	struct job *jobs[LANE_COUNT]; /* list by job.next, first due first */
 	size_t njobs[LANE_COUNT];
-	bool more;       /* due rows were left behind for want of room */
-	bool unfinished; /* the walk stopped early: claim again at once */
+	bool more;         /* due rows were left behind for want of room */
+	bool unfinished;   /* the walk stopped early: claim again at once */
+	bool wants_export; /* due work waits for what only PHP knows */
+	/* Object cache: what PHP is to take from the `cron` option (JSON for
+	 * php/worker.php); NULL: nothing. The caller's to free(). */
+	char *php_take;
 };
 
 struct rescue_request {
@@ -60,11 +68,16 @@ struct rescue_request {
 	size_t nlive;
 };
 
-struct queue;
+struct queue_ops;
+
+/* First member of every queue. */
+struct queue {
+	const struct queue_ops *ops;
+};
 
 /* One static table a queue. See ARCHITECTURE.md, "A job's life". */
 struct queue_ops {
-	const char *name;
+	const char *name; /* "actions", "cron" */
 	/* The earliest time something that may run is due; RC_NONE: nothing. */
 	enum rc (*next_due)(
 	    struct queue *, struct db *, int64_t *when, struct err *);

@@ -110,8 +110,8 @@ cron_wait(const struct call *c, uint64_t seconds)
 	w->head = c->method == METHOD_HEAD;
 	w->deadline = clock_mono(c->env->clock) + (mono_ms)seconds * 1000;
 	/* Begun before the kick: the look it triggers must count. */
-	engine_watch_begin(c->env->engine, c->site, &w->watch);
-	(void)engine_kick(c->env->engine, c->site);
+	engine_watch_begin(c->env->engine, c->site, NULL, &w->watch);
+	(void)engine_kick(c->env->engine, c->site, NULL);
 	if (waits_park(c->env->waits, w))
 		return false;
 	wait_refuse(c->request, w->head);
@@ -132,8 +132,8 @@ cron_serve(const struct call *c)
 	    tokens_match(c->env->tokens, c->site->name,
 		request_param(c->request, "HTTP_AUTHORIZATION")))
 		return cron_wait(c, seconds);
-	request_put(
-	    c->request, ping_replies[engine_kick(c->env->engine, c->site)]);
+	request_put(c->request,
+	    ping_replies[engine_kick(c->env->engine, c->site, NULL)]);
 	return true;
 }
 

@@ -46,10 +46,10 @@ fx_admit(void *arg, enum lane lane, const struct candidate *c,
 	return ADMIT_TAKE;
 }
 
-struct queue *
+struct actions *
 fx_queue(struct db *db, uint64_t *id)
 {
-	struct queue *fresh = actions_new(&(const struct actions_opts){
+	struct actions *fresh = actions_new(&(const struct actions_opts){
 	    .prefix = "wp_", .base = "wp_", .blog_id = 1 });
 	struct site_facts facts;
 	struct db_schema schema;
@@ -98,13 +98,13 @@ fx_rows(int n, const char *hook, int ago)
 }
 
 enum rc
-fx_claim(struct queue *from, struct db *db, size_t native, size_t php,
+fx_claim(struct actions *from, struct db *db, size_t native, size_t php,
     struct claim_result *res)
 {
 	const struct claim_request req = { .room = { native, php },
 		.admit = fx_admit };
 
-	return actions_ops.claim(from, db, &req, res, &t.err);
+	return actions_ops.claim(actions_queue(from), db, &req, res, &t.err);
 }
 
 enum rc
@@ -141,7 +141,8 @@ fx_claims_free(struct claim_result *res)
 void
 fx_start(struct job *j)
 {
-	CK_RC(RC_OK, actions_ops.start(fx.q, t.db, &j, 1, &t.err));
+	CK_RC(
+	    RC_OK, actions_ops.start(actions_queue(fx.q), t.db, &j, 1, &t.err));
 }
 
 enum rc
@@ -152,7 +153,7 @@ fx_settle(struct job *j, enum outcome_kind kind, const char *message)
 	};
 
 	snprintf(o.message, sizeof o.message, "%s", message);
-	return actions_ops.settle(fx.q, t.db, &o, 1, &t.err);
+	return actions_ops.settle(actions_queue(fx.q), t.db, &o, 1, &t.err);
 }
 
 void
@@ -173,12 +174,13 @@ fx_logged(uint64_t id, const char *like)
 }
 
 size_t
-fx_rescue(struct queue *by)
+fx_rescue(struct actions *by)
 {
 	const struct rescue_request req = { .policy = fx_policy_of };
 	size_t n;
 
-	CK_RC(RC_OK, actions_ops.rescue(by, t.db, &req, &n, &t.err));
+	CK_RC(RC_OK,
+	    actions_ops.rescue(actions_queue(by), t.db, &req, &n, &t.err));
 	return n;
 }
 

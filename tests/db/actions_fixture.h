@@ -23,7 +23,7 @@
 	"i:1600000000;s:13:\"\\0*\\0recurrence\";i:900;}"
 
 struct fx {
-	struct queue *q;
+	struct actions *q;
 	uint64_t node;
 	const struct policy *policy; /* of every job claimed or rescued */
 };
@@ -36,7 +36,7 @@ extern const struct policy fx_patient;
 TCase *fx_case(void);
 void fx_open(int schema);
 /* Another node's queue on the same tables; *id is the node. */
-struct queue *fx_queue(struct db *db, uint64_t *id);
+struct actions *fx_queue(struct db *db, uint64_t *id);
 
 /* A pending row, `ago` seconds overdue; its id. */
 uint64_t fx_row(
@@ -49,7 +49,7 @@ enum admit fx_admit(void *arg, enum lane lane, const struct candidate *c,
     const struct route **route, const struct policy **policy);
 const struct policy *fx_policy_of(void *arg, struct slice hook);
 /* One claim with so much room a lane. */
-enum rc fx_claim(struct queue *from, struct db *db, size_t native, size_t php,
+enum rc fx_claim(struct actions *from, struct db *db, size_t native, size_t php,
     struct claim_result *res);
 /* As the engine does: again while the walk stopped early. */
 enum rc fx_claim_on(size_t native, size_t php, struct claim_result *res);
@@ -60,7 +60,7 @@ void fx_claims_free(struct claim_result *res);
 void fx_start(struct job *j);
 enum rc fx_settle(struct job *j, enum outcome_kind kind, const char *message);
 /* Rescue by a queue whose workers hold nothing: how many rows. */
-size_t fx_rescue(struct queue *by);
+size_t fx_rescue(struct actions *by);
 
 /* Fails the test unless the row has this status. */
 void fx_is_status(uint64_t id, const char *status);

@@ -77,7 +77,8 @@ START_TEST(claim_reaches_what_stands_behind_rows_nobody_may_run)
 	CK_RC(RC_OK, fx_claim_on(0, 10, &res));
 	ck_assert_uint_eq(res.njobs[LANE_PHP], 10);
 	ck_assert(res.more);
-	CK_RC(RC_OK, actions_ops.next_due(fx.q, t.db, &due, &t.err));
+	CK_RC(RC_OK,
+	    actions_ops.next_due(actions_queue(fx.q), t.db, &due, &t.err));
 	fx_claims_free(&res);
 }
 END_TEST
@@ -91,11 +92,13 @@ START_TEST(a_lane_without_room_is_asked_whether_work_waits)
 
 	fx_open(_i);
 	fx_row("a", 10, "[]", SIMPLE);
-	CK_RC(RC_OK, actions_ops.claim(fx.q, t.db, &req, &res, &t.err));
+	CK_RC(RC_OK,
+	    actions_ops.claim(actions_queue(fx.q), t.db, &req, &res, &t.err));
 	ck_assert(!res.more);
 	fx_claims_free(&res);
 	fx_row("php_a", 10, "[]", SIMPLE);
-	CK_RC(RC_NONE, actions_ops.claim(fx.q, t.db, &req, &res, &t.err));
+	CK_RC(RC_NONE,
+	    actions_ops.claim(actions_queue(fx.q), t.db, &req, &res, &t.err));
 	ck_assert(res.more);
 	ck_assert_uint_eq(
 	    1, db_test_u64("SELECT COUNT(*) FROM " A
@@ -112,13 +115,15 @@ START_TEST(free_workers_share_what_is_due)
 
 	fx_open(_i);
 	fx_rows(31, "php_a", 10);
-	CK_RC(RC_OK, actions_ops.claim(fx.q, t.db, &req, &res, &t.err));
+	CK_RC(RC_OK,
+	    actions_ops.claim(actions_queue(fx.q), t.db, &req, &res, &t.err));
 	ck_assert_uint_eq(res.njobs[LANE_PHP], 16);
 	ck_assert(res.more);
 	fx_claims_free(&res);
 	/* More is due than two can hold: each takes all it can. */
 	fx_rows(300, "php_a", 10);
-	CK_RC(RC_OK, actions_ops.claim(fx.q, t.db, &req, &res, &t.err));
+	CK_RC(RC_OK,
+	    actions_ops.claim(actions_queue(fx.q), t.db, &req, &res, &t.err));
 	ck_assert_uint_eq(res.njobs[LANE_PHP], 100);
 	fx_claims_free(&res);
 }
@@ -158,7 +163,7 @@ contend(void *arg)
 {
 	struct contender *c = arg;
 	struct claim_result res;
-	struct queue *mine;
+	struct actions *mine;
 	struct db *db;
 	uint64_t id;
 

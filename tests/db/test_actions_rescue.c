@@ -8,7 +8,7 @@ Suite *actions_rescue_suite(void);
 START_TEST(rescue_resets_what_waited_and_fails_what_ran)
 {
 	struct claim_result res;
-	struct queue *other;
+	struct actions *other;
 	uint64_t id;
 	struct job *j;
 
@@ -40,7 +40,7 @@ END_TEST
 START_TEST(rescue_waits_for_php_until_its_deadline)
 {
 	struct claim_result res;
-	struct queue *other;
+	struct actions *other;
 	uint64_t id;
 	struct job *j;
 
@@ -72,7 +72,7 @@ END_TEST
 START_TEST(an_orphan_php_worker_and_a_rescuer_never_both_have_a_row)
 {
 	struct claim_result res;
-	struct queue *other;
+	struct actions *other;
 	uint64_t id;
 	struct job *j;
 
@@ -108,10 +108,12 @@ START_TEST(a_claim_no_worker_knows_of_is_taken_back)
 		    " INTERVAL 1 MINUTE");
 	req.live = &live;
 	req.nlive = 1;
-	CK_RC(RC_OK, actions_ops.rescue(fx.q, t.db, &req, &n, &t.err));
+	CK_RC(RC_OK,
+	    actions_ops.rescue(actions_queue(fx.q), t.db, &req, &n, &t.err));
 	ck_assert_uint_eq(n, 0);
 	req.nlive = 0;
-	CK_RC(RC_OK, actions_ops.rescue(fx.q, t.db, &req, &n, &t.err));
+	CK_RC(RC_OK,
+	    actions_ops.rescue(actions_queue(fx.q), t.db, &req, &n, &t.err));
 	ck_assert_uint_eq(n, 1);
 	ck_assert_uint_eq(
 	    1, db_test_u64("SELECT COUNT(*) FROM " A
@@ -155,7 +157,7 @@ START_TEST(a_node_taken_for_dead_keeps_what_its_workers_hold)
 {
 	struct rescue_request req = { .policy = fx_policy_of };
 	struct claim_result res;
-	struct queue *other;
+	struct actions *other;
 	uint64_t live, id;
 	struct job *j;
 	size_t n;
@@ -168,7 +170,8 @@ START_TEST(a_node_taken_for_dead_keeps_what_its_workers_hold)
 	CK_RC(RC_OK, node_remove(t.db, &t.scope, fx.node, &t.err));
 	req.live = &live;
 	req.nlive = 1;
-	CK_RC(RC_OK, actions_ops.rescue(fx.q, t.db, &req, &n, &t.err));
+	CK_RC(RC_OK,
+	    actions_ops.rescue(actions_queue(fx.q), t.db, &req, &n, &t.err));
 	ck_assert_uint_eq(n, 0);
 	CK_RC(RC_OK, node_register(t.db, &t.scope, "h", 1, "t", &id, &t.err));
 	actions_set_node(fx.q, id);
@@ -186,7 +189,7 @@ START_TEST(a_claim_that_cannot_be_taken_back_does_not_keep_the_others)
 {
 	struct claim_result a, b;
 	const struct rescue_request req = { .policy = fx_policy_of };
-	struct queue *other;
+	struct actions *other;
 	uint64_t id;
 	size_t n;
 
@@ -200,7 +203,8 @@ START_TEST(a_claim_that_cannot_be_taken_back_does_not_keep_the_others)
 		    " END IF; END");
 	other = fx_queue(t.db, &id);
 	CK_RC(RC_OK, node_remove(t.db, &t.scope, fx.node, &t.err));
-	CK_RC(RC_REJECT, actions_ops.rescue(other, t.db, &req, &n, &t.err));
+	CK_RC(RC_REJECT,
+	    actions_ops.rescue(actions_queue(other), t.db, &req, &n, &t.err));
 	ck_assert_uint_eq(n, 1);
 	ck_assert_uint_eq(
 	    1, db_test_u64("SELECT COUNT(*) FROM " A

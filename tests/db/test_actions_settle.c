@@ -17,7 +17,8 @@ START_TEST(start_skips_what_was_canceled_meanwhile)
 	db_test_sql("UPDATE " A " SET status = 'canceled' WHERE action_id ="
 		    " %llu",
 	    (unsigned long long)jobs[1]->id);
-	CK_RC(RC_OK, actions_ops.start(fx.q, t.db, jobs, 2, &t.err));
+	CK_RC(RC_OK,
+	    actions_ops.start(actions_queue(fx.q), t.db, jobs, 2, &t.err));
 	ck_assert(jobs[0]->started);
 	ck_assert(!jobs[1]->started);
 	fx_is_status(jobs[0]->id, "in-progress");
@@ -43,7 +44,8 @@ START_TEST(start_leaves_a_row_that_an_administrator_runs)
 	db_test_sql("UPDATE " A " SET status = 'in-progress', attempts = 1"
 		    " WHERE action_id = %llu",
 	    (unsigned long long)jobs[1]->id);
-	CK_RC(RC_OK, actions_ops.start(fx.q, t.db, jobs, 2, &t.err));
+	CK_RC(RC_OK,
+	    actions_ops.start(actions_queue(fx.q), t.db, jobs, 2, &t.err));
 	ck_assert(jobs[0]->started);
 	ck_assert(!jobs[1]->started);
 	ck_assert_uint_eq(2, db_test_u64("SELECT SUM(attempts) FROM " A));
@@ -215,7 +217,8 @@ START_TEST(a_job_that_kills_its_executor_twice_is_parked)
 		o.job = j = fx_claim_native(1, &res);
 		ck_assert_uint_eq(j->strikes, strikes);
 		fx_start(j);
-		CK_RC(RC_OK, actions_ops.settle(fx.q, t.db, &o, 1, &t.err));
+		CK_RC(RC_OK, actions_ops.settle(
+				 actions_queue(fx.q), t.db, &o, 1, &t.err));
 		db_test_sql("UPDATE " A " SET scheduled_date_gmt ="
 			    " UTC_TIMESTAMP() WHERE status = 'pending'");
 		ck_assert_uint_eq(strikes, fx_logged(j->id, "%%parked%%"));
@@ -279,7 +282,8 @@ START_TEST(a_bad_row_does_not_keep_the_others_from_being_settled)
 		o[i] = (struct outcome){ .job = i ? j->next : j,
 			.kind = OUTCOME_DONE,
 			.ended_at = clock_wall(&clock_system) };
-	CK_RC(RC_OK, actions_ops.settle(fx.q, t.db, o, 2, &t.err));
+	CK_RC(
+	    RC_OK, actions_ops.settle(actions_queue(fx.q), t.db, o, 2, &t.err));
 	fx_is_status(j->id, "in-progress");
 	fx_is_status(j->next->id, "complete");
 	ck_assert(o[0].settled && o[1].settled);

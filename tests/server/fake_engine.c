@@ -81,11 +81,13 @@ fake_engine_set_health(struct engine *e, const struct engine_health *health)
 }
 
 enum engine_kick
-engine_kick(struct engine *e, const struct site *site)
+engine_kick(
+    struct engine *e, const struct site *site, const struct engine_ping *ping)
 {
 	enum engine_kick kick;
 
 	(void)site;
+	(void)ping;
 	pthread_mutex_lock(&e->lock);
 	e->kicks++;
 	kick = e->busy ? ENGINE_QUEUED : ENGINE_STARTED;
@@ -94,10 +96,11 @@ engine_kick(struct engine *e, const struct site *site)
 }
 
 void
-engine_watch_begin(
-    struct engine *e, const struct site *site, struct engine_watch *w)
+engine_watch_begin(struct engine *e, const struct site *site,
+    const struct engine_ping *ping, struct engine_watch *w)
 {
 	(void)e;
+	(void)ping;
 	*w = (struct engine_watch){ .site = site };
 }
 

@@ -24,9 +24,7 @@ START_TEST(the_body_is_json_whatever_the_job_holds)
 		.blog_id = 3,
 		.context = "C",
 		.budget_ms = 7,
-		.cron = true,
-		.cron_native = native,
-		.ncron_native = 2,
+		.take = "{\"events\":[]}",
 		.jobs = jobs,
 		.njobs = 2 };
 	struct buf out = BUF_INIT(10000);

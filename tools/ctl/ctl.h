@@ -98,7 +98,7 @@ void row_time(json_t *row, const char *name, int64_t unix_time);
 struct place {
 	const struct site *site;
 	struct db *db;
-	struct queue *queue; /* facts, schema: set where they were found */
+	struct actions *queue; /* facts, schema: set where they were found */
 	struct sql_scope scope;
 	struct db_schema schema;
 	struct site_facts facts;

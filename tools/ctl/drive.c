@@ -103,7 +103,7 @@ run(struct driving *d, const sigset_t *set, struct drive_result *out)
 	enum rc rc = RC_AGAIN;
 
 	out->end = DRIVE_STOPPED;
-	engine_watch_begin(d->engine, d->o->site, &d->watch);
+	engine_watch_begin(d->engine, d->o->site, NULL, &d->watch);
 	d->moved_at = clock_mono(&clock_system);
 	while (rc == RC_AGAIN) {
 		if (was_signalled(set) ||
