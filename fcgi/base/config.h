@@ -60,7 +60,9 @@ struct config_site {
 	    except; /* patterns of hooks to run / to leave */
 	struct config_list groups, except_groups; /* group slugs, likewise */
 	bool cleanup;            /* time-outs of foreign rows and retention */
-	bool php_cron;           /* core's cron loop in the PHP worker */
+	bool cron;               /* run WordPress' cron events */
+	bool observe;            /* mode: false "run", true "observe" */
+	bool missed_posts;       /* publish posts whose event vanished */
 	bool series_after_crash; /* false: "php", a crashed series ends */
 };
 

@@ -32,6 +32,8 @@ enum option_type {
 	OPTION_DURATION, /* uint32_t, milliseconds */
 	OPTION_BOOL,     /* bool, yes or no */
 	OPTION_SERIES,   /* bool, insert or php */
+	OPTION_MODE,     /* bool, observe or run */
+	OPTION_CATCH_UP, /* enum catch_up */
 	OPTION_LIST,     /* struct config_list */
 	OPTION_LEVEL,    /* enum log_level */
 	OPTION_RATE,     /* struct rate */

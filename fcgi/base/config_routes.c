@@ -27,12 +27,14 @@ static const struct policy default_policies[EXECUTOR_NKINDS] = {
 	    .backoff_min_ms = 30 * 1000,
 	    .backoff_max_ms = 2 * 3600 * 1000,
 	    .idempotent = true,
-	    .outbound = true },
+	    .outbound = true,
+	    .overlap = true },
 	[EXECUTOR_QUEUE] = { .timeout_ms = 30 * 1000,
 	    .retries = 0,
 	    .backoff_min_ms = 30 * 1000,
 	    .backoff_max_ms = 2 * 3600 * 1000,
-	    .idempotent = true },
+	    .idempotent = true,
+	    .overlap = true },
 };
 
 static enum rc

@@ -160,6 +160,24 @@ read_choice(
 }
 
 static enum rc
+read_catch_up(enum catch_up *out, struct slice s, struct err *err)
+{
+	static const char *const words[] = {
+		[CATCH_UP_ONCE] = "once",
+		[CATCH_UP_SKIP] = "skip",
+		[CATCH_UP_ALL] = "all",
+	};
+
+	for (size_t i = 0; i < NELEMS(words); i++) {
+		if (!slice_eq_str(s, words[i]))
+			continue;
+		*out = (enum catch_up)i;
+		return RC_OK;
+	}
+	return err_set(err, RC_REJECT, "must be once, skip or all");
+}
+
+static enum rc
 keep_text(const char **out, struct slice s, struct arena *a, struct err *err)
 {
 	*out = arena_strdup(a, s);
@@ -331,6 +349,10 @@ config_option_set(const struct option *o, void *base, struct slice text,
 		return read_choice(p, text, "yes", "no", err);
 	case OPTION_SERIES:
 		return read_choice(p, text, "insert", "php", err);
+	case OPTION_MODE:
+		return read_choice(p, text, "observe", "run", err);
+	case OPTION_CATCH_UP:
+		return read_catch_up(p, text, err);
 	case OPTION_LIST:
 		return read_list(p, text, a, err);
 	case OPTION_LEVEL:
@@ -358,7 +380,10 @@ field_size(enum option_type type)
 		return sizeof(uint32_t);
 	case OPTION_BOOL:
 	case OPTION_SERIES:
+	case OPTION_MODE:
 		return sizeof(bool);
+	case OPTION_CATCH_UP:
+		return sizeof(enum catch_up);
 	case OPTION_LIST:
 		return sizeof(struct config_list);
 	case OPTION_LEVEL:
@@ -412,6 +437,8 @@ config_option_equal(const struct option *o, const void *a, const void *b)
 	case OPTION_DURATION:
 	case OPTION_BOOL:
 	case OPTION_SERIES:
+	case OPTION_MODE:
+	case OPTION_CATCH_UP:
 	case OPTION_LEVEL:
 	case OPTION_RATE:
 	case OPTION_BACKOFF:

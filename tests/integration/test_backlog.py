@@ -77,7 +77,7 @@ class Backlog(unittest.TestCase):
             self.s.servers.remove(d)
         self.assertEqual(codes, [0] * len(codes))
 
-    def start(self, rest="", daemon=QUICK, site="php_cron = no"):
+    def start(self, rest="", daemon=QUICK, site="cron = no"):
         d = self.s.start_daemon(daemon=daemon, site=site, rest=rest)
         self.daemons.append(d)
         return d
@@ -294,7 +294,7 @@ class PolicyTest(Backlog):
             for group in groups:
                 s.insert_actions(2, hook, group=group)
         self.start("[route]\n* = webhook %s\n" % self.receiver.url(),
-                   site="php_cron = no\n" + site)
+                   site="cron = no\n" + site)
         time.sleep(2.5)
         return {(r["hook"], r["slug"] or "") for r in s.mysql(
             "SELECT DISTINCT a.hook, g.slug FROM wp_actionscheduler_actions"

@@ -66,7 +66,7 @@ class Disturbed(unittest.TestCase):
         if self.daemon:
             self.s.servers.remove(self.daemon)
 
-    def start(self, rest="", daemon=FAST, site="php_cron = no"):
+    def start(self, rest="", daemon=FAST, site="cron = no"):
         self.daemon = self.s.start_daemon(daemon=daemon, site=site, rest=rest)
         return self.daemon
 
@@ -636,7 +636,7 @@ class StopTest(Disturbed):
 
     def write(self, rest):
         with open(self.daemon.config, "w") as f:
-            f.write(self.s.config_text(FAST, "php_cron = no", rest))
+            f.write(self.s.config_text(FAST, "cron = no", rest))
         self.daemon.send_signal(signal.SIGHUP)
 
     def wait_log(self, event, times=1):

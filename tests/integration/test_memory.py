@@ -25,7 +25,7 @@ class MemoryTest(unittest.TestCase):
         cls.receiver = s.start_receiver()
         cls.daemon = s.start_daemon(
             daemon="log_level = warn\nhost_concurrency = 64\n",
-            site="php_cron = no",
+            site="cron = no",
             rest="[route]\ndemo_webhook = webhook %s\n" % cls.receiver.url())
         s.start_nginx(daemon=cls.daemon, http_extra="keepalive_timeout 60;")
 

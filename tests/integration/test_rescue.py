@@ -39,7 +39,7 @@ class Rescue(unittest.TestCase):
         for name in os.listdir(self.mu):
             os.unlink(os.path.join(self.mu, name))
 
-    def start(self, rest="", site="php_cron = no", **kwargs):
+    def start(self, rest="", site="cron = no", **kwargs):
         self.daemon = self.s.start_daemon(
             daemon=QUICK, site=site, rest=rest, **kwargs)
         return self.daemon
@@ -177,7 +177,7 @@ add_filter( 'action_scheduler_default_cleaner_statuses', function () {
 
     def test_cleanup_may_be_switched_off(self):
         ids = self.insert_leftovers()
-        self.start(self.PAUSED, site="php_cron = no\ncleanup = no")
+        self.start(self.PAUSED, site="cron = no\ncleanup = no")
         self.run_php_once()
         time.sleep(3)
         self.assertEqual(self.row(ids["running"])["status"], "in-progress")

@@ -92,7 +92,7 @@ class TwoSitesTest(unittest.TestCase):
         text = "[daemon]\n" + SETTINGS
         for name, s in (("a", self.a), ("b", self.b)):
             text += ("[site %s]\nroot = %s\nphp_fpm = unix:%s\n"
-                     "worker_script = %s\nphp_cron = no\n" % (
+                     "worker_script = %s\ncron = no\n" % (
                          name, s.root, s.php_socket, s.worker_script()))
         return text + (
             "[route]\ndemo_native = webhook %s\ndemo_slow = webhook %s\n"

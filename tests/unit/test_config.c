@@ -126,6 +126,13 @@ static const struct {
 	{ SITE "[policy x]\nrate = 0/s\n",
 	    "f.conf:4: rate must be 1 to 1000000 in a unit, like 5/s, 10/min, "
 	    "200/h" },
+	{ "[site a]\nmode = off\n", "f.conf:2: mode must be observe or run" },
+	{ SITE "[policy x]\ncatch_up = yes\n",
+	    "f.conf:4: catch_up must be once, skip or all" },
+	{ SITE "[policy x]\noverlap = 2\n",
+	    "f.conf:4: overlap must be yes or no" },
+	{ SITE "[policy x]\nmax_age = 8d\n",
+	    "f.conf:4: max_age must be from 0ms to 604800000ms" },
 	{ SITE "[policy x]\nseries_after_crash = yes\n",
 	    "f.conf:4: series_after_crash must be insert or php" },
 };
@@ -155,8 +162,9 @@ START_TEST(without_a_file_the_defaults_hold_for_one_site)
 	ck_assert_uint_eq(c->nsites, 1);
 	ck_assert_str_eq(c->sites[0].name, "default");
 	ck_assert_str_eq(c->sites[0].root, "/tmp");
-	ck_assert(c->sites[0].cleanup && c->sites[0].php_cron &&
-		  c->sites[0].series_after_crash);
+	ck_assert(c->sites[0].cleanup && c->sites[0].series_after_crash);
+	ck_assert(c->sites[0].cron && !c->sites[0].observe &&
+		  c->sites[0].missed_posts);
 	ck_assert(!d->listen && d->server_threads == 2 && d->workers == 4 &&
 		  d->php_children == 2 && d->native_batch == 100 &&
 		  d->php_batch == 100);
@@ -183,6 +191,7 @@ START_TEST(values_comments_quotes_and_indents_are_read)
 				 "db_password = \"a ; \\\"b\\\\\" ; secret\n"
 				 "hooks = a_*, b ,c\n"
 				 "home = https://example.org/x/\n"
+				 "mode = observe\nmissed_posts = no\n"
 				 "series_after_crash = php");
 	const struct config_site *s = &c->sites[0];
 
@@ -196,6 +205,7 @@ START_TEST(values_comments_quotes_and_indents_are_read)
 	ck_assert_uint_eq(s->except.n, 0);
 	ck_assert_str_eq(s->home, "https://example.org/x");
 	ck_assert(!s->series_after_crash);
+	ck_assert(s->observe && !s->missed_posts && s->cron);
 	config_unref(c);
 }
 END_TEST
@@ -221,6 +231,7 @@ static const char routes_text[] =
     "action_scheduler_run_queue = php\n"
     "[policy wc_mail]\nsite = b\nretries = 9\npaused = yes\n"
     "[policy " LONG_HOOK "]\ntimeout = 60s\nconcurrency = 1\n"
+    "overlap = yes\ncatch_up = skip\nmax_age = 10m\n"
     "[policy my_*]\nbackoff = 1s..1m\nrate = 10/min\nidempotent = no\n"
     "outbound = no\nsecret = whsec_eA==\nseries_after_crash = php\n";
 
@@ -288,6 +299,10 @@ START_TEST(defaults_of_a_policy_are_its_executors)
 		  web->backoff_max_ms == 7200000 && web->idempotent &&
 		  web->outbound && !web->secret);
 	ck_assert(web->rate.count == 0 && web->concurrency == 0);
+	ck_assert(
+	    !php->overlap && web->overlap &&
+	    policy_of(c, "b", "action_scheduler_run_queue")->overlap == false);
+	ck_assert(php->catch_up == CATCH_UP_ONCE && php->max_age_ms == 0);
 	ck_assert_ptr_eq(php, policy_of(c, "a", "another"));
 	config_unref(c);
 }
@@ -303,6 +318,8 @@ START_TEST(a_policy_changes_only_what_it_sets)
 	ck_assert(mail->retries == 9 && mail->paused && mail->idempotent);
 	ck_assert(policy_of(c, "a", "wc_mail")->retries == 0);
 	ck_assert(slow->timeout_ms == 60000 && slow->concurrency == 1);
+	ck_assert(slow->overlap && slow->catch_up == CATCH_UP_SKIP &&
+		  slow->max_age_ms == 600000);
 	ck_assert(mine->backoff_min_ms == 1000 &&
 		  mine->backoff_max_ms == 60000 && mine->rate.count == 10 &&
 		  mine->rate.per_s == 60 && !mine->idempotent &&
@@ -341,11 +358,11 @@ START_TEST(a_root_picks_its_site)
 	ck_assert_int_eq(
 	    config_parse(slice_str(text), "f", "/var", &c, &err), RC_REJECT);
 	ck_assert_str_eq(err.text, "f: no [site] has root = /var");
-	ck_assert_int_eq(config_parse(SLICE_LIT("[site x]\nphp_cron = no\n"),
-			     "f", "/var", &c, &err),
+	ck_assert_int_eq(config_parse(SLICE_LIT("[site x]\ncron = no\n"), "f",
+			     "/var", &c, &err),
 	    RC_OK);
 	ck_assert_str_eq(c->sites[0].root, "/var");
-	ck_assert(!c->sites[0].php_cron);
+	ck_assert(!c->sites[0].cron);
 	config_unref(c);
 }
 END_TEST

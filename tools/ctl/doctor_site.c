@@ -204,7 +204,7 @@ doctor_rivals(struct doctor *d)
 	}
 	while (db_rows_next(rows))
 		doctor_find(d, FINDING_WARN, "rivals",
-		    "set php_cron = no, or remove the other runner and its "
+		    "set cron = no, or remove the other runner and its "
 		    "table",
 		    "table %.*s: another plugin keeps core's cron events there",
 		    SLICE_FMT(db_text(rows, 0)));
