@@ -74,6 +74,21 @@ node_expire(struct db *db, const struct sql_scope *scope, uint64_t node,
 }
 
 enum rc
+nodes_others(struct db *db, const struct sql_scope *scope, uint64_t node,
+    uint64_t *n, struct err *err)
+{
+	struct db_rows *rows = NULL;
+	enum rc rc = db_select(
+	    db, scope, SQL_NODES_OTHERS, SQL_ARGS(V_U64(node)), &rows, err);
+
+	*n = 0;
+	if (rc == RC_OK && db_rows_next(rows))
+		*n = db_u64(rows, 0);
+	db_rows_free(rows);
+	return rc;
+}
+
+enum rc
 node_remove(struct db *db, const struct sql_scope *scope, uint64_t node,
     struct err *err)
 {

@@ -34,6 +34,10 @@ MUSTUSE enum rc nodes_expired(struct db *db, const struct sql_scope *scope,
 MUSTUSE enum rc node_expire(struct db *db, const struct sql_scope *scope,
     uint64_t node, uint32_t expiry_ms, struct err *err);
 
+/* How many other nodes are registered, alive or not. */
+MUSTUSE enum rc nodes_others(struct db *db, const struct sql_scope *scope,
+    uint64_t node, uint64_t *n, struct err *err);
+
 /* At the end of a process; RC_OK also when the row is gone. */
 MUSTUSE enum rc node_remove(struct db *db, const struct sql_scope *scope,
     uint64_t node, struct err *err);

@@ -36,3 +36,9 @@ DELETE FROM {base}wpcron_nodes
 -- in:   node:u64
 -- rows: 1 removed, 0 it was gone
 DELETE FROM {base}wpcron_nodes WHERE node_id = ?
+
+-- name: nodes.others
+-- in:   node:u64
+-- rows: one: how many other nodes there are
+-- explain: exempt a row a node
+SELECT COUNT(*) FROM {base}wpcron_nodes WHERE node_id <> ?

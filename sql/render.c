@@ -12,6 +12,7 @@
 struct render {
 	const struct sql_statement *st;
 	const struct sql_scope *scope;
+	struct sql_blog blog; /* whose text this is */
 	const struct sql_args *args;
 	struct buf *out;
 	struct err *err;
@@ -227,6 +228,8 @@ put_bare_placeholder(struct render *r, struct slice name, enum rc *rc)
 {
 	if (slice_eq_str(name, "ids"))
 		*rc = put_ids(r);
+	else if (slice_eq_str(name, "blog"))
+		buf_put_u64(r->out, r->blog.id);
 	else if (slice_eq_str(name, "due_index"))
 		*rc = put_name(r, "due_index", r->scope->due_index);
 	else if (slice_eq_str(name, "retention_index"))
@@ -243,7 +246,7 @@ static bool
 put_placeholder(struct render *r, struct slice name, enum rc *rc)
 {
 	if (slice_eq_str(name, "p"))
-		*rc = put_name(r, "p", r->scope->prefix);
+		*rc = put_name(r, "p", r->blog.prefix);
 	else if (slice_eq_str(name, "base"))
 		*rc = put_name(r, "base", r->scope->base);
 	else
@@ -360,15 +363,24 @@ sql_render_statement(const struct sql_statement *st,
     const struct sql_scope *scope, const struct sql_args *args, struct buf *out,
     struct err *err)
 {
+	const struct sql_blog own = { 1, scope->prefix };
+	bool each = st->each && scope->nblogs > 0;
+	const struct sql_blog *blogs = each ? scope->blogs : &own;
+	size_t nblogs = each ? scope->nblogs : 1;
 	struct render r = {
 		.st = st, .scope = scope, .args = args, .out = out, .err = err
 	};
 	enum rc rc = check_args(st, scope, args, err);
 
+	for (size_t i = 0; i < nblogs && rc == RC_OK; i++) {
+		if (i > 0)
+			buf_printf(out, "\n%s\n", st->each);
+		r.blog = blogs[i];
+		rc = render_text(&r);
+	}
 	if (rc != RC_OK)
 		return rc;
-	rc = render_text(&r);
-	if (rc == RC_OK && out->failed)
+	if (out->failed)
 		rc = err_set(err, RC_REJECT, "%s: the text is over %zu bytes",
 		    st->name, out->max);
 	return rc;

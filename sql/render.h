@@ -20,6 +20,12 @@ enum db_column {
 	DB_INDEX_ATTEMPT = 1u << 5,        /* attempt_index */
 };
 
+/* A blog of a network. */
+struct sql_blog {
+	uint32_t id;
+	const char *prefix; /* {p} */
+};
+
 /* For whom a statement is rendered: table prefixes and what is present. */
 struct sql_scope {
 	const char *prefix;    /* {p}, blog's, e.g. "wp_2_" */
@@ -28,6 +34,10 @@ struct sql_scope {
 	const char *due_index; /* {due_index}: index for the due read by date */
 	const char *retention_index; /* {retention_index}: index for finished
 					rows by (status,) last_attempt_gmt */
+	/* Statements with `each`: a text a blog; none: the scope's own as
+	 * blog 1. */
+	const struct sql_blog *blogs;
+	size_t nblogs;
 };
 
 /* One bound value. */
@@ -87,7 +97,8 @@ struct sql_statement {
 	size_t nparams;
 	const struct sql_param *tuple; /* {rows n}: the n columns */
 	size_t ntuple;
-	bool ids; /* takes {ids} */
+	bool ids;         /* takes {ids} */
+	const char *each; /* stands between the texts of blogs; or NULL */
 };
 /* Generated; indexed by enum sql_id. */
 extern const struct sql_statement sql_statements[SQL_NSTATEMENTS];
@@ -99,6 +110,7 @@ extern const struct sql_statement sql_statements[SQL_NSTATEMENTS];
  *   {p} {base}      prefix of the blog's and of the network's tables; also
  *                   inside a '...' literal, where everything else is literal
  *   {due_index}, {retention_index}  index names of the scope
+ *   {blog}          id of the blog whose text this is (`each`)
  *   {ids}           1,2,3
  *   {rows n}        (a,b),(c,d) for n = 2
  *   {?col ...}      the text when `col` is present, nothing when not

@@ -11,6 +11,8 @@
 #   -- explain: exempt <reason>             (optional; the plan is not tested)
 #   -- explain: rows <n>                    (optional; so many rows may be read)
 #   -- needs:   priority_index              (optional; what must be present)
+#   -- each:    UNION ALL                   (optional; the text once a blog of
+#      the scope, with this between; takes no values)
 #
 # A value is name:type with type u64, i64, text or time, and may carry a sample
 # for the plan test, name:type=sample; then `ids` for {ids} and
@@ -81,7 +83,7 @@ function begin_statement(s_name,   id)
 
 function head_line(s,   v)
 {
-	if (match(s, /^--[ \t]*(in|rows|explain|needs):/)) {
+	if (match(s, /^--[ \t]*(in|rows|explain|needs|each):/)) {
 		key = substr(s, 1, RLENGTH - 1)
 		sub(/^--[ \t]*/, "", key)
 		v = trim(substr(s, RLENGTH + 1))
@@ -98,7 +100,7 @@ function head_line(s,   v)
 function placeholder(s, i,   rest, w)
 {
 	rest = substr(s, i)
-	if (match(rest, /^\{(p|base|ids|due_index|retention_index)\}/)) {
+	if (match(rest, /^\{(p|base|blog|ids|due_index|retention_index)\}/)) {
 		if (substr(rest, 1, RLENGTH) == "{ids}")
 			nids[n]++
 		return i + RLENGTH - 1
@@ -251,6 +253,9 @@ function end_statement(   flat)
 		fail_at(n, "no `rows:` in the head")
 	if (((n, "needs") in head) && !(head[n, "needs"] in feature))
 		fail_at(n, "`needs:` names an unknown feature")
+	if (((n, "each") in head) && (head[n, "each"] != "UNION ALL" ||
+	    head[n, "in"] != "none"))
+		fail_at(n, "`each:` is \"UNION ALL\", and takes no values")
 	if (((n, "explain") in head) &&
 	    head[n, "explain"] !~ /^(exempt .+|rows [0-9]+.*)$/)
 		fail_at(n, "`explain:` is \"exempt <reason>\" or \"rows <n>\"")
@@ -313,6 +318,8 @@ function print_table(   s)
 			print "\t  .explain = " c_string(head[s, "explain"]) ","
 		if ((s, "needs") in head)
 			print "\t  .needs = " feature[head[s, "needs"]] ","
+		if ((s, "each") in head)
+			print "\t  .each = " c_string(head[s, "each"]) ","
 		if (nparams[s] > 0)
 			print "\t  .params = (const struct sql_param[]) { " \
 			    params[s] "},\n\t  .nparams = " nparams[s] ","

@@ -352,6 +352,7 @@ static enum rc
 take_rest(struct opener *o)
 {
 	struct site *s = o->site;
+	const struct wp_config_value *lock_timeout;
 
 	s->multisite = is_multisite(o);
 	s->disable_wp_cron = is_true(o, "DISABLE_WP_CRON");
@@ -361,11 +362,20 @@ take_rest(struct opener *o)
 	s->content_dir = text_of(o, "WP_CONTENT_DIR");
 	if (!s->content_dir)
 		s->content_dir = join(o, slice_str(s->root), "wp-content");
+	s->mu_plugin_dir = text_of(o, "WPMU_PLUGIN_DIR");
+	if (!s->mu_plugin_dir && s->content_dir)
+		s->mu_plugin_dir =
+		    join(o, slice_str(s->content_dir), "mu-plugins");
+	lock_timeout = wp_config_find(o->defines, "WP_CRON_LOCK_TIMEOUT");
+	if (lock_timeout && lock_timeout->type == WP_CONFIG_INT &&
+	    lock_timeout->i64 > 0 && lock_timeout->i64 <= UINT32_MAX)
+		s->cron_lock_timeout_s = (uint32_t)lock_timeout->i64;
 	take_charset(o);
 	take_tls(o);
 	take_salts(o);
 	take_environment(o);
-	if (!s->content_dir || !s->salts || !s->environment)
+	if (!s->content_dir || !s->mu_plugin_dir || !s->salts ||
+	    !s->environment)
 		return no_room(o);
 	return RC_OK;
 }

@@ -33,7 +33,9 @@ struct site {
 	/* WP_ENVIRONMENT_TYPE as wp_get_environment_type() has it; "unknown"
 	 * where wp-config.php computes it. */
 	char *environment;
-	char *content_dir; /* WP_CONTENT_DIR, else root/wp-content */
+	char *content_dir;   /* WP_CONTENT_DIR, else root/wp-content */
+	char *mu_plugin_dir; /* WPMU_PLUGIN_DIR, else content_dir/mu-plugins */
+	uint32_t cron_lock_timeout_s; /* WP_CRON_LOCK_TIMEOUT; 0: as core */
 	bool disable_wp_cron, alternate_wp_cron;
 	struct site_private *private;
 };
@@ -56,14 +58,30 @@ struct site_facts {
 	char home[256], siteurl[256]; /* URLs without the trailing slash */
 	char timezone_string[64];
 	double gmt_offset;
-	struct timezone *zone;   /* of timezone_string, owned; NULL: only
-				    gmt_offset is set, or there is no such zone */
-	bool object_cache;       /* wp-content/object-cache.php is there */
+	struct timezone *zone; /* of timezone_string, owned; NULL: only
+				  gmt_offset is set, or there is no such zone */
+	bool object_cache;     /* wp-content/object-cache.php is there */
+	bool companion; /* our must-use plugin has been there for so long that
+			   no PHP process runs without it */
 	bool migration_complete; /* action_scheduler_migration_status */
 };
 MUSTUSE enum rc site_facts_read(const struct site *s, struct db *db,
     const struct sql_scope *scope, struct site_facts *out, struct err *err);
 void site_facts_clear(struct site_facts *f);
+
+/*
+ * site_in_maintenance - would PHP answer 503 now? wp_is_maintenance_mode(): a
+ * file .maintenance in the root whose $upgrading is less than 600 s ago; one
+ * that computes it counts as long as it is there.
+ */
+bool site_in_maintenance(const struct site *s, int64_t now);
+
+/* The table prefix of a network's blog, "wp_2_"; the base's for blog 1. */
+#define SITE_PREFIX_MAX 64
+void site_blog_prefix(
+    const struct site *s, uint32_t blog_id, char out[SITE_PREFIX_MAX]);
+/* Where the companion plugin is to be. */
+#define SITE_COMPANION_FILE "wp-cron-fcgi-companion.php"
 
 /*
  * The wall clock of the site as if it were UTC, for the *_local columns (they

@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/buf.h"
@@ -64,11 +66,99 @@ has_object_cache(const struct site *s)
 	return n > 0 && (size_t)n < sizeof path && access(path, F_OK) == 0;
 }
 
+/* A PHP process that began before the plugin came does not know it. */
+#define COMPANION_SETTLED_S 600
+
+static bool
+has_companion(const struct site *s)
+{
+	char path[PATH_MAX_LEN];
+	struct stat st;
+	int n = snprintf(
+	    path, sizeof path, "%s/" SITE_COMPANION_FILE, s->mu_plugin_dir);
+
+	return n > 0 && (size_t)n < sizeof path && stat(path, &st) == 0 &&
+	       time(NULL) - st.st_mtime >= COMPANION_SETTLED_S;
+}
+
+/* wp_is_maintenance_mode() */
+#define MAINTENANCE_S 600
+#define MAINTENANCE_FILE_MAX 4096
+
+bool
+site_in_maintenance(const struct site *s, int64_t now)
+{
+	struct arena arena = ARENA_INIT(MAINTENANCE_FILE_MAX * 2);
+	struct slice text, name = SLICE_LIT("$upgrading");
+	struct err err = ERR_INIT;
+	char path[PATH_MAX_LEN];
+	int n = snprintf(path, sizeof path, "%s/.maintenance", s->root);
+	int64_t since;
+	size_t at = 0, digits = 0;
+	bool on = false;
+	enum rc rc;
+
+	if (n <= 0 || (size_t)n >= sizeof path || access(path, F_OK) != 0)
+		return false;
+	rc = site_file_read(path, MAINTENANCE_FILE_MAX, &arena, &text, &err);
+	if (rc == RC_NONE)
+		goto out;
+	on = true;
+	if (rc != RC_OK)
+		goto out;
+	while (at < text.n && !slice_starts(slice_from(text, at), name))
+		at++;
+	text = slice_trim(slice_from(text, at + name.n));
+	if (!slice_starts(text, SLICE_LIT("=")))
+		goto out;
+	text = slice_trim(slice_from(text, 1));
+	while (
+	    digits < text.n && text.p[digits] >= '0' && text.p[digits] <= '9')
+		digits++;
+	if (slice_i64(slice_mem(text.p, digits), &since))
+		on = now - since < MAINTENANCE_S;
+out:
+	arena_clear(&arena);
+	return on;
+}
+
+void
+site_blog_prefix(
+    const struct site *s, uint32_t blog_id, char out[SITE_PREFIX_MAX])
+{
+	if (blog_id <= 1)
+		(void)snprintf(out, SITE_PREFIX_MAX, "%s", s->prefix);
+	else
+		(void)snprintf(
+		    out, SITE_PREFIX_MAX, "%s%" PRIu32 "_", s->prefix, blog_id);
+}
+
+/* What the options do not say alone. */
+static void
+take_overrides(
+    const struct site *s, const struct sql_scope *scope, struct site_facts *f)
+{
+	const struct site_private *own = s->private;
+
+	/* get_option( 'home' ) falls back, then the constants filter it. */
+	if (!*f->home)
+		put_url(f->home, sizeof f->home, slice_str(f->siteurl));
+	/* Those are the main blog's. */
+	if (strcmp(scope->prefix, s->prefix) != 0)
+		return;
+	if (own->wp_home)
+		put_url(f->home, sizeof f->home, slice_str(own->wp_home));
+	if (own->wp_siteurl)
+		put_url(
+		    f->siteurl, sizeof f->siteurl, slice_str(own->wp_siteurl));
+	if (s->config->home)
+		put_url(f->home, sizeof f->home, slice_str(s->config->home));
+}
+
 enum rc
 site_facts_read(const struct site *s, struct db *db,
     const struct sql_scope *scope, struct site_facts *out, struct err *err)
 {
-	const struct site_private *own = s->private;
 	struct db_rows *rows = NULL;
 	enum rc rc =
 	    db_select(db, scope, SQL_SITE_OPTIONS, SQL_NO_ARGS, &rows, err);
@@ -78,19 +168,10 @@ site_facts_read(const struct site *s, struct db *db,
 		goto out;
 	while (db_rows_next(rows))
 		take_option(out, db_text(rows, 0), db_text(rows, 1));
-	/* get_option( 'home' ) falls back, then the constants filter it. */
-	if (!*out->home)
-		put_url(out->home, sizeof out->home, slice_str(out->siteurl));
-	if (own->wp_home)
-		put_url(out->home, sizeof out->home, slice_str(own->wp_home));
-	if (own->wp_siteurl)
-		put_url(out->siteurl, sizeof out->siteurl,
-		    slice_str(own->wp_siteurl));
-	if (s->config->home)
-		put_url(
-		    out->home, sizeof out->home, slice_str(s->config->home));
+	take_overrides(s, scope, out);
 	out->zone = site_zone_open(out->timezone_string);
 	out->object_cache = has_object_cache(s);
+	out->companion = has_companion(s);
 out:
 	db_rows_free(rows);
 	return rc;
