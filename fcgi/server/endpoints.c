@@ -5,6 +5,7 @@
 
 #include "base/xalloc.h"
 #include "server/health.h"
+#include "server/ping.h"
 
 /* Bytes of a body; nothing here reads one. */
 #define BODY_MAX ((size_t)1024 * 1024)
@@ -102,7 +103,8 @@ wait_seconds(struct slice query, uint64_t *out)
 }
 
 static bool
-cron_wait(const struct call *c, uint64_t seconds)
+cron_wait(
+    const struct call *c, const struct engine_ping *ping, uint64_t seconds)
 {
 	struct waiter *w = xcalloc(1, sizeof(*w));
 
@@ -110,8 +112,8 @@ cron_wait(const struct call *c, uint64_t seconds)
 	w->head = c->method == METHOD_HEAD;
 	w->deadline = clock_mono(c->env->clock) + (mono_ms)seconds * 1000;
 	/* Begun before the kick: the look it triggers must count. */
-	engine_watch_begin(c->env->engine, c->site, NULL, &w->watch);
-	(void)engine_kick(c->env->engine, c->site, NULL);
+	engine_watch_begin(c->env->engine, c->site, ping, &w->watch);
+	(void)engine_kick(c->env->engine, c->site, ping);
 	if (waits_park(c->env->waits, w))
 		return false;
 	wait_refuse(c->request, w->head);
@@ -122,18 +124,20 @@ cron_wait(const struct call *c, uint64_t seconds)
 static bool
 cron_serve(const struct call *c)
 {
+	struct ping ping;
 	uint64_t seconds;
 
 	if (is_form(c)) {
 		request_put(c->request, SLICE_LIT(PING_HEAD PING_END));
 		return true;
 	}
+	ping_read(c->request, &ping);
 	if (wait_seconds(request_param(c->request, "QUERY_STRING"), &seconds) &&
 	    tokens_match(c->env->tokens, c->site->name,
 		request_param(c->request, "HTTP_AUTHORIZATION")))
-		return cron_wait(c, seconds);
+		return cron_wait(c, &ping.text, seconds);
 	request_put(c->request,
-	    ping_replies[engine_kick(c->env->engine, c->site, NULL)]);
+	    ping_replies[engine_kick(c->env->engine, c->site, &ping.text)]);
 	return true;
 }
 

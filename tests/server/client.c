@@ -101,6 +101,9 @@ client_build(struct buf *b, const struct client_request *q)
 	put_if(&pairs, "HTTP_AUTHORIZATION", q->authorization);
 	put_if(&pairs, "CONTENT_TYPE", q->content_type);
 	put_if(&pairs, "CONTENT_LENGTH", q->content_length);
+	put_if(&pairs, "REQUEST_URI", q->uri);
+	put_if(&pairs, "HTTP_HOST", q->host);
+	put_if(&pairs, "SERVER_NAME", q->server_name);
 	for (size_t i = 0; i < q->nextra; i++) {
 		snprintf(name, sizeof(name), "X_%zu", i);
 		client_put_pair(&pairs, name, "value");

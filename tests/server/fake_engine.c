@@ -2,6 +2,7 @@
 
 #include <pthread.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -11,6 +12,7 @@ struct engine {
 	int progress_fd;
 	pthread_mutex_t lock; /* guards all below */
 	unsigned kicks;
+	struct fake_ping kick, watch;
 	bool busy;
 	enum rc rc;
 	struct engine_counts counts;
@@ -47,6 +49,37 @@ fake_engine_kicks(struct engine *e)
 	n = e->kicks;
 	pthread_mutex_unlock(&e->lock);
 	return n;
+}
+
+static void
+keep(char *to, size_t max, struct slice s)
+{
+	size_t n = s.n < max ? s.n : max - 1;
+
+	if (n > 0)
+		memcpy(to, s.p, n);
+	to[n] = '\0';
+}
+
+static void
+keep_ping(struct fake_ping *to, const struct engine_ping *ping)
+{
+	*to = (struct fake_ping){ .given = ping != NULL };
+	if (!ping)
+		return;
+	keep(to->key, sizeof(to->key), ping->key);
+	keep(to->host, sizeof(to->host), ping->host);
+	keep(to->path, sizeof(to->path), ping->path);
+}
+
+void
+fake_engine_pings(
+    struct engine *e, struct fake_ping *kick, struct fake_ping *watch)
+{
+	pthread_mutex_lock(&e->lock);
+	*kick = e->kick;
+	*watch = e->watch;
+	pthread_mutex_unlock(&e->lock);
 }
 
 void
@@ -87,9 +120,9 @@ engine_kick(
 	enum engine_kick kick;
 
 	(void)site;
-	(void)ping;
 	pthread_mutex_lock(&e->lock);
 	e->kicks++;
+	keep_ping(&e->kick, ping);
 	kick = e->busy ? ENGINE_QUEUED : ENGINE_STARTED;
 	pthread_mutex_unlock(&e->lock);
 	return kick;
@@ -99,8 +132,9 @@ void
 engine_watch_begin(struct engine *e, const struct site *site,
     const struct engine_ping *ping, struct engine_watch *w)
 {
-	(void)e;
-	(void)ping;
+	pthread_mutex_lock(&e->lock);
+	keep_ping(&e->watch, ping);
+	pthread_mutex_unlock(&e->lock);
 	*w = (struct engine_watch){ .site = site };
 }
 

@@ -12,6 +12,13 @@
 struct engine *fake_engine_new(void);
 void fake_engine_free(struct engine *e);
 unsigned fake_engine_kicks(struct engine *e);
+/* The last ping of each kind; what was longer is cut. */
+struct fake_ping {
+	bool given; /* not NULL */
+	char key[128], host[128], path[128];
+};
+void fake_engine_pings(
+    struct engine *e, struct fake_ping *kick, struct fake_ping *watch);
 /* What engine_watch_check() says from now on; wakes the progress descriptor. */
 void fake_engine_say(struct engine *e, enum rc rc,
     const struct engine_counts *counts, uint64_t remaining);
