@@ -120,6 +120,12 @@ sql_put_value(struct buf *out, const struct sql_value *v)
 	case SQL_U64:
 		buf_put_u64(out, v->u64);
 		break;
+	case SQL_BYTES:
+		/* Without it bytes that are no UTF-8 are refused or warned
+		 * about, whatever the column. */
+		buf_put_str(out, "_binary");
+		put_text(out, v->text);
+		break;
 	case SQL_TEXT:
 		put_text(out, v->text);
 		break;

@@ -46,9 +46,10 @@ struct sql_value {
 		SQL_NULL,
 		SQL_I64,
 		SQL_U64,
-		SQL_TEXT, /* escaped, quoted, in the connection's charset */
-		SQL_TIME, /* i64 is Unix time, rendered as 'Y-m-d H:i:s' UTC;
-			     INT64_MIN is the zero date */
+		SQL_TEXT,  /* escaped, quoted, in the connection's charset */
+		SQL_BYTES, /* likewise, but of no character set */
+		SQL_TIME,  /* i64 is Unix time, rendered as 'Y-m-d H:i:s' UTC;
+			      INT64_MIN is the zero date */
 	} type;
 	int64_t i64;
 	uint64_t u64;
@@ -59,6 +60,7 @@ struct sql_value {
 #define V_U64(v) ((struct sql_value){ .type = SQL_U64, .u64 = (v) })
 #define V_TEXT(v) ((struct sql_value){ .type = SQL_TEXT, .text = (v) })
 #define V_STR(v) ((struct sql_value){ .type = SQL_TEXT, .text = slice_str(v) })
+#define V_BYTES(v) ((struct sql_value){ .type = SQL_BYTES, .text = (v) })
 #define V_TIME(v) ((struct sql_value){ .type = SQL_TIME, .i64 = (v) })
 /* A nullable text: p == NULL becomes NULL. */
 struct sql_value sql_text_or_null(struct slice s);
@@ -83,7 +85,7 @@ struct sql_args {
 /* What the head of a statement says (sql/statements.awk has the grammar). */
 struct sql_param {
 	const char *name;
-	enum sql_type type; /* SQL_I64, SQL_U64, SQL_TEXT or SQL_TIME */
+	enum sql_type type; /* SQL_I64, SQL_U64, SQL_TEXT, ... */
 	const char *sample; /* for the test of plans; NULL: by name and type */
 };
 struct sql_statement {

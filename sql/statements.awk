@@ -14,8 +14,8 @@
 #   -- each:    UNION ALL                   (optional; the text once a blog of
 #      the scope, with this between; takes no values)
 #
-# A value is name:type with type u64, i64, text or time, and may carry a sample
-# for the plan test, name:type=sample; then `ids` for {ids} and
+# A value is name:type with type u64, i64, text, bytes or time, and may carry a
+# sample for the plan test, name:type=sample; then `ids` for {ids} and
 # `rows(name:type, ...)`, commas or blanks, for {rows n}. A line that starts
 # with "--" and three blanks continues the key above it. Comments inside the
 # text are dropped. sql/render.h has the placeholders. POSIX awk.
@@ -174,9 +174,9 @@ function param(s, where, item,   c, t, v)
 	c = index(item, ":")
 	t = c ? trim(substr(item, c + 1)) : (where == "tuple" ? item : "")
 	item = c ? trim(substr(item, 1, c - 1)) : item
-	if (t != "u64" && t != "i64" && t != "text" && t != "time") {
+	if (t !~ /^(u64|i64|text|bytes|time)$/) {
 		fail_at(s, "`in:` says \"" item "\", not name:u64, " \
-		    "i64, text or time")
+		    "i64, text, bytes or time")
 		return ""
 	}
 	return "{ " c_string(item) ", SQL_" toupper(t) ", " \

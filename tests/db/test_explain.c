@@ -240,13 +240,15 @@ sample(const struct sql_param *p, enum scene scene)
 	struct sql_value v = { .type = p->type };
 	int64_t n = (int64_t)number_named(name);
 
-	if (p->sample && p->type == SQL_TEXT)
+	if (p->sample && (p->type == SQL_TEXT || p->type == SQL_BYTES))
 		return V_STR(p->sample);
 	if (p->sample)
 		ck_assert_msg(slice_i64(slice_str(p->sample), &n),
 		    "sample of %s", p->name);
 	if (p->type == SQL_TEXT)
 		return V_TEXT(text_named(name));
+	if (p->type == SQL_BYTES)
+		return V_BYTES(text_named(name));
 	if (scene == SCENE_NO_CLAIM && slice_eq_str(name, "any_claim"))
 		n = 0;
 	v.u64 = (uint64_t)n;

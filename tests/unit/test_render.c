@@ -135,6 +135,8 @@ static const struct {
 	{ "a time past all dates", { .type = SQL_TIME, .i64 = INT64_MAX },
 	    "'9999-12-31 23:59:59'" },
 	{ "no text", { .type = SQL_TEXT }, "''" },
+	{ "bytes", { .type = SQL_BYTES, .text = { "\xff'\0", 3 } },
+	    "_binary'\xff\\'\\0'" },
 	{ "quotes", { .type = SQL_TEXT, .text = { "'\"`", 3 } }, "'\\'\\\"`'" },
 	{ "a backslash at the end", { .type = SQL_TEXT, .text = { "\\", 1 } },
 	    "'\\\\'" },
