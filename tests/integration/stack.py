@@ -568,11 +568,12 @@ class Stack:
             }
             """ % ("%s/%s.php" % (name, name)))
 
-    def make_network(self, blogs=1):
-        """Turn the site into a network in sub-directories with `blogs` more
-        sites; returns their ids. Core takes no port in a network's domain but
-        through DOMAIN_CURRENT_SITE, so it is set."""
-        domain = "127.0.0.1:%d" % self.http_port
+    def make_network(self, blogs=1, subdomain_of=None):
+        """Turn the site into a network with `blogs` more sites, in
+        sub-directories (/b1) or in sub-domains of a name (b1.NAME); returns
+        their ids. Core takes no port in a network's domain but through
+        DOMAIN_CURRENT_SITE, so it is set."""
+        domain = subdomain_of or "127.0.0.1:%d" % self.http_port
         self.wp_eval("""
             foreach ( $GLOBALS['wpdb']->tables( 'ms_global' ) as $k => $t ) {
                 $GLOBALS['wpdb']->$k = $t;
@@ -580,36 +581,43 @@ class Stack:
             require_once ABSPATH . 'wp-admin/includes/upgrade.php';
             install_network();
             $done = populate_network( 1, %r, 'admin@example.com', 'Network',
-                '/', false );
+                '/', %s );
             if ( is_wp_error( $done ) && 'no_wildcard_dns'
                 !== $done->get_error_code() ) {
                 fwrite( STDERR, $done->get_error_message() );
                 exit( 1 );
             }
-            """ % domain)
+            """ % (domain, "true" if subdomain_of else "false"))
         self.write_config(self.config_extra + """
 define( 'MULTISITE', true );
-define( 'SUBDOMAIN_INSTALL', false );
+define( 'SUBDOMAIN_INSTALL', %s );
 define( 'DOMAIN_CURRENT_SITE', '%s' );
 define( 'PATH_CURRENT_SITE', '/' );
 define( 'SITE_ID_CURRENT_SITE', 1 );
 define( 'BLOG_ID_CURRENT_SITE', 1 );
-""" % domain)
+""" % ("true" if subdomain_of else "false", domain))
+        where = [("b%d.%s" % (i, domain), "/") if subdomain_of else
+                 (domain, "/b%d/" % i) for i in range(1, blogs + 1)]
+        if subdomain_of:
+            self.mysql("UPDATE %soptions SET option_value = %%s WHERE"
+                       " option_name IN ('home', 'siteurl')" % self.prefix,
+                       ("http://" + domain,))
         out = self.wp_eval("""
-            for ( $i = 1; $i <= %d; $i++ ) {
-                $id = wp_insert_site( array( 'domain' => %r, 'path' =>
-                    "/b$i/", 'title' => "Site $i", 'user_id' => 1 ) );
+            foreach ( json_decode( %r ) as $i => $w ) {
+                $id = wp_insert_site( array( 'domain' => $w[0], 'path' =>
+                    $w[1], 'title' => "Site $i", 'user_id' => 1 ) );
                 echo is_wp_error( $id ) ? $id->get_error_message() : $id, ' ';
             }
-            """ % (blogs, domain))
+            """ % json.dumps(where))
         ids = [int(word) for word in out.split()]
         # wp_insert_site() drops the colon of a port.
-        for i, blog in enumerate(ids, 1):
+        for blog, (host, path) in zip(ids, where):
             self.mysql("UPDATE %sblogs SET domain = %%s WHERE blog_id = %%s"
-                       % self.prefix, (domain, blog))
+                       % self.prefix, (host, blog))
             self.mysql("UPDATE %s%d_options SET option_value = %%s WHERE"
                        " option_name IN ('home', 'siteurl')"
-                       % (self.prefix, blog), (self.url("/b%d" % i),))
+                       % (self.prefix, blog),
+                       ("http://" + (host + path).rstrip("/"),))
         return ids
 
     def table(self, name):
@@ -737,9 +745,10 @@ define( 'BLOG_ID_CURRENT_SITE', 1 );
     # ---- nginx ---------------------------------------------------------
 
     def start_nginx(self, daemon=None, stock_cron=False, extra="",
-                    http_extra="", snippet="wp-cron-fcgi.conf"):
+                    http_extra="", snippet="wp-cron-fcgi.conf", edit=None):
         """The site on http_port: WordPress through php-fpm and, unless
-        stock_cron, the repository's nginx snippet in front of `daemon`."""
+        stock_cron, the repository's nginx snippet in front of `daemon`.
+        edit: a function that changes the snippet's text."""
         self.http_port = self.http_port or free_port()
         include = ""
         if not stock_cron:
@@ -750,6 +759,7 @@ define( 'BLOG_ID_CURRENT_SITE', 1 );
                           "unix:" + sock, text)
             text = re.sub(r"unix:/run/php/[^;\s]+",
                           "unix:" + self.php_socket, text)
+            text = edit(text) if edit else text
             include = self.path("nginx-" + snippet)
             with open(include, "w") as f:
                 f.write(text)
