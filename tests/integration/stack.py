@@ -232,6 +232,7 @@ class Stack:
         self.php_socket = self.path("php.sock")
         self.db_port = None
         self.http_port = None
+        self.network_domain = None  # in whose sub-domains blogs are
         self.mariadb = self.php_fpm = self.nginx = None
         self.config_extra = ""
         self._daemons = 0
@@ -532,7 +533,8 @@ class Stack:
         argv = self.as_web_user([tool("php"), "-d", "display_errors=stderr",
                                  "-d", "log_errors=0", "-r", code] + list(args))
         # With this URI core does not spawn its cron at the end of the boot.
-        env = dict(os.environ, HTTP_HOST="127.0.0.1:%s" % self.http_port,
+        host = self.network_domain or "127.0.0.1:%s" % self.http_port
+        env = dict(os.environ, HTTP_HOST=host,
                    SERVER_NAME="127.0.0.1", REQUEST_URI="/wp-cron.php",
                    REQUEST_METHOD="GET", SERVER_PROTOCOL="HTTP/1.1")
         prelude = ("foreach (['HTTP_HOST','SERVER_NAME','REQUEST_URI',"
@@ -596,6 +598,7 @@ define( 'PATH_CURRENT_SITE', '/' );
 define( 'SITE_ID_CURRENT_SITE', 1 );
 define( 'BLOG_ID_CURRENT_SITE', 1 );
 """ % ("true" if subdomain_of else "false", domain))
+        self.network_domain = subdomain_of
         where = [("b%d.%s" % (i, domain), "/") if subdomain_of else
                  (domain, "/b%d/" % i) for i in range(1, blogs + 1)]
         if subdomain_of:
