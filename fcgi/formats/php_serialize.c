@@ -1,53 +1,41 @@
-#include "formats/php_serialize.h"
+#include "formats/php_serialize_private.h"
 
 #include <string.h>
 
 /* Where `unserialize` rules are cited: php-src, ext/standard/
  * var_unserializer.re as of 8.2. */
 
-struct parser {
-	struct slice in;
-	size_t pos;
-	size_t elements_left;
-	unsigned depth_left;
-	struct arena *arena;
-	/* Values by PHP's numbering, for r and R: grown by doubling. */
-	const struct php_serialize_value **slots;
-	size_t nslots;
-	size_t slots_cap;
-	struct err *err;
-};
-
-static enum rc parse_value(struct parser *ps, struct php_serialize_value *v);
+static enum rc parse_value(
+    struct php_serialize_walk *ps, struct php_serialize_value *v);
 
 static enum rc
-reject_at(struct parser *ps, size_t pos, const char *what)
+reject_at(struct php_serialize_walk *ps, size_t pos, const char *what)
 {
 	return err_set(
 	    ps->err, RC_REJECT, "%s at byte %zu of %zu", what, pos, ps->in.n);
 }
 
 static enum rc
-reject(struct parser *ps, const char *what)
+reject(struct php_serialize_walk *ps, const char *what)
 {
 	return reject_at(ps, ps->pos, what);
 }
 
 static enum rc
-no_memory(struct parser *ps)
+no_memory(struct php_serialize_walk *ps)
 {
 	return err_set(ps->err, RC_RETRY,
 	    "no memory for a serialized value of %zu bytes", ps->in.n);
 }
 
 static bool
-at(const struct parser *ps, char c)
+at(const struct php_serialize_walk *ps, char c)
 {
 	return ps->pos < ps->in.n && ps->in.p[ps->pos] == c;
 }
 
 static bool
-take(struct parser *ps, char c)
+take(struct php_serialize_walk *ps, char c)
 {
 	if (!at(ps, c))
 		return false;
@@ -63,7 +51,7 @@ is_digit(char c)
 
 /* The digits from here on, perhaps none. */
 static struct slice
-take_digits(struct parser *ps)
+take_digits(struct php_serialize_walk *ps)
 {
 	size_t from = ps->pos;
 
@@ -73,7 +61,7 @@ take_digits(struct parser *ps)
 }
 
 static bool
-take_sign(struct parser *ps)
+take_sign(struct php_serialize_walk *ps)
 {
 	if (take(ps, '-'))
 		return true;
@@ -83,7 +71,7 @@ take_sign(struct parser *ps)
 
 /* A length: digits only, at least one, no more than can be there. */
 static enum rc
-take_length(struct parser *ps, uint64_t *out)
+take_length(struct php_serialize_walk *ps, uint64_t *out)
 {
 	size_t from = ps->pos;
 	struct slice digits = take_digits(ps);
@@ -94,17 +82,21 @@ take_length(struct parser *ps, uint64_t *out)
 }
 
 static struct slice
-span_from(const struct parser *ps, size_t from)
+span_from(const struct php_serialize_walk *ps, size_t from)
 {
 	return slice_mem(ps->in.p + from, ps->pos - from);
 }
 
 /* R: stands for a value that has a number already, everything else gets one. */
 static enum rc
-slot_add(struct parser *ps, const struct php_serialize_value *v)
+slot_add(struct php_serialize_walk *ps, const struct php_serialize_value *v)
 {
 	const size_t each = sizeof(struct php_serialize_value *);
 
+	if (!ps->tree) {
+		ps->nslots++;
+		return RC_OK;
+	}
 	if (ps->nslots == ps->slots_cap) {
 		size_t cap = ps->slots_cap ? ps->slots_cap * 2 : 32;
 		const struct php_serialize_value **grown =
@@ -122,7 +114,7 @@ slot_add(struct parser *ps, const struct php_serialize_value *v)
 }
 
 static enum rc
-parse_bool(struct parser *ps, struct php_serialize_value *v)
+parse_bool(struct php_serialize_walk *ps, struct php_serialize_value *v)
 {
 	v->type = PHP_SERIALIZE_BOOL;
 	v->boolean = at(ps, '1');
@@ -143,7 +135,7 @@ clamped(bool negative, struct slice digits)
 }
 
 static enum rc
-parse_int(struct parser *ps, struct php_serialize_value *v)
+parse_int(struct php_serialize_walk *ps, struct php_serialize_value *v)
 {
 	bool negative = take_sign(ps);
 	struct slice digits = take_digits(ps);
@@ -156,7 +148,7 @@ parse_int(struct parser *ps, struct php_serialize_value *v)
 }
 
 static bool
-take_word(struct parser *ps, const char *word)
+take_word(struct php_serialize_walk *ps, const char *word)
 {
 	struct slice rest = slice_from(ps->in, ps->pos);
 
@@ -167,7 +159,7 @@ take_word(struct parser *ps, const char *word)
 }
 
 static bool
-take_decimal(struct parser *ps)
+take_decimal(struct php_serialize_walk *ps)
 {
 	size_t whole, fraction = 0;
 
@@ -184,7 +176,7 @@ take_decimal(struct parser *ps)
 }
 
 static enum rc
-parse_float(struct parser *ps, struct php_serialize_value *v)
+parse_float(struct php_serialize_walk *ps, struct php_serialize_value *v)
 {
 	size_t from = ps->pos;
 
@@ -198,7 +190,7 @@ parse_float(struct parser *ps, struct php_serialize_value *v)
 
 /* <length>:"<bytes>" up to and with the closing quote. */
 static enum rc
-take_quoted(struct parser *ps, struct slice *out)
+take_quoted(struct php_serialize_walk *ps, struct slice *out)
 {
 	uint64_t len;
 	enum rc rc = take_length(ps, &len);
@@ -216,7 +208,7 @@ take_quoted(struct parser *ps, struct slice *out)
 }
 
 static enum rc
-parse_string(struct parser *ps, struct slice *out)
+parse_string(struct php_serialize_walk *ps, struct slice *out)
 {
 	enum rc rc = take_quoted(ps, out);
 
@@ -237,7 +229,7 @@ hex_digit(char c)
 
 /* One byte of S:"...": itself, or a backslash and two hexadecimal digits. */
 static bool
-take_escaped(struct parser *ps, char *out)
+take_escaped(struct php_serialize_walk *ps, char *out)
 {
 	int hi, lo;
 
@@ -256,7 +248,7 @@ take_escaped(struct parser *ps, char *out)
 }
 
 static enum rc
-parse_escaped_string(struct parser *ps, struct slice *out)
+parse_escaped_string(struct php_serialize_walk *ps, struct slice *out)
 {
 	uint64_t len;
 	char *bytes;
@@ -281,7 +273,8 @@ parse_escaped_string(struct parser *ps, struct slice *out)
 }
 
 static enum rc
-parse_key(struct parser *ps, bool of_array, struct php_serialize_member *m)
+parse_key(struct php_serialize_walk *ps, bool of_array,
+    struct php_serialize_member *m)
 {
 	size_t from = ps->pos;
 	struct php_serialize_value number = { 0 };
@@ -306,11 +299,10 @@ parse_key(struct parser *ps, bool of_array, struct php_serialize_member *m)
 	return RC_OK;
 }
 
+/* Whether so many members may follow here. */
 static enum rc
-parse_members(struct parser *ps, uint64_t count, struct php_serialize_value *v)
+allow_members(struct php_serialize_walk *ps, uint64_t count)
 {
-	enum rc rc = RC_OK;
-
 	if (count > ps->in.n - ps->pos)
 		return reject(ps, "more members are announced than fit");
 	if (count > ps->elements_left)
@@ -318,35 +310,77 @@ parse_members(struct parser *ps, uint64_t count, struct php_serialize_value *v)
 	if (ps->depth_left == 0)
 		return reject(ps, "nested too deeply");
 	ps->elements_left -= (size_t)count;
-	ps->depth_left--;
-	v->members = arena_array(ps->arena, (size_t)count, sizeof *v->members);
-	if (!v->members)
-		return no_memory(ps);
-	v->nmembers = (size_t)count;
-	for (size_t i = 0; i < v->nmembers && rc == RC_OK; i++) {
-		rc = parse_key(
-		    ps, v->type == PHP_SERIALIZE_ARRAY, &v->members[i]);
-		if (rc == RC_OK)
-			rc = parse_value(ps, &v->members[i].value);
-	}
-	ps->depth_left++;
-	if (rc != RC_OK)
-		return rc;
-	return take(ps, '}') ? RC_OK : reject(ps, "'}' is expected");
+	return RC_OK;
 }
 
 static enum rc
-parse_array(struct parser *ps, struct php_serialize_value *v)
+skip_members(struct php_serialize_walk *ps, uint64_t count, bool of_array)
 {
-	uint64_t count;
-	enum rc rc = take_length(ps, &count);
+	enum rc rc = RC_OK;
 
-	v->type = PHP_SERIALIZE_ARRAY;
+	for (uint64_t i = 0; i < count && rc == RC_OK; i++) {
+		struct php_serialize_member m = { 0 };
+
+		rc = parse_key(ps, of_array, &m);
+		if (rc == RC_OK)
+			rc = parse_value(ps, &m.value);
+	}
+	return rc;
+}
+
+static enum rc
+keep_members(struct php_serialize_walk *ps, size_t count, bool of_array,
+    struct php_serialize_value *v)
+{
+	enum rc rc = RC_OK;
+
+	v->members = arena_array(ps->arena, count, sizeof *v->members);
+	if (!v->members)
+		return no_memory(ps);
+	v->nmembers = count;
+	for (size_t i = 0; i < count && rc == RC_OK; i++) {
+		rc = parse_key(ps, of_array, &v->members[i]);
+		if (rc == RC_OK)
+			rc = parse_value(ps, &v->members[i].value);
+	}
+	return rc;
+}
+
+static enum rc
+parse_members(struct php_serialize_walk *ps, uint64_t count,
+    struct php_serialize_value *v)
+{
+	const bool of_array = v->type == PHP_SERIALIZE_ARRAY;
+	enum rc rc;
+
+	ps->depth_left--;
+	rc = ps->tree ? keep_members(ps, (size_t)count, of_array, v)
+		      : skip_members(ps, count, of_array);
+	ps->depth_left++;
+	return rc == RC_OK ? php_serialize_take_close(ps) : rc;
+}
+
+/* <count>:{ and whether so many may follow. */
+static enum rc
+take_array_head(struct php_serialize_walk *ps, uint64_t *count)
+{
+	enum rc rc = take_length(ps, count);
+
 	if (rc != RC_OK)
 		return rc;
 	if (!take(ps, ':') || !take(ps, '{'))
 		return reject(ps, "':{' is expected");
-	return parse_members(ps, count, v);
+	return allow_members(ps, *count);
+}
+
+static enum rc
+parse_array(struct php_serialize_walk *ps, struct php_serialize_value *v)
+{
+	uint64_t count;
+	enum rc rc = take_array_head(ps, &count);
+
+	v->type = PHP_SERIALIZE_ARRAY;
+	return rc == RC_OK ? parse_members(ps, count, v) : rc;
 }
 
 /* zend_is_valid_class_name() */
@@ -367,7 +401,7 @@ is_class_name(struct slice s)
 /* The count of an object or length of a C:, which PHP reads with parse_iv2():
  * a sign and no digits at all are fine, a negative one is not. */
 static enum rc
-take_loose_count(struct parser *ps, uint64_t *out)
+take_loose_count(struct php_serialize_walk *ps, uint64_t *out)
 {
 	bool negative = take_sign(ps);
 	struct slice digits = take_digits(ps);
@@ -382,8 +416,8 @@ take_loose_count(struct parser *ps, uint64_t *out)
 
 /* <length>:"<class>":<count>:{ */
 static enum rc
-take_object_head(
-    struct parser *ps, struct php_serialize_value *v, uint64_t *count)
+take_object_head(struct php_serialize_walk *ps, struct php_serialize_value *v,
+    uint64_t *count)
 {
 	size_t from = ps->pos;
 	enum rc rc = take_quoted(ps, &v->class_name);
@@ -403,18 +437,20 @@ take_object_head(
 }
 
 static enum rc
-parse_object(struct parser *ps, struct php_serialize_value *v)
+parse_object(struct php_serialize_walk *ps, struct php_serialize_value *v)
 {
 	uint64_t count = 0;
 	enum rc rc;
 
 	v->type = PHP_SERIALIZE_OBJECT;
 	rc = take_object_head(ps, v, &count);
+	if (rc == RC_OK)
+		rc = allow_members(ps, count);
 	return rc == RC_OK ? parse_members(ps, count, v) : rc;
 }
 
 static enum rc
-parse_custom(struct parser *ps, struct php_serialize_value *v)
+parse_custom(struct php_serialize_walk *ps, struct php_serialize_value *v)
 {
 	uint64_t len = 0;
 	enum rc rc;
@@ -427,11 +463,14 @@ parse_custom(struct parser *ps, struct php_serialize_value *v)
 		return reject(ps, "a length runs past the end");
 	v->text = slice_mem(ps->in.p + ps->pos, (size_t)len);
 	ps->pos += (size_t)len;
+	ps->ncustom++;
+	if (!ps->tree)
+		php_serialize_walk_custom(ps, v->text);
 	return take(ps, '}') ? RC_OK : reject(ps, "'}' is expected");
 }
 
 static enum rc
-parse_enum(struct parser *ps, struct php_serialize_value *v)
+parse_enum(struct php_serialize_walk *ps, struct php_serialize_value *v)
 {
 	size_t from = ps->pos, colon;
 	enum rc rc;
@@ -456,7 +495,7 @@ is_object(const struct php_serialize_value *v)
 }
 
 static enum rc
-parse_again(struct parser *ps, enum php_serialize_type type,
+parse_again(struct php_serialize_walk *ps, enum php_serialize_type type,
     struct php_serialize_value *v)
 {
 	size_t from = ps->pos;
@@ -468,9 +507,14 @@ parse_again(struct parser *ps, enum php_serialize_type type,
 		return rc;
 	if (!take(ps, ';'))
 		return reject(ps, "';' is expected");
-	if (number == 0 || number > ps->nslots || ps->slots[number - 1] == v)
+	if (number == 0 || number > ps->nslots ||
+	    (type == PHP_SERIALIZE_OBJECT_AGAIN && number == ps->nslots))
 		return reject_at(ps, from, "a reference leads nowhere");
 	v->integer = (int64_t)number;
+	if (!ps->tree) {
+		php_serialize_walk_reference(ps, from, number);
+		return RC_OK;
+	}
 	v->target = ps->slots[number - 1];
 	if (type == PHP_SERIALIZE_OBJECT_AGAIN && !is_object(v->target))
 		return reject_at(ps, from, "r: does not name an object");
@@ -478,7 +522,8 @@ parse_again(struct parser *ps, enum php_serialize_type type,
 }
 
 static enum rc
-parse_typed(struct parser *ps, char type, struct php_serialize_value *v)
+parse_typed(
+    struct php_serialize_walk *ps, char type, struct php_serialize_value *v)
 {
 	switch (type) {
 	case 'b':
@@ -511,7 +556,7 @@ parse_typed(struct parser *ps, char type, struct php_serialize_value *v)
 }
 
 static enum rc
-parse_value(struct parser *ps, struct php_serialize_value *v)
+parse_value(struct php_serialize_walk *ps, struct php_serialize_value *v)
 {
 	size_t from = ps->pos;
 	char type;
@@ -543,10 +588,11 @@ enum rc
 php_serialize_parse(struct slice in, const struct php_serialize_limits *limits,
     struct arena *a, struct php_serialize_value *out, struct err *err)
 {
-	struct parser ps = {
+	struct php_serialize_walk ps = {
 		.in = in,
 		.elements_left = limits->elements,
 		.depth_left = limits->depth,
+		.tree = true,
 		.arena = a,
 		.err = err,
 	};
@@ -561,4 +607,32 @@ php_serialize_parse(struct slice in, const struct php_serialize_limits *limits,
 	if (rc == RC_OK && ps.pos != in.n)
 		rc = reject(&ps, "bytes follow the value");
 	return rc;
+}
+
+enum rc
+php_serialize_take_head(struct php_serialize_walk *w, uint64_t *count)
+{
+	if (!take_word(w, "a:"))
+		return reject(w, "an array is expected");
+	return take_array_head(w, count);
+}
+
+enum rc
+php_serialize_take_close(struct php_serialize_walk *w)
+{
+	return take(w, '}') ? RC_OK : reject(w, "'}' is expected");
+}
+
+enum rc
+php_serialize_take_key(
+    struct php_serialize_walk *w, struct php_serialize_member *m)
+{
+	return parse_key(w, true, m);
+}
+
+enum rc
+php_serialize_take_value(
+    struct php_serialize_walk *w, struct php_serialize_value *v)
+{
+	return parse_value(w, v);
 }

@@ -88,6 +88,60 @@ MUSTUSE enum rc php_serialize_parse(struct slice in,
     struct php_serialize_value *out, struct err *err);
 
 /*
+ * A walk over a value whose outer levels the caller knows, for what is too
+ * large to be kept as a tree: only what the caller steps into or over is
+ * looked at, with the same rules, and nothing is stored.
+ *
+ *	enter, count times (key, then enter ... leave or value), leave
+ *
+ * References are counted, not followed: whether `r:n` names an object is not
+ * checked. Each step returns RC_OK or as php_serialize_parse(); after another
+ * answer than RC_OK the walk is over.
+ */
+struct php_serialize_walk {
+	struct slice in;
+	size_t pos; /* the next byte */
+	/* Values numbered so far, as r and R count them; the caller may set it
+	 * before it begins amid a document. */
+	size_t nslots;
+	size_t nreferences; /* r and R met, and the lowest number in one */
+	uint64_t lowest_reference;
+	/* C: met: what they hold may be numbered, too. One that seems to hold
+	 * references counts as a reference to 0. */
+	size_t ncustom;
+	/* Called for each r and R: its number is in.p[from..to). May be NULL.
+	 */
+	void (*on_reference)(
+	    void *ctx, size_t from, size_t to, uint64_t number);
+	void *ctx;
+
+	/* The parser's own. */
+	bool tree;
+	size_t elements_left;
+	unsigned depth_left;
+	struct arena *arena; /* the bytes of strings in the form S: */
+	const struct php_serialize_value **slots;
+	size_t slots_cap;
+	struct err *err;
+};
+
+/* All arguments are lent until the walk is over. */
+void php_serialize_walk_init(struct php_serialize_walk *w, struct slice in,
+    const struct php_serialize_limits *limits, struct arena *a,
+    struct err *err);
+/* Does an array come next? */
+bool php_serialize_walk_at_array(const struct php_serialize_walk *w);
+MUSTUSE enum rc php_serialize_walk_enter(
+    struct php_serialize_walk *w, uint64_t *count);
+MUSTUSE enum rc php_serialize_walk_leave(struct php_serialize_walk *w);
+/* The key of an array's member, into m's key fields. */
+MUSTUSE enum rc php_serialize_walk_key(
+    struct php_serialize_walk *w, struct php_serialize_member *m);
+/* Over one value of any type; arrays and objects come without members. */
+MUSTUSE enum rc php_serialize_walk_value(
+    struct php_serialize_walk *w, struct php_serialize_value *v);
+
+/*
  * php_serialize_write - append the value as PHP writes it; spans are not
  * looked at, so changed and hand-made trees are fine. write(parse(x)) is x for
  * every x that serialize() wrote; other accepted spellings ("i:+5;",
