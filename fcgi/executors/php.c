@@ -23,6 +23,7 @@ enum {
 	/* php-fpm answers, but the site does not boot */
 	BROKEN_MIN_MS = 1000,
 	BROKEN_MAX_MS = 60000,
+	MAINTENANCE_MAX_MS = 5000,
 	ALARM_AFTER = 3,
 	/* SIGTERM, then SIGKILL, then the connection is given up */
 	SIGNAL_GRACE_MS = 5000,
@@ -56,14 +57,35 @@ next_wait(uint32_t last, uint32_t min, uint32_t max)
 static void
 note_answered(struct php *p)
 {
-	if (!p->state.ok && p->state.failures > 0)
+	if (!p->state.ok && (p->state.failures > 0 || p->state.maintenance))
 		log_event(LOG_INFO, "php.back",
 		    LOG_S("address", p->opts.address),
 		    LOG_U("failures", p->state.failures));
 	p->state.ok = true;
+	p->state.maintenance = false;
 	p->state.failures = 0;
 	p->state.not_before = 0;
 	p->away_ms = p->broken_ms = 0;
+}
+
+/* Expected, and over soon: no alarm, no long wait after it. */
+static void
+note_maintenance(struct php *p)
+{
+	bool was = p->state.maintenance;
+
+	p->state.ok = false;
+	p->state.maintenance = true;
+	p->broken_ms =
+	    next_wait(p->broken_ms, BROKEN_MIN_MS, MAINTENANCE_MAX_MS);
+	p->state.not_before = clock_mono(p->opts.clock) + p->broken_ms;
+	(void)err_set(&p->failure, RC_RETRY,
+	    "WordPress is in maintenance mode (.maintenance); PHP's jobs wait");
+	(void)snprintf(
+	    p->state.error, sizeof(p->state.error), "%s", p->failure.text);
+	if (!was)
+		log_event(LOG_INFO, "php.maintenance",
+		    LOG_S("address", p->opts.address));
 }
 
 static void
@@ -80,6 +102,7 @@ note_unanswered(struct php *p, bool away, struct slice why)
 		    next_wait(p->broken_ms, BROKEN_MIN_MS, BROKEN_MAX_MS);
 		wait = p->broken_ms;
 	}
+	p->state.maintenance = false;
 	utf8_put_line(&line, why, ERR_TEXT_MAX - 1);
 	(void)snprintf(
 	    p->state.error, sizeof(p->state.error), "%s", buf_str(&line));
@@ -159,7 +182,8 @@ begin_request(struct php *p, struct job *const *jobs, size_t n, bool export)
 	for (size_t i = 0; i < n; i++)
 		p->slots[i] = (struct php_slot){ .job = jobs[i] };
 	p->nslots = p->left = n;
-	p->hello = p->ended = p->overran = false;
+	p->hello = p->ended = p->maintenance = p->overran = false;
+	p->asked_take = take != NULL;
 	p->mode = PHP_MODE_HOOK;
 	p->child = (struct php_child){ .pid = 0 };
 	p->deadline = INT64_MAX;
@@ -172,6 +196,13 @@ begin_request(struct php *p, struct job *const *jobs, size_t n, bool export)
 }
 
 /* ---- the end of a request ----------------------------------------------- */
+
+/* Does the plugin write this job's row? */
+static bool
+is_plugins(const struct php *p, const struct php_slot *slot)
+{
+	return p->mode == PHP_MODE_PLUGIN && slot->job->kind == JOB_ACTION;
+}
 
 /* What a job may have come to when nothing more will be heard. */
 static void
@@ -186,7 +217,7 @@ end_slot(struct php *p, struct php_slot *slot, bool abandoned)
 		break;
 	case PHP_SLOT_TAKEN:
 		/* The plugin's row is still pending, ours maybe not. */
-		if (p->mode == PHP_MODE_PLUGIN)
+		if (is_plugins(p, slot))
 			php_report(p, slot,
 			    p->goes_on ? OUTCOME_LOST : OUTCOME_RELEASED, false,
 			    false, SLICE_NONE);
@@ -200,7 +231,7 @@ end_slot(struct php *p, struct php_slot *slot, bool abandoned)
 			    "timed out after %u s", p->limit_ms / 1000);
 			php_report(p, slot, OUTCOME_FAILED, true, false,
 			    slice_str(text));
-		} else if (p->goes_on) {
+		} else if (p->goes_on && is_plugins(p, slot)) {
 			php_report(p, slot, OUTCOME_LOST, false, false,
 			    SLICE_LIT(
 				"the program stopped; PHP goes on with it"));
@@ -220,6 +251,8 @@ end_slot(struct php *p, struct php_slot *slot, bool abandoned)
 static void
 close_request(struct php *p, bool abandoned)
 {
+	php_take_failed(p,
+	    *p->failure.text ? p->failure.text : "PHP ended without an answer");
 	for (size_t i = 0; i < p->nslots; i++)
 		end_slot(p, &p->slots[i], abandoned);
 	p->nslots = p->left = 0;
@@ -259,6 +292,8 @@ finish_request(struct php *p, enum php_fpm_end end, const struct err *err)
 	p->state.status = php_fpm_answer(p->request)->status;
 	if (p->hello) {
 		note_answered(p);
+	} else if (p->maintenance) {
+		note_maintenance(p);
 	} else {
 		explain_silence(p, end, err, &why);
 		(void)err_set(&p->failure, RC_RETRY, "%s", buf_str(&why));
@@ -393,8 +428,7 @@ php_abandon(struct executor *e, outcome_fn *report, void *arg)
 	 * Otherwise PHP would go on under rows that were settled here. Where it
 	 * cannot be ended the plugin still writes its own row when it is done.
 	 */
-	p->goes_on = php_child_signal(&p->child, SIGTERM, &err) == RC_REJECT &&
-		     p->mode == PHP_MODE_PLUGIN;
+	p->goes_on = php_child_signal(&p->child, SIGTERM, &err) == RC_REJECT;
 	close_request(p, true);
 	p->goes_on = false;
 }

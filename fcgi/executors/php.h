@@ -15,18 +15,21 @@
  * by line by php/worker.php. One executor is of one worker thread, one site
  * and one blog.
  *
- * What becomes of a job:
- *   done                  DONE (hook mode), SETTLED (plugin mode: PHP wrote it)
- *   exception             FAILED with its message; SETTLED in plugin mode
- *   fatal error           FAILED, `verbatim`
- *   exit() or die()       FAILED
- *   not ours any more     LOST
- *   not begun             RELEASED; php-fpm away or the site broken: all of
- * them PHP gone under it     DIED, `strike`, "PHP ended without an answer" over
- * its time         FAILED, `strike`, once PHP has really ended: the child gets
- * SIGTERM if it is ours to end, else the job stays here until the connection
- * closes job->started and started_at are set when PHP says that it begins the
- * job.
+ * What becomes of a job, an action or a cron event (which PHP fires itself,
+ * whatever the mode is):
+ *   done               DONE; an action in plugin mode SETTLED: PHP wrote it
+ *   exception          FAILED with its message, an event's with its place;
+ *                      an action in plugin mode SETTLED
+ *   fatal error        FAILED, `verbatim`, with its place
+ *   exit() or die()    FAILED
+ *   not ours any more  LOST
+ *   not begun          RELEASED; php-fpm away, the site broken or in
+ *                      maintenance mode: all of them
+ *   PHP gone under it  DIED, `strike`, "PHP ended without an answer"
+ *   over its time      FAILED, `strike`, once PHP has really ended: the child
+ *                      gets SIGTERM if it is ours to end, else the job stays
+ *                      here until the connection closes
+ * job->started and started_at are set when PHP says that it begins the job.
  */
 
 /* JSON text, lent for the call; on the executor's thread, inside poll(). */
@@ -37,19 +40,25 @@ struct php_executor_opts {
 	const char *worker_script; /* as PHP sees it */
 	const char *root;          /* directory of wp-load.php, likewise */
 	const char *salts;         /* struct site's; never empty */
-	const char *home;          /* URL of the blog; NULL: http://localhost */
-	const char *context;       /* NULL: "WP Cron FCGI" */
-	uint32_t blog_id;          /* 0: 1 */
-	size_t batch;              /* jobs a request; 0: 10 */
-	uint32_t budget_ms;        /* PHP begins no job later; 0: 20,000 */
-	uint32_t connect_ms;       /* 0: 2,000 */
+	/* The blog's siteurl, from which a network's PHP knows the blog; NULL:
+	 * http://localhost */
+	const char *home;
+	const char *context;    /* NULL: "WP Cron FCGI" */
+	uint32_t blog_id;       /* 0: 1 */
+	size_t batch;           /* jobs a request; 0: 10 */
+	uint32_t budget_ms;     /* PHP begins no job later; 0: 20,000 */
+	uint32_t connect_ms;    /* 0: 2,000 */
 	uint32_t first_byte_ms; /* to PHP's hello, boot included; 0: 15,000 */
 	uint32_t default_limit_ms; /* jobs without a policy; 0: 60,000 */
 	uint32_t export_every_ms;  /* between exports; 0: 300,000 */
 	const struct clock *clock; /* NULL: clock_system */
 	/* The site's export (see worker.php: export()) as PHP sent it. */
 	php_json_fn *on_export;
-	/* {taken, dropped, held, left, why} of what `want_take` asked for. */
+	/*
+	 * {taken, dropped, gone, held, why} of what want_take() asked for, once
+	 * for each; also when PHP could not be asked, or ended without saying.
+	 * `why` is not "" when all was rolled back, or may have been.
+	 */
 	php_json_fn *on_take;
 	/*
 	 * Asked at each begin(): the cron events that PHP is to take from the
@@ -66,8 +75,9 @@ struct php_executor_opts {
  * RC_REJECT: bad address, no script or no salts; the words name it. Strings
  * are copied. Freed by ops->free().
  *
- * begin(executor, NULL, 0) takes events and exports alone, if the want_*
- * functions say so.
+ * The jobs of one begin() are of one claim: an event's php_lock is the
+ * request's. begin(executor, NULL, 0) takes events and exports alone, if the
+ * want_* functions say so.
  */
 MUSTUSE enum rc php_executor_new(const struct php_executor_opts *opts,
     struct executor **out, struct err *err);
@@ -82,6 +92,7 @@ enum php_limit {
 struct php_executor_state {
 	bool ok; /* the last request was answered by hello */
 	bool busy;
+	bool maintenance;   /* the last request met .maintenance; no failure */
 	unsigned failures;  /* requests without a hello, in a row */
 	mono_ms not_before; /* back-off: room() is 0 until then */
 	int status;         /* HTTP status of the last answer; 0: none */
@@ -97,7 +108,7 @@ void php_executor_state(
 
 /*
  * php_executor_export - ask PHP for the site's export and wait for it: no
- * jobs, no cron. *json is the caller's to free(). RC_RETRY: php-fpm is away,
+ * jobs, no take. *json is the caller's to free(). RC_RETRY: php-fpm is away,
  * full or the site does not boot, with what was seen.
  *
  * Blocks, up to connect_ms + first_byte_ms and 10 s.

@@ -47,8 +47,35 @@ put_number(struct buf *out, const char *key, uint64_t value)
 	buf_printf(out, ",\"%s\":%" PRIu64, key, value);
 }
 
+/* What may be any bytes, and must arrive as it is. */
 static void
-put_job(struct buf *out, const struct job *job)
+put_bytes(struct buf *out, const char *key, struct slice value)
+{
+	size_t len = (value.n + 2) / 3 * 4;
+
+	buf_printf(out, ",\"%s\":\"", key);
+	if (value.n > 0 && buf_reserve(out, len)) {
+		(void)EVP_EncodeBlock((unsigned char *)out->p + out->n,
+		    (const unsigned char *)value.p, (int)value.n);
+		out->n += len;
+	}
+	buf_put_char(out, '"');
+}
+
+static void
+put_event(struct buf *out, const struct job *job)
+{
+	buf_printf(out, "{\"id\":%" PRIu64 ",\"event\":true", job->id);
+	put_bytes(out, "hook64", job->hook);
+	put_bytes(out, "args64", job->event_args);
+	put_bytes(out, "recurrence64", job->recurrence);
+	put_text(out, "start", job->sql_start);
+	put_text(out, "running", job->sql_running);
+	buf_put_char(out, '}');
+}
+
+static void
+put_action(struct buf *out, const struct job *job)
 {
 	buf_printf(out, "{\"id\":%" PRIu64, job->id);
 	put_text(out, "hook", job->hook);
@@ -74,11 +101,19 @@ php_body_render(struct buf *out, const struct php_batch *b)
 		buf_put_str(out, ",\"take\":");
 		buf_put_str(out, b->take);
 	}
+	if (b->njobs > 0 && b->jobs[0]->claim &&
+	    b->jobs[0]->claim->php_lock.n > 0) {
+		buf_put_str(out, ",\"lock\":");
+		buf_put_slice(out, b->jobs[0]->claim->php_lock);
+	}
 	buf_put_str(out, ",\"jobs\":[");
 	for (size_t i = 0; i < b->njobs; i++) {
 		if (i > 0)
 			buf_put_char(out, ',');
-		put_job(out, b->jobs[i]);
+		if (b->jobs[i]->kind == JOB_EVENT)
+			put_event(out, b->jobs[i]);
+		else
+			put_action(out, b->jobs[i]);
 	}
 	buf_put_str(out, "]}");
 }
@@ -126,7 +161,7 @@ out:
 /* ---- params ------------------------------------------------------------- */
 
 /* scheme://host[:port][/path] taken apart; what is missing has a default. */
-struct home_parts {
+struct url_parts {
 	bool https;
 	struct slice authority; /* host[:port] */
 	struct slice host;
@@ -134,11 +169,11 @@ struct home_parts {
 	struct slice path; /* without a slash at the end */
 };
 
-static struct home_parts
-home_parse(const char *home)
+static struct url_parts
+url_parse(const char *url)
 {
-	struct slice s = slice_trim(slice_str(home));
-	struct home_parts h = { .https = false };
+	struct slice s = slice_trim(slice_str(url));
+	struct url_parts h = { .https = false };
 	size_t colon;
 
 	h.https = slice_starts(s, SLICE_LIT("https://"));
@@ -165,9 +200,47 @@ home_parse(const char *home)
 	return h;
 }
 
+/* Does `root` end in `path`, a whole number of directories? */
+static bool
+is_root_of(struct slice root, struct slice path)
+{
+	return root.n > path.n &&
+	       slice_eq(slice_from(root, root.n - path.n), path);
+}
+
+/*
+ * WordPress in a directory below the document root is at that path; a blog of
+ * a network in directories is not: there the web server rewrites the path to
+ * the file that all share.
+ */
+static void
+put_paths(struct buf *out, struct slice root, struct slice path)
+{
+	/* WordPress' own spawning of cron ends at this path. */
+	struct buf uri = BUF_INIT(4096);
+	struct slice name;
+
+	while (root.n > 1 && root.p[root.n - 1] == '/')
+		root.n--;
+	buf_put_slice(&uri, path);
+	buf_put_str(&uri, "/wp-cron.php");
+	name = buf_slice(&uri);
+	if (is_root_of(root, path))
+		root.n -= path.n;
+	else
+		name = slice_from(name, path.n);
+	php_fpm_put_param(out, "DOCUMENT_ROOT", root);
+	php_fpm_put_param(out, "SCRIPT_NAME", name);
+	php_fpm_put_param(out, "DOCUMENT_URI", name);
+	php_fpm_put_param(out, "REQUEST_URI", buf_slice(&uri));
+	if (uri.failed)
+		out->failed = true;
+	buf_clear(&uri);
+}
+
 void
 php_params_render(struct buf *out, const char *script, const char *root,
-    const char *home, const char *secret)
+    const char *siteurl, const char *secret)
 {
 	/* Without REQUEST_METHOD php-fpm does not run the script at all. */
 	static const struct {
@@ -185,20 +258,13 @@ php_params_render(struct buf *out, const char *script, const char *root,
 		{ "REDIRECT_STATUS", "200" },
 		{ "HTTP_USER_AGENT", "wp-cron-fcgi" },
 	};
-	struct home_parts h = home_parse(home);
-	/* WordPress' own spawning of cron ends at this path. */
-	struct buf uri = BUF_INIT(4096);
+	struct url_parts h = url_parse(siteurl);
 
-	buf_put_slice(&uri, h.path);
-	buf_put_str(&uri, "/wp-cron.php");
 	for (size_t i = 0; i < NELEMS(fixed); i++)
 		php_fpm_put_param(
 		    out, fixed[i].name, slice_str(fixed[i].value));
 	php_fpm_put_param(out, "SCRIPT_FILENAME", slice_str(script));
-	php_fpm_put_param(out, "DOCUMENT_ROOT", slice_str(root));
-	php_fpm_put_param(out, "SCRIPT_NAME", buf_slice(&uri));
-	php_fpm_put_param(out, "REQUEST_URI", buf_slice(&uri));
-	php_fpm_put_param(out, "DOCUMENT_URI", buf_slice(&uri));
+	put_paths(out, slice_str(root), h.path);
 	php_fpm_put_param(out, "HTTP_HOST", h.authority);
 	php_fpm_put_param(out, "SERVER_NAME", h.host);
 	php_fpm_put_param(out, "SERVER_PORT", h.port);
@@ -207,7 +273,4 @@ php_params_render(struct buf *out, const char *script, const char *root,
 	if (h.https)
 		php_fpm_put_param(out, "HTTPS", SLICE_LIT("on"));
 	php_fpm_put_param(out, "WPCRON_SECRET", slice_str(secret));
-	if (uri.failed)
-		out->failed = true;
-	buf_clear(&uri);
 }

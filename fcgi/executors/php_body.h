@@ -28,6 +28,7 @@ struct php_batch {
 	uint32_t budget_ms;
 	bool export;
 	const char *take; /* JSON; NULL: none */
+	/* Of one claim: its lock is the request's. */
 	struct job *const *jobs;
 	size_t njobs;
 };
@@ -43,9 +44,10 @@ MUSTUSE enum rc php_secret_render(char out[PHP_SECRET_MAX], const char *salts,
     int64_t now, struct slice body, struct err *err);
 /*
  * FastCGI params of one request, but CONTENT_LENGTH: what WordPress and its
- * plugins read of a request to `home` (a URL). Check out->failed.
+ * plugins read of a request to wp-cron.php of the blog with that siteurl.
+ * Check out->failed.
  */
 void php_params_render(struct buf *out, const char *script, const char *root,
-    const char *home, const char *secret);
+    const char *siteurl, const char *secret);
 
 #endif

@@ -152,14 +152,30 @@ on_done(struct php *p, struct php_slot *slot, const json_t *frame)
 	php_report(p, slot, OUTCOME_DONE, false, false, SLICE_NONE);
 }
 
+/* " in FILE on line N" behind a text that leaves room for it. */
+static void
+put_where(struct buf *line, struct slice message, const json_t *frame)
+{
+	utf8_put_line(line, message, FATAL_TEXT_MAX);
+	buf_put_str(line, " in ");
+	utf8_put_line(line, text_of(frame, "file"), ERR_TEXT_MAX);
+	buf_printf(line, " on line %" PRId64, number_of(frame, "line"));
+}
+
 static void
 on_fail(struct php *p, struct php_slot *slot, const json_t *frame)
 {
 	struct slice message = text_of(frame, "msg");
+	struct buf line = BUF_INIT(4096);
 
 	if (message.n == 0)
 		message = text_of(frame, "class");
+	if (slot->job->kind == JOB_EVENT) {
+		put_where(&line, message, frame);
+		message = buf_slice(&line);
+	}
 	php_report(p, slot, OUTCOME_FAILED, false, false, message);
+	buf_clear(&line);
 }
 
 static void
@@ -182,11 +198,10 @@ on_fatal(struct php *p, struct php_slot *slot, const json_t *frame)
 		return;
 	}
 	/* ActionScheduler_Logger: log_unexpected_shutdown() */
-	buf_put_str(&line, "unexpected shutdown: PHP Fatal error ");
-	utf8_put_line(&line, message, FATAL_TEXT_MAX);
-	buf_put_str(&line, " in ");
-	utf8_put_line(&line, text_of(frame, "file"), ERR_TEXT_MAX);
-	buf_printf(&line, " on line %" PRId64, number_of(frame, "line"));
+	if (slot->job->kind == JOB_ACTION)
+		buf_put_str(&line, "unexpected shutdown: ");
+	buf_put_str(&line, "PHP Fatal error ");
+	put_where(&line, message, frame);
 	php_report(p, slot, OUTCOME_FAILED, false, true, buf_slice(&line));
 	buf_clear(&line);
 }
@@ -204,7 +219,30 @@ static void
 on_took(struct php *p, struct php_slot *slot, const json_t *frame)
 {
 	(void)slot;
+	p->asked_take = false;
 	hand_on(p, p->opts.on_take, frame);
+}
+
+void
+php_take_failed(struct php *p, const char *why)
+{
+	json_t *answer;
+
+	if (!p->asked_take)
+		return;
+	p->asked_take = false;
+	answer = json_pack("{s:i, s:i, s:i, s:b, s:s}", "taken", 0, "dropped",
+	    0, "gone", 0, "held", 0, "why", why);
+	hand_on(p, p->opts.on_take, answer);
+	json_decref(answer);
+}
+
+static void
+on_maintenance(struct php *p, struct php_slot *slot, const json_t *frame)
+{
+	(void)slot;
+	(void)frame;
+	p->maintenance = true;
 }
 
 static void
@@ -231,6 +269,7 @@ static const struct frame_kind {
 	{ "settled", true, false, on_settled },
 	{ "fatal", true, false, on_fatal },
 	{ "took", false, false, on_took },
+	{ "maintenance", false, false, on_maintenance },
 	{ "end", false, false, on_end },
 };
 

@@ -39,7 +39,8 @@ struct php {
 	/* The request under way. */
 	struct php_fpm_request *request;
 	char token[PHP_TOKEN_LEN + 1];
-	bool hello, ended; /* frames of that name were read */
+	bool hello, ended, maintenance; /* frames of that name were read */
+	bool asked_take;                /* and no answer was handed on yet */
 	enum php_mode mode;
 	struct php_child child;
 	struct php_slot *slots; /* opts.batch of them */
@@ -55,6 +56,8 @@ struct php {
 	void *report_arg;
 };
 
+/* on_take() for a take that PHP did not answer. */
+void php_take_failed(struct php *p, const char *why);
 /* Take one line of PHP's output; noise is ignored. A php_fpm_line_fn. */
 void php_on_line(void *arg, struct slice line);
 /* Report a job, once. `message` is cleaned and cut. */

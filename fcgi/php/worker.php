@@ -1,7 +1,9 @@
 <?php
 /**
  * What the php executor of wp-cron-fcgi runs in php-fpm: boots WordPress once
- * and runs a batch of jobs, one framed JSON line for each step.
+ * and runs a batch of jobs, one framed JSON line for each step. Where a
+ * persistent object cache stands between WordPress and the option `cron`, it
+ * also takes cron events out of that option, for the program to run.
  *
  * Keep it outside of the document root. A web server cannot reach it: without
  * the FastCGI param WPCRON_SECRET (whose name no HTTP header can make) it
@@ -15,10 +17,23 @@
  *   context    who runs them, for Action Scheduler's log
  *   budget_ms  no job is started later than this
  *   export     tell in `hello` what only PHP knows about the site
- *   jobs       [{id, hook, args, own, start, running, log}]; from own on, SQL
- *   cron       then run WordPress' own cron events that are due, once
- *   cron_key   value of the doing_cron lock that belongs to the caller, if any
- *   cron_native hooks the caller serves itself: rescheduled, not fired
+ *   take       cron events to take before the jobs, if any:
+ *     lock     {value, ours, stale_s}: the lock doing_cron is to become
+ *              `value`; held by any of `ours`, older than stale_s or in the
+ *              far future it is replaced, else nothing is taken
+ *     events   [{ts, hook, key, drop, insert}]: slots of the option, hook and
+ *              key in base64. Each that is still there leaves it, a recurring
+ *              one gets its next slot, and the SQL `insert` is run, all in one
+ *              transaction. drop: it was done before and was brought back, so
+ *              a next slot is only made if there is no later one
+ *   jobs       [{id, hook, args, own, start, running, log}], actions;
+ *              [{id, event: true, hook64, args64, recurrence64, start,
+ *              running}], cron events: args PHP-serialized, all in base64.
+ *              own, start, running, log are SQL: claim the row for the plugin;
+ *              mark it running; was that us; the log line
+ *   lock       {value, ours, left}: after the jobs, the lock is deleted if the
+ *              SQL `left` counts 0 and it is ours or `value`; else it becomes
+ *              `value` when it is older than 30 s
  *
  * Secret: "expiry.nonce.hmac", hmac = HMAC-SHA-256 in hexadecimal over
  * "expiry.nonce." and the SHA-256 of the body in hexadecimal. The key is the
@@ -26,16 +41,17 @@
  * the program reads the same from wp-config.php, so nothing is stored.
  *
  * Frames: newline, token, JSON, newline. All else in the output is noise.
+ *   maintenance {}                 WordPress does not boot for that reason
  *   hello   {pid, php, wp, mem, mode, blog, finish, why?, export?}
+ *   took    {taken, dropped, gone, held, why}  gone: not in the option as the
+ *                                  cache has it; why: all was rolled back
  *   take    {id}                   the next thing is its `own` or `start`
  *   skip    {id, why, lost}        not run; lost: the row is not ours any more
  *   start   {id}                   its callbacks run
- *   done    {id, ms, mem}          hook mode
+ *   done    {id, ms, mem}          hook mode, and events
  *   fail    {id, class, msg, file, line}
  *   settled {id, status, msg, ms, mem}   plugin mode: the row is written
  *   fatal   {id, type, msg, file, line}  PHP ends; type null: exit() or die()
- *   event   {hook}                 a cron event begins
- *   cron    {run, failed, native, left, held, fatal?}
  *   end     {n, mem_peak, rest, why}     rest: ids that were not begun
  */
 
@@ -53,7 +69,6 @@ final class WPCron_FCGI_Worker {
 	const CLOCK_SLACK_S = 5;
 	const MEMORY_SHARE  = 0.6;
 	const TEXT_MAX      = 1000;
-	const LOCK_MARK     = '0074911';
 	const FATAL         = E_ERROR | E_PARSE | E_CORE_ERROR | E_COMPILE_ERROR | E_USER_ERROR | E_RECOVERABLE_ERROR;
 
 	private static $body;
@@ -61,10 +76,11 @@ final class WPCron_FCGI_Worker {
 	private static $request;
 	private static $reserve;
 
-	/* What runs, for the shutdown function: boot, idle, job, shutdown, last, cron, over. */
+	/* What runs, for the shutdown function: boot, idle, cron, job, shutdown, last, over. */
 	private static $phase = 'boot';
-	private static $mode  = 'hook';
-	private static $refusal;
+	private static $mode  = 'hook'; // of actions; events always fire here
+	private static $refusal;        // why no action may run
+	private static $no_blog = false;
 	private static $begun_at;
 	private static $ran = 0;
 
@@ -84,9 +100,6 @@ final class WPCron_FCGI_Worker {
 	private static $settings;     // ini values that a job may change
 	private static $transaction = false;
 
-	private static $cron;         // counts of the cron loop
-	private static $cron_key;
-
 	/* ---- before WordPress ---------------------------------------------- */
 
 	/** Directory to boot from; ends with 404 if the request is not for us. */
@@ -103,8 +116,8 @@ final class WPCron_FCGI_Worker {
 			self::not_found();
 		}
 		self::$request += array(
-			'blog_id' => 1, 'context' => 'WP Cron FCGI', 'budget_ms' => 20000, 'cron' => false,
-			'export' => false, 'cron_key' => '', 'cron_native' => array(),
+			'blog_id' => 1, 'context' => 'WP Cron FCGI', 'budget_ms' => 20000,
+			'export' => false, 'take' => null, 'lock' => null,
 		);
 		foreach ( $r['jobs'] as $job ) {
 			self::$rest[] = $job['id'];
@@ -199,6 +212,12 @@ final class WPCron_FCGI_Worker {
 		self::choose_mode();
 		self::remember_state();
 		self::say_hello();
+		if ( self::$request['take'] && ! self::$no_blog ) {
+			self::$phase = 'cron';
+			$took        = WPCron_FCGI_Cron::take( self::$request['take'] );
+			self::unwind( 0 );
+			self::frame( 'took', $took );
+		}
 		self::$phase = 'idle';
 
 		foreach ( self::$request['jobs'] as $job ) {
@@ -211,9 +230,7 @@ final class WPCron_FCGI_Worker {
 				break;
 			}
 		}
-		if ( self::$request['cron'] && 'done' === self::$why && CONNECTION_NORMAL === connection_status() ) {
-			self::run_cron();
-		}
+		self::leave_lock();
 		self::say_end();
 	}
 
@@ -260,6 +277,7 @@ final class WPCron_FCGI_Worker {
 		if ( get_current_blog_id() !== $blog ) {
 			self::$mode    = 'none';
 			self::$refusal = 'there is no blog ' . $blog . ' here';
+			self::$no_blog = true;
 		}
 	}
 
@@ -331,9 +349,14 @@ final class WPCron_FCGI_Worker {
 
 	/* ---- one job ------------------------------------------------------- */
 
+	/** Does the plugin run this one, and write its row? */
+	private static function is_plugins( array $job ) {
+		return 'plugin' === self::$mode && empty( $job['event'] );
+	}
+
 	/** False: nothing may run after it in this process. */
 	private static function run_job( array $job ) {
-		if ( 'none' === self::$mode ) {
+		if ( self::$no_blog || ( 'none' === self::$mode && empty( $job['event'] ) ) ) {
 			self::skip( $job, self::$refusal, false );
 			return true;
 		}
@@ -388,12 +411,14 @@ final class WPCron_FCGI_Worker {
 	 */
 	private static function take( array $job ) {
 		global $wpdb;
-		$sql    = 'plugin' === self::$mode ? $job['own'] : $job['start'];
-		$quiet  = $wpdb->suppress_errors( true );
-		$thread = self::connection_id();
-		$rows   = false;
+		$plugins = self::is_plugins( $job );
+		$sql     = $plugins ? $job['own'] : $job['start'];
+		$quiet   = $wpdb->suppress_errors( true );
+		$thread  = self::connection_id();
+		$rows    = false;
 		for ( $try = 0; $try < 4 && false === $rows; $try++ ) {
-			self::begin_opening();
+			// An event's is one statement, which commits itself.
+			empty( $job['event'] ) && self::begin_opening();
 			$rows = $wpdb->query( $sql );
 			if ( false === $rows && ! self::may_query_again() ) {
 				break;
@@ -404,13 +429,13 @@ final class WPCron_FCGI_Worker {
 		}
 		$error = $wpdb->last_error;
 		// A connection that was lost may have taken with it the answer that the row was ours.
-		if ( 0 === $rows && 'hook' === self::$mode && self::connection_id() !== $thread && ! empty( $job['running'] ) ) {
+		if ( 0 === $rows && ! $plugins && self::connection_id() !== $thread && ! empty( $job['running'] ) ) {
 			$rows = (int) $wpdb->get_var( $job['running'] );
 		}
-		if ( 1 === $rows && 'hook' === self::$mode && '' !== (string) $job['log'] ) {
+		if ( 1 === $rows && ! $plugins && ! empty( $job['log'] ) ) {
 			$wpdb->query( $job['log'] );
 		}
-		if ( 1 !== $rows || 'hook' === self::$mode ) {
+		if ( 1 !== $rows || ! $plugins ) {
 			$rows = self::end_opening( $job, $rows );
 		}
 		$wpdb->suppress_errors( $quiet );
@@ -452,7 +477,7 @@ final class WPCron_FCGI_Worker {
 		$rows = empty( $job['running'] ) ? 0 : (int) $wpdb->get_var( $job['running'] );
 		if ( 1 !== $rows ) {
 			$rows = $wpdb->query( $job['start'] );
-			1 === $rows && '' !== (string) $job['log'] && $wpdb->query( $job['log'] );
+			1 === $rows && ! empty( $job['log'] ) && $wpdb->query( $job['log'] );
 		}
 		return $rows;
 	}
@@ -513,7 +538,7 @@ final class WPCron_FCGI_Worker {
 		return $dbh instanceof mysqli && in_array( mysqli_errno( $dbh ), array( 1213, 2006, 2013 ), true );
 	}
 
-	private static function connection_id() {
+	public static function connection_id() {
 		global $wpdb;
 		$dbh = isset( $wpdb->dbh ) ? $wpdb->dbh : null;
 		return $dbh instanceof mysqli ? mysqli_thread_id( $dbh ) : 0;
@@ -522,7 +547,9 @@ final class WPCron_FCGI_Worker {
 	/** Run the callbacks; what they threw, or null. */
 	private static function fire( array $job ) {
 		try {
-			if ( 'plugin' === self::$mode ) {
+			if ( ! empty( $job['event'] ) ) {
+				self::fire_event( $job );
+			} elseif ( 'plugin' === self::$mode ) {
 				self::process_action( $job );
 			} else {
 				self::fire_hook( $job );
@@ -554,6 +581,15 @@ final class WPCron_FCGI_Worker {
 		}
 	}
 
+	/** As wp-cron.php does: also when nobody listens, and with its errors. */
+	private static function fire_event( array $job ) {
+		$args = @unserialize( (string) base64_decode( $job['args64'], true ) );
+		if ( ! is_array( $args ) ) {
+			throw new InvalidArgumentException( 'The arguments of the event cannot be unserialized to an array.' );
+		}
+		do_action_ref_array( base64_decode( $job['hook64'] ), $args );
+	}
+
 	/** What became of the job, as array( frame, fields ). */
 	private static function final_frame( $thrown ) {
 		$fields = array(
@@ -561,7 +597,7 @@ final class WPCron_FCGI_Worker {
 			'ms'  => (int) round( ( microtime( true ) - self::$job_began ) * 1000 ),
 			'mem' => memory_get_usage( true ),
 		);
-		if ( 'plugin' === self::$mode ) {
+		if ( self::is_plugins( self::$job ) ) {
 			if ( null !== $thrown ) {
 				self::$outcome = array( 'threw', self::cut( $thrown->getMessage() ) );
 			} elseif ( null === self::$outcome ) {
@@ -609,6 +645,12 @@ final class WPCron_FCGI_Worker {
 		return isset( $GLOBALS['_wp_switched_stack'] ) ? count( $GLOBALS['_wp_switched_stack'] ) : 0;
 	}
 
+	private static function leave_blogs() {
+		for ( $i = 0; $i < 64 && self::blog_depth() > self::$blog_depth; $i++ ) {
+			restore_current_blog();
+		}
+	}
+
 	private static function error_handler() {
 		$handler = set_error_handler( '__return_false' );
 		restore_error_handler();
@@ -641,9 +683,7 @@ final class WPCron_FCGI_Worker {
 				ini_set( $name, $value );
 			}
 		}
-		for ( $i = 0; $i < 64 && self::blog_depth() > self::$blog_depth; $i++ ) {
-			restore_current_blog();
-		}
+		self::leave_blogs();
 		if ( get_current_user_id() ) {
 			wp_set_current_user( 0 );
 		}
@@ -801,7 +841,7 @@ final class WPCron_FCGI_Worker {
 		try {
 			do_action( 'shutdown' );
 		} catch ( Throwable $e ) {
-			if ( 'plugin' !== self::$mode && 'done' === $final[0] ) {
+			if ( ! self::is_plugins( self::$job ) && 'done' === $final[0] ) {
 				self::$final = self::final_frame( $e );
 			} else {
 				error_log( 'wp-cron-fcgi: at shutdown: ' . $e->getMessage() );
@@ -815,13 +855,31 @@ final class WPCron_FCGI_Worker {
 		self::unwind( 0 );
 		self::frame( self::$final[0], self::$final[1] );
 		self::$job = null;
+		self::leave_lock();
 		self::say_end();
+	}
+
+	/** What the program asked for after the jobs, as far as it can be done. */
+	private static function leave_lock() {
+		if ( ! self::$request['lock'] || self::$no_blog || CONNECTION_NORMAL !== connection_status() ) {
+			return;
+		}
+		try {
+			self::roll_back();
+			self::leave_blogs();
+			WPCron_FCGI_Cron::leave_lock( self::$request['lock'] );
+		} catch ( Throwable $e ) {
+			error_log( 'wp-cron-fcgi: the cron lock: ' . $e->getMessage() );
+		}
 	}
 
 	/* ---- when PHP ends ------------------------------------------------- */
 
 	public static function on_shutdown() {
 		self::$reserve = null;
+		if ( 'boot' === self::$phase ) {
+			self::tell_maintenance();
+		}
 		if ( 'boot' === self::$phase || 'over' === self::$phase ) {
 			return;
 		}
@@ -830,7 +888,7 @@ final class WPCron_FCGI_Worker {
 			$error = null;
 		}
 		self::unwind( 0 );
-		if ( 'shutdown' === self::$phase && ( null === $error || 'plugin' === self::$mode ) ) {
+		if ( 'shutdown' === self::$phase && ( null === $error || self::is_plugins( self::$job ) ) ) {
 			self::$phase = 'last';
 			// The one that ended PHP would do so again and take ours with it.
 			remove_all_actions( 'shutdown' );
@@ -843,7 +901,7 @@ final class WPCron_FCGI_Worker {
 			return;
 		}
 		if ( 'cron' === self::$phase ) {
-			self::cron_ended_by( $error );
+			self::frame( 'took', WPCron_FCGI_Cron::ended( null === $error ? 'PHP ended by exit or die' : self::cut( $error['message'] ) ) );
 		} elseif ( null !== self::$job ) {
 			self::frame(
 				'fatal',
@@ -855,12 +913,23 @@ final class WPCron_FCGI_Worker {
 					'line' => null === $error ? 0 : $error['line'],
 				)
 			);
-			if ( null !== $error && 'plugin' === self::$mode ) {
+			if ( null !== $error && self::is_plugins( self::$job ) ) {
 				self::tell_plugin( $error );
 			}
 		}
+		if ( null === $error || false === strpos( $error['message'], 'Allowed memory size' ) ) {
+			self::leave_lock();
+		}
 		self::$why = 'ended';
 		self::say_end();
+	}
+
+	/** To those who may know; wp-config.php is read by then, or it is not that. */
+	private static function tell_maintenance() {
+		if ( function_exists( 'wp_is_maintenance_mode' ) && wp_is_maintenance_mode() && self::is_secret_right() ) {
+			self::unwind( 0 );
+			self::frame( 'maintenance', array() );
+		}
 	}
 
 	/**
@@ -878,180 +947,6 @@ final class WPCron_FCGI_Worker {
 			do_action( 'action_scheduler_unexpected_shutdown', self::$job['id'], $error );
 		} catch ( Throwable $e ) {
 			error_log( 'wp-cron-fcgi: after a fatal error: ' . $e->getMessage() );
-		}
-	}
-
-	/* ---- WordPress' own cron ------------------------------------------- */
-
-	/**
-	 * wp-cron.php from "collect ready events" on. An exception costs its event
-	 * alone, and a fatal error lets go of the lock; stock keeps it for a minute.
-	 */
-	private static function run_cron() {
-		self::$cron = array( 'run' => 0, 'failed' => 0, 'native' => 0, 'left' => 0, 'held' => false );
-		self::forget_options();
-		$ready = wp_get_ready_cron_jobs();
-		if ( $ready && self::take_cron_lock() ) {
-			self::$phase = 'cron';
-			self::run_events( $ready );
-			self::$phase = 'idle';
-			self::drop_cron_lock();
-		} elseif ( $ready ) {
-			self::$cron['held'] = true;
-		}
-		self::frame( 'cron', self::$cron );
-	}
-
-	/** The jobs before may have scheduled or cleared events elsewhere. */
-	private static function forget_options() {
-		if ( ! wp_using_ext_object_cache() ) {
-			wp_cache_delete( 'alloptions', 'options' );
-			wp_cache_delete( 'cron', 'options' );
-			wp_cache_delete( '_transient_doing_cron', 'options' );
-			wp_cache_delete( 'notoptions', 'options' );
-		}
-	}
-
-	private static function cron_lock() {
-		global $wpdb;
-		if ( wp_using_ext_object_cache() ) {
-			return wp_cache_get( 'doing_cron', 'transient', true );
-		}
-		return $wpdb->get_var( "SELECT option_value FROM {$wpdb->options} WHERE option_name = '_transient_doing_cron' LIMIT 1" );
-	}
-
-	/**
-	 * A page load stores a lock and then pings the program, so a fresh lock is
-	 * no sign of a runner; waiting for its end would starve a busy site. It is
-	 * taken over: a stock runner that does hold it stops after its event, which
-	 * it unscheduled before it ran it. Only a lock of another worker is left
-	 * alone; it ends with LOCK_MARK.
-	 */
-	private static function take_cron_lock() {
-		$held = self::cron_lock();
-		$key  = (string) self::$request['cron_key'];
-		if ( '' !== $key && $held === $key ) {
-			self::$cron_key = $key;
-			return true;
-		}
-		$fresh = $held && (float) $held + WP_CRON_LOCK_TIMEOUT > microtime( true );
-		if ( $fresh && self::LOCK_MARK === substr( $held, -strlen( self::LOCK_MARK ) ) ) {
-			return false;
-		}
-		self::$cron_key = sprintf( '%.12F', microtime( true ) ) . self::LOCK_MARK;
-		return self::replace_cron_lock( $held );
-	}
-
-	/** True for one of those who try at once. */
-	private static function replace_cron_lock( $held ) {
-		global $wpdb;
-		if ( wp_using_ext_object_cache() ) {
-			set_transient( 'doing_cron', self::$cron_key );
-			return self::cron_lock() === self::$cron_key;
-		}
-		if ( null === $held ) {
-			$sql = $wpdb->prepare( "INSERT IGNORE INTO {$wpdb->options} (option_name, option_value, autoload) VALUES ('_transient_doing_cron', %s, 'yes')", self::$cron_key );
-		} else {
-			$sql = $wpdb->prepare( "UPDATE {$wpdb->options} SET option_value = %s WHERE option_name = '_transient_doing_cron' AND option_value = %s", self::$cron_key, $held );
-		}
-		$won = 1 === $wpdb->query( $sql );
-		self::forget_options();
-		return $won;
-	}
-
-	private static function drop_cron_lock() {
-		if ( self::cron_lock() === self::$cron_key ) {
-			delete_transient( 'doing_cron' );
-		}
-	}
-
-	private static function run_events( array $ready ) {
-		$now  = microtime( true );
-		$list = array();
-		foreach ( $ready as $timestamp => $hooks ) {
-			if ( $timestamp > $now ) {
-				break;
-			}
-			foreach ( $hooks as $hook => $keys ) {
-				foreach ( $keys as $key => $event ) {
-					$list[] = array( $timestamp, $hook, $key, $event );
-				}
-			}
-		}
-		foreach ( $list as $i => $item ) {
-			self::$cron['left'] = count( $list ) - $i;
-			if ( $i > 0 && null !== self::reason_to_stop() ) {
-				return;
-			}
-			self::frame( 'event', array( 'hook' => $item[1] ) );
-			if ( CONNECTION_NORMAL !== connection_status() ) {
-				return;
-			}
-			self::forget_options();
-			if ( self::is_scheduled( $item[0], $item[1], $item[2] ) ) {
-				self::run_event( $item[0], $item[1], $item[3] );
-			}
-			if ( self::cron_lock() !== self::$cron_key ) {
-				self::$cron['left']--;
-				return;
-			}
-		}
-		self::$cron['left'] = 0;
-	}
-
-	/** Still there, unless a plugin keeps events elsewhere. */
-	private static function is_scheduled( $timestamp, $hook, $key ) {
-		if ( has_filter( 'pre_get_ready_cron_jobs' ) ) {
-			return true;
-		}
-		$all = _get_cron_array();
-		return isset( $all[ $timestamp ][ $hook ][ $key ] );
-	}
-
-	private static function run_event( $timestamp, $hook, array $event ) {
-		if ( $event['schedule'] ) {
-			$result = wp_reschedule_event( $timestamp, $event['schedule'], $hook, $event['args'], true );
-			if ( is_wp_error( $result ) ) {
-				error_log( sprintf( 'Cron reschedule event error for hook: %1$s, Error code: %2$s, Error message: %3$s, Data: %4$s', $hook, $result->get_error_code(), $result->get_error_message(), wp_json_encode( $event ) ) );
-				do_action( 'cron_reschedule_event_error', $result, $hook, $event );
-			}
-		}
-		$result = wp_unschedule_event( $timestamp, $hook, $event['args'], true );
-		if ( is_wp_error( $result ) ) {
-			error_log( sprintf( 'Cron unschedule event error for hook: %1$s, Error code: %2$s, Error message: %3$s, Data: %4$s', $hook, $result->get_error_code(), $result->get_error_message(), wp_json_encode( $event ) ) );
-			do_action( 'cron_unschedule_event_error', $result, $hook, $event );
-		}
-		// Rows that are kept elsewhere are known to the plugin's runner alone.
-		if ( 'none' !== self::$mode && in_array( $hook, self::$request['cron_native'], true ) ) {
-			self::$cron['native']++;
-			return;
-		}
-		self::discard_output();
-		error_clear_last();
-		try {
-			do_action_ref_array( $hook, $event['args'] );
-			self::$cron['run']++;
-		} catch ( Throwable $e ) {
-			self::$cron['failed']++;
-			$GLOBALS['wp_current_filter'] = array();
-			error_log( sprintf( 'wp-cron-fcgi: cron event %s: %s in %s on line %d', $hook, $e->getMessage(), $e->getFile(), $e->getLine() ) );
-		}
-		self::roll_back();
-		self::unwind( 0 );
-		for ( $i = 0; $i < 64 && self::blog_depth() > self::$blog_depth; $i++ ) {
-			restore_current_blog();
-		}
-		wp_set_current_user( 0 );
-	}
-
-	/** A fatal error or exit() in an event: that event is lost, as in stock. */
-	private static function cron_ended_by( $error ) {
-		self::$cron['failed']++;
-		self::$cron['left']--;
-		self::$cron['fatal'] = null === $error ? 'exit' : self::cut( $error['message'] );
-		self::frame( 'cron', self::$cron );
-		if ( null === $error || false === strpos( $error['message'], 'Allowed memory size' ) ) {
-			self::drop_cron_lock();
 		}
 	}
 
@@ -1079,16 +974,444 @@ final class WPCron_FCGI_Worker {
 			'base_prefix'         => $wpdb->base_prefix,
 			'multisite'           => is_multisite(),
 			'object_cache'        => (bool) wp_using_ext_object_cache(),
-			'cron_due'            => (bool) wp_get_ready_cron_jobs(),
+			'recurrences'         => (object) array_map( array( __CLASS__, 'interval_of' ), wp_get_schedules() ),
+			'cron_replaced'       => WPCron_FCGI_Cron::replaced_by(),
+			'lock_timeout'        => (int) WP_CRON_LOCK_TIMEOUT,
+			'disable_wp_cron'     => defined( 'DISABLE_WP_CRON' ) && DISABLE_WP_CRON,
+			'alternate_wp_cron'   => defined( 'ALTERNATE_WP_CRON' ) && ALTERNATE_WP_CRON,
+			'companion'           => defined( 'WPCRON_FCGI_COMPANION' ) ? (string) WPCRON_FCGI_COMPANION : null,
 			'memory_limit'        => ini_get( 'memory_limit' ),
 			'environment'         => function_exists( 'wp_get_environment_type' ) ? wp_get_environment_type() : 'production',
 		);
 		return $export;
 	}
 
+	private static function interval_of( $schedule ) {
+		return isset( $schedule['interval'] ) ? (int) $schedule['interval'] : 0;
+	}
+
 	/** WordPress' handler of fatal errors prints a page and sends mail. */
 	public static function no() {
 		return false;
+	}
+}
+
+/**
+ * The option `cron` where only PHP may change it: behind a persistent object
+ * cache. Everything goes through core's functions, so that their filters run
+ * and the cache is kept as core keeps it.
+ */
+final class WPCron_FCGI_Cron {
+	const REFRESH_S = 30;
+	// A lock from further ahead is nobody's: spawn_cron() takes it for none.
+	const FAR_S = 600;
+	// From a writer's UPDATE to its cache write; far more than that takes.
+	const SETTLE_US = 250000;
+	const REPLACED  = array(
+		'pre_schedule_event', 'pre_reschedule_event', 'pre_unschedule_event', 'pre_clear_scheduled_hook',
+		'pre_unschedule_hook', 'pre_get_scheduled_event', 'pre_get_ready_cron_jobs', 'pre_option_cron',
+		'pre_update_option_cron',
+	);
+	const REPLACERS = array(
+		'HM\Cavalcade\Plugin\Job'                   => 'Cavalcade',
+		'Automattic\WP\Cron_Control\Main'           => 'Cron Control',
+		'Automattic\WP\Cron_Control\Events_Store'   => 'Cron Control',
+	);
+
+	private static $array;           // the option while events are taken
+	private static $held_hooks = array(); // others' filters meanwhile
+	private static $open = false;    // our transaction
+	private static $new_lock;        // value of a lock that was taken just now
+
+	/* ---- taking events ------------------------------------------------- */
+
+	/** What was asked by the request's `take`; the fields of frame `took`. */
+	public static function take( array $take ) {
+		global $wpdb;
+		$was = self::lock();
+		if ( ! self::take_lock( $was, $take['lock'] ) ) {
+			return array( 'held' => true ) + self::answer();
+		}
+		// One that was ours already may stand for events taken before.
+		self::$new_lock = self::is_one_of( $was, $take['lock'] ) ? null : $take['lock']['value'];
+		$answer         = self::answer();
+		$gone           = array();
+		$quiet          = $wpdb->suppress_errors( true );
+		try {
+			if ( $take['events'] ) {
+				$answer = self::take_events( $take['events'], $gone );
+			}
+		} catch ( Throwable $e ) {
+			$answer = self::give_up( $e->getMessage() );
+		}
+		self::drop_needless_lock( $answer );
+		$gone && wp_using_ext_object_cache() && self::correct_database( $gone );
+		$wpdb->suppress_errors( $quiet );
+		return $answer;
+	}
+
+	private static function drop_needless_lock( array $answer ) {
+		if ( 0 === $answer['taken'] && null !== self::$new_lock && self::lock() === self::$new_lock ) {
+			delete_transient( 'doing_cron' );
+		}
+		self::$new_lock = null;
+	}
+
+	/** PHP ends while events are taken. */
+	public static function ended( $why ) {
+		$answer = self::give_up( $why );
+		self::drop_needless_lock( $answer );
+		return $answer;
+	}
+
+	private static function answer() {
+		return array( 'taken' => 0, 'dropped' => 0, 'gone' => 0, 'held' => false, 'why' => '' );
+	}
+
+	/**
+	 * The rows first, the option last: until its one write nothing has reached
+	 * the cache, and after it only COMMIT can fail.
+	 */
+	private static function take_events( array $events, array &$gone ) {
+		global $wpdb;
+		$answer = self::answer();
+		$thread = self::begin();
+		$before = self::read();
+		$there  = array();
+		foreach ( $events as $event ) {
+			$hook = base64_decode( $event['hook'] );
+			$key  = base64_decode( $event['key'] );
+			$ts   = self::find( $before, $event['ts'], $hook, $key );
+			if ( null === $ts ) {
+				$answer['gone']++;
+				$gone[] = array( $event['ts'], $hook, $key );
+				continue;
+			}
+			self::query( $event['insert'] );
+			$there[] = array( $ts, $hook, $key, (bool) $event['drop'] );
+			$answer[ $event['drop'] ? 'dropped' : 'taken' ]++;
+		}
+		if ( WPCron_FCGI_Worker::connection_id() !== $thread ) {
+			throw new RuntimeException( 'the connection was lost while events were taken' );
+		}
+		self::$array = $before;
+		self::hold_writes();
+		foreach ( $there as $slot ) {
+			self::take_slot( $slot[0], $slot[1], $slot[2], $slot[3] );
+		}
+		self::let_writes();
+		if ( self::$array !== $before ) {
+			self::write( self::$array );
+		}
+		if ( false === $wpdb->query( 'COMMIT' ) || WPCron_FCGI_Worker::connection_id() !== $thread ) {
+			throw new RuntimeException( 'the connection was lost at COMMIT' );
+		}
+		self::$open = false;
+		return $answer;
+	}
+
+	/** The row lock is what other takers, and writers, wait for. */
+	private static function begin() {
+		global $wpdb;
+		$thread     = WPCron_FCGI_Worker::connection_id();
+		self::$open = true;
+		self::query( 'START TRANSACTION' );
+		// wpdb connects again by itself; what it then writes of the option
+		// would stand without the rows.
+		self::query( 'SET @wpcron_fcgi_take = 1' );
+		self::query( "SELECT option_id FROM {$wpdb->options} WHERE option_name = 'cron' FOR UPDATE" );
+		self::forget();
+		return $thread;
+	}
+
+	private static function query( $sql ) {
+		global $wpdb;
+		$rows = $wpdb->query( $sql );
+		if ( false === $rows ) {
+			throw new RuntimeException( 'database: ' . $wpdb->last_error );
+		}
+		return $rows;
+	}
+
+	/** This process' copies are as old as its boot. */
+	private static function forget() {
+		if ( ! wp_using_ext_object_cache() ) {
+			self::drop_copies();
+			return;
+		}
+		wp_cache_get( 'notoptions', 'options', true );
+		wp_cache_get( 'cron', 'options', true );
+		wp_load_alloptions( true );
+	}
+
+	private static function drop_copies() {
+		wp_cache_delete( 'alloptions', 'options' );
+		wp_cache_delete( 'cron', 'options' );
+		wp_cache_delete( 'notoptions', 'options' );
+	}
+
+	private static function read() {
+		$array = _get_cron_array();
+		return is_array( $array ) ? $array : array();
+	}
+
+	/** The slot's timestamp as it stands, by chance "1700000005.5"; or null. */
+	private static function find( array $array, $ts, $hook, $key ) {
+		if ( isset( $array[ $ts ][ $hook ][ $key ] ) ) {
+			return $ts;
+		}
+		foreach ( $array as $as_is => $hooks ) {
+			if ( is_string( $as_is ) && is_numeric( $as_is ) && (int) ceil( (float) $as_is ) === $ts && isset( $hooks[ $hook ][ $key ] ) ) {
+				return $as_is;
+			}
+		}
+		return null;
+	}
+
+	/**
+	 * Core's functions work on our copy of the array, which is written once:
+	 * they would write it twice an event.
+	 */
+	private static function hold_writes() {
+		global $wp_filter;
+		foreach ( array( 'pre_option_cron', 'pre_update_option_cron' ) as $name ) {
+			self::$held_hooks[ $name ] = isset( $wp_filter[ $name ] ) ? $wp_filter[ $name ] : null;
+			unset( $wp_filter[ $name ] );
+		}
+		add_filter( 'pre_option_cron', array( __CLASS__, 'on_read' ) );
+		add_filter( 'pre_update_option_cron', array( __CLASS__, 'on_write' ), 10, 2 );
+	}
+
+	private static function let_writes() {
+		global $wp_filter;
+		foreach ( self::$held_hooks as $name => $hook ) {
+			unset( $wp_filter[ $name ] );
+			if ( null !== $hook ) {
+				$wp_filter[ $name ] = $hook;
+			}
+		}
+		self::$held_hooks = array();
+	}
+
+	public static function on_read() {
+		return self::$array + array( 'version' => 2 );
+	}
+
+	/** update_option() sees no change, and says that nothing was written. */
+	public static function on_write( $new, $old ) {
+		unset( $new['version'] );
+		self::$array = $new;
+		return $old;
+	}
+
+	/** As wp-cron.php does before it fires an event. */
+	private static function take_slot( $ts, $hook, $key, $drop ) {
+		$event = self::$array[ $ts ][ $hook ][ $key ];
+		if ( ! empty( $event['schedule'] ) && ! ( $drop && self::has_later( $ts, $hook, $key ) ) ) {
+			$result = wp_reschedule_event( $ts, $event['schedule'], $hook, $event['args'], true );
+			self::tell_error( 'reschedule', $result, $hook, $event );
+		}
+		$result = wp_unschedule_event( $ts, $hook, $event['args'], true );
+		if ( isset( self::$array[ $ts ][ $hook ][ $key ] ) ) {
+			// Stored under a key that the arguments do not have any more.
+			self::remove( $ts, $hook, $key );
+		} else {
+			self::tell_error( 'unschedule', $result, $hook, $event );
+		}
+	}
+
+	private static function remove( $ts, $hook, $key ) {
+		unset( self::$array[ $ts ][ $hook ][ $key ] );
+		if ( ! self::$array[ $ts ][ $hook ] ) {
+			unset( self::$array[ $ts ][ $hook ] );
+		}
+		if ( ! self::$array[ $ts ] ) {
+			unset( self::$array[ $ts ] );
+		}
+	}
+
+	private static function has_later( $ts, $hook, $key ) {
+		foreach ( self::$array as $other => $hooks ) {
+			if ( $other > $ts && isset( $hooks[ $hook ][ $key ] ) ) {
+				return true;
+			}
+		}
+		return false;
+	}
+
+	/** `could_not_set` is what on_write() makes of every write. */
+	private static function tell_error( $what, $result, $hook, array $event ) {
+		if ( ! is_wp_error( $result ) || 'could_not_set' === $result->get_error_code() ) {
+			return;
+		}
+		error_log( sprintf( 'Cron %1$s event error for hook: %2$s, Error code: %3$s, Error message: %4$s, Data: %5$s', $what, $hook, $result->get_error_code(), $result->get_error_message(), wp_json_encode( $event ) ) );
+		do_action( "cron_{$what}_event_error", $result, $hook, $event );
+	}
+
+	/** The one write; the cache follows it. */
+	private static function write( array $array ) {
+		add_filter( 'query', array( __CLASS__, 'guard' ), PHP_INT_MAX );
+		try {
+			$result = _set_cron_array( $array, true );
+		} finally {
+			remove_filter( 'query', array( __CLASS__, 'guard' ), PHP_INT_MAX );
+		}
+		if ( is_wp_error( $result ) || false === $result ) {
+			throw new RuntimeException( 'the option cron could not be written' . ( $GLOBALS['wpdb']->last_error ? ': ' . $GLOBALS['wpdb']->last_error : '' ) );
+		}
+	}
+
+	/** On a connection that has not begun our transaction it changes nothing. */
+	public static function guard( $sql ) {
+		global $wpdb;
+		$head = "UPDATE `{$wpdb->options}` SET ";
+		$tail = "WHERE `option_name` = 'cron'";
+		if ( 0 === strncmp( $sql, $head, strlen( $head ) ) && substr( $sql, -strlen( $tail ) ) === $tail ) {
+			$sql .= ' AND @wpcron_fcgi_take = 1';
+		}
+		return $sql;
+	}
+
+	/** Roll back, and let everybody read the option from the database. */
+	private static function give_up( $why ) {
+		global $wpdb;
+		self::let_writes();
+		if ( self::$open ) {
+			self::$open = false;
+			$wpdb->query( 'ROLLBACK' );
+			self::drop_copies();
+		}
+		return array( 'why' => substr( $why, 0, 1000 ) ) + self::answer();
+	}
+
+	/**
+	 * Slots that are in the database and not in the cache would be asked for
+	 * again and again. What the cache has is what core writes next, so it is
+	 * written now; unless a writer was just between its two steps.
+	 */
+	private static function correct_database( array $gone ) {
+		global $wpdb;
+		try {
+			usleep( self::SETTLE_US );
+			self::begin();
+			$stored = maybe_unserialize( $wpdb->get_var( "SELECT option_value FROM {$wpdb->options} WHERE option_name = 'cron'" ) );
+			$cached = self::read();
+			foreach ( $gone as $slot ) {
+				if ( is_array( $stored ) && null !== self::find( $stored, $slot[0], $slot[1], $slot[2] )
+					&& null === self::find( $cached, $slot[0], $slot[1], $slot[2] ) ) {
+					$wpdb->update( $wpdb->options, array( 'option_value' => serialize( $cached + array( 'version' => 2 ) ) ), array( 'option_name' => 'cron' ) );
+					break;
+				}
+			}
+			self::query( 'COMMIT' );
+			self::$open = false;
+		} catch ( Throwable $e ) {
+			self::give_up( '' );
+			error_log( 'wp-cron-fcgi: the option cron: ' . $e->getMessage() );
+		}
+	}
+
+	/* ---- the lock ------------------------------------------------------ */
+
+	/** Its value as it is now, or null; wp-cron.php: _get_cron_lock() */
+	private static function lock() {
+		global $wpdb;
+		$value = wp_using_ext_object_cache()
+			? wp_cache_get( 'doing_cron', 'transient', true )
+			: $wpdb->get_var( "SELECT option_value FROM {$wpdb->options} WHERE option_name = '_transient_doing_cron' LIMIT 1" );
+		return $value ? (string) $value : null;
+	}
+
+	private static function is_one_of( $held, array $lock ) {
+		return null !== $held && ( $held === $lock['value'] || in_array( $held, $lock['ours'], true ) );
+	}
+
+	/** True: it has our value now. */
+	private static function take_lock( $held, array $lock ) {
+		$now = microtime( true );
+		$at  = (float) $held;
+		if ( null !== $held && ! self::is_one_of( $held, $lock ) && $at + $lock['stale_s'] > $now && $at <= $now + self::FAR_S ) {
+			return false;
+		}
+		if ( null === $held && wp_using_ext_object_cache() ) {
+			// Of those who find none only one can add it.
+			return wp_cache_add( 'doing_cron', $lock['value'], 'transient' ) || self::lock() === $lock['value'];
+		}
+		if ( $held !== $lock['value'] ) {
+			self::set_lock( $lock['value'] );
+		}
+		return self::lock() === $lock['value'];
+	}
+
+	private static function set_lock( $value ) {
+		if ( ! wp_using_ext_object_cache() ) {
+			self::drop_copies();
+			wp_cache_delete( '_transient_doing_cron', 'options' );
+		}
+		set_transient( 'doing_cron', $value );
+	}
+
+	/** After the jobs: the request's `lock`. */
+	public static function leave_lock( array $lock ) {
+		global $wpdb;
+		$left = $wpdb->get_var( $lock['left'] );
+		$held = self::lock();
+		$ours = self::is_one_of( $held, $lock );
+		if ( null !== $left && 0 === (int) $left ) {
+			$ours && delete_transient( 'doing_cron' );
+			return;
+		}
+		$age = microtime( true ) - (float) $held;
+		if ( null === $held || ( $ours && $age > self::REFRESH_S && (float) $lock['value'] > (float) $held ) ) {
+			self::set_lock( $lock['value'] );
+		}
+	}
+
+	/* ---- whether the option is the truth ------------------------------- */
+
+	/**
+	 * Who keeps events elsewhere, in words; null: nobody. A table that such a
+	 * plugin left behind does not count: without the plugin the option does.
+	 */
+	public static function replaced_by() {
+		foreach ( self::REPLACERS as $class => $name ) {
+			if ( class_exists( $class, false ) ) {
+				return 'the plugin ' . $name . ' keeps cron events in a table of its own';
+			}
+		}
+		foreach ( self::REPLACED as $hook ) {
+			$callback = self::first_callback( $hook );
+			if ( null !== $callback ) {
+				return $callback . ' is on the filter ' . $hook . ', so cron events may be kept elsewhere';
+			}
+		}
+		return null;
+	}
+
+	/** The name of the first that is not the companion's, or null. */
+	private static function first_callback( $hook ) {
+		global $wp_filter;
+		$all = isset( $wp_filter[ $hook ] ) ? $wp_filter[ $hook ]->callbacks : array();
+		foreach ( $all as $callbacks ) {
+			foreach ( $callbacks as $callback ) {
+				$name = self::name_of( $callback['function'] );
+				if ( 0 !== stripos( $name, 'WPCron_FCGI_' ) ) {
+					return $name;
+				}
+			}
+		}
+		return null;
+	}
+
+	private static function name_of( $function ) {
+		if ( $function instanceof Closure ) {
+			$where = new ReflectionFunction( $function );
+			return 'a closure in ' . $where->getFileName() . ' line ' . $where->getStartLine();
+		}
+		if ( is_array( $function ) ) {
+			return ( is_object( $function[0] ) ? get_class( $function[0] ) : $function[0] ) . '::' . $function[1] . '()';
+		}
+		return is_object( $function ) ? get_class( $function ) : $function . '()';
 	}
 }
 

@@ -4,14 +4,16 @@
  *   php_run KEY=VALUE... < JOBS
  *
  * Keys: address, worker, root, salts, home, blog, batch, budget_ms, limit_ms,
- * first_byte_ms, cron_limit_ms, export (1), cron (1), cron_key, native (one
- * hook), abandon_ms (give up so long after the first start), again (1: send
- * what was released once more, until nothing is), ask (1: only
- * php_executor_export(), no jobs).
+ * first_byte_ms, export (1), take (file with the JSON of events to take), lock
+ * (file with the JSON of the jobs' lock), abandon_ms (give up so long after the
+ * first start), again (1: send what was released once more, until nothing is),
+ * ask (1: only php_executor_export(), no jobs).
  *
- * A job is a line: id, hook, args, own, start, log, separated by tabs. Output,
- * one line each: "outcome ID KIND STRIKE VERBATIM MESSAGE", "export JSON",
- * "cron JSON", "request N", and at the end "state KEY=VALUE...".
+ * A job is a line: id, hook, args, own, start, log, separated by tabs; a cron
+ * event: "event", id, hook, args, recurrence (these three in hexadecimal),
+ * start, running. Output, one line each: "outcome ID KIND STRIKE VERBATIM
+ * MESSAGE", "export JSON", "took JSON", "request N", and at the end "state
+ * KEY=VALUE...".
  */
 #include <inttypes.h>
 #include <poll.h>
@@ -31,8 +33,9 @@ enum {
 struct run {
 	struct php_executor_opts opts;
 	uint64_t limit_ms, abandon_ms, blog;
-	bool cron, again, ask;
-	const char *cron_key, *native;
+	bool again, ask;
+	const char *take, *lock; /* files */
+	struct claim claim;
 	struct policy policy;
 	struct buf input;
 	struct job jobs[JOBS_MAX];
@@ -55,21 +58,45 @@ on_export(void *arg, struct slice json)
 }
 
 static void
-on_cron(void *arg, struct slice json)
+on_take(void *arg, struct slice json)
 {
 	(void)arg;
-	print_json("cron", json);
+	print_json("took", json);
 }
 
-static bool
-want_cron(void *arg, const char **key)
+static void
+read_all(FILE *f, struct buf *out)
+{
+	char chunk[4096];
+	size_t n;
+
+	while ((n = fread(chunk, 1, sizeof(chunk), f)) > 0)
+		buf_put(out, chunk, n);
+}
+
+static char *
+read_file(const char *path)
+{
+	struct buf out = BUF_INIT((size_t)16 << 20);
+	FILE *f = fopen(path, "r");
+
+	if (!f) {
+		perror(path);
+		exit(66);
+	}
+	read_all(f, &out);
+	(void)fclose(f);
+	return buf_take(&out);
+}
+
+static char *
+want_take(void *arg)
 {
 	struct run *r = arg;
-	bool want = r->cron;
+	const char *path = r->take;
 
-	r->cron = false;
-	*key = r->cron_key;
-	return want;
+	r->take = NULL;
+	return path ? read_file(path) : NULL;
 }
 
 static void
@@ -110,8 +137,8 @@ set_option(struct run *r, const char *key, const char *value)
 	    set_text(key, value, "root", &o->root) ||
 	    set_text(key, value, "salts", &o->salts) ||
 	    set_text(key, value, "home", &o->home) ||
-	    set_text(key, value, "cron_key", &r->cron_key) ||
-	    set_text(key, value, "native", &r->native) ||
+	    set_text(key, value, "take", &r->take) ||
+	    set_text(key, value, "lock", &r->lock) ||
 	    set_number(key, value, "limit_ms", &r->limit_ms) ||
 	    set_number(key, value, "abandon_ms", &r->abandon_ms))
 		return true;
@@ -123,12 +150,8 @@ set_option(struct run *r, const char *key, const char *value)
 		o->budget_ms = (uint32_t)n;
 	else if (set_number(key, value, "first_byte_ms", &n))
 		o->first_byte_ms = (uint32_t)n;
-	else if (set_number(key, value, "cron_limit_ms", &n))
-		o->cron_limit_ms = (uint32_t)n;
 	else if (set_number(key, value, "export", &n))
 		o->on_export = n ? on_export : NULL;
-	else if (set_number(key, value, "cron", &n))
-		r->cron = n > 0;
 	else if (set_number(key, value, "again", &n))
 		r->again = n > 0;
 	else if (set_number(key, value, "ask", &n))
@@ -147,28 +170,67 @@ next_field(struct slice *line)
 	return field;
 }
 
-static void
-read_jobs(struct run *r)
+static unsigned char
+hex_digit(char c)
 {
-	char chunk[4096];
-	struct slice rest;
-	size_t n;
+	return (unsigned char)(c <= '9' ? c - '0' : c - 'a' + 10);
+}
 
-	while ((n = fread(chunk, 1, sizeof(chunk), stdin)) > 0)
-		buf_put(&r->input, chunk, n);
-	for (rest = buf_slice(&r->input); rest.n > 0 && r->njobs < JOBS_MAX;) {
-		struct slice line = slice_mem(rest.p, slice_find(rest, '\n'));
-		struct job *j = &r->jobs[r->njobs];
+/* The next field's bytes, put over its hexadecimal digits. */
+static struct slice
+next_bytes(char *input, struct slice *line)
+{
+	struct slice hex = next_field(line);
+	char *at = input + (hex.p - input);
 
-		rest = slice_from(rest, line.n + 1);
-		if (!slice_u64(next_field(&line), &j->id))
-			continue;
+	for (size_t i = 0; i + 1 < hex.n; i += 2)
+		at[i / 2] =
+		    (char)(hex_digit(hex.p[i]) << 4 | hex_digit(hex.p[i + 1]));
+	return slice_mem(at, hex.n / 2);
+}
+
+static bool
+read_job(struct run *r, struct slice line, struct job *j)
+{
+	struct slice first = next_field(&line);
+
+	if (slice_eq_str(first, "event")) {
+		j->kind = JOB_EVENT;
+		first = next_field(&line);
+	}
+	if (!slice_u64(first, &j->id))
+		return false;
+	if (j->kind == JOB_EVENT) {
+		j->hook = next_bytes(r->input.p, &line);
+		j->event_args = next_bytes(r->input.p, &line);
+		j->recurrence = next_bytes(r->input.p, &line);
+		j->sql_start = next_field(&line);
+		j->sql_running = next_field(&line);
+	} else {
 		j->hook = next_field(&line);
 		j->args = next_field(&line);
 		j->sql_own = next_field(&line);
 		j->sql_start = next_field(&line);
 		j->sql_started_log = next_field(&line);
-		j->policy = &r->policy;
+	}
+	j->claim = &r->claim;
+	j->policy = &r->policy;
+	return true;
+}
+
+static void
+read_jobs(struct run *r)
+{
+	struct slice rest;
+
+	read_all(stdin, &r->input);
+	for (rest = buf_slice(&r->input); rest.n > 0 && r->njobs < JOBS_MAX;) {
+		struct slice line = slice_mem(rest.p, slice_find(rest, '\n'));
+		struct job *j = &r->jobs[r->njobs];
+
+		rest = slice_from(rest, line.n + 1);
+		if (!read_job(r, line, j))
+			continue;
 		r->waiting[r->njobs++] = j;
 	}
 	r->nwaiting = r->njobs;
@@ -184,7 +246,7 @@ run_jobs(struct run *r, struct executor *e)
 		size_t room = e->ops->room(e);
 
 		php_executor_state(e, &state);
-		if (room > 0 && (r->nwaiting > 0 || r->cron)) {
+		if (room > 0 && (r->nwaiting > 0 || r->take)) {
 			struct job *batch[JOBS_MAX];
 			size_t n = r->nwaiting < room ? r->nwaiting : room;
 
@@ -225,10 +287,11 @@ print_state(const struct executor *e)
 
 	php_executor_state(e, &s);
 	(void)printf("state ok=%d failures=%u status=%d limit=%s finish=%d "
-		     "mode=%s wait=%d requests=%" PRIu64 " error=%s\n",
+		     "mode=%s wait=%d maintenance=%d requests=%" PRIu64
+		     " error=%s\n",
 	    s.ok, s.failures, s.status, limits[s.limit], s.finish_request,
-	    s.mode, s.not_before > clock_mono(&clock_system), s.requests,
-	    s.error);
+	    s.mode, s.not_before > clock_mono(&clock_system), s.maintenance,
+	    s.requests, s.error);
 }
 
 static int
@@ -253,9 +316,10 @@ main(int argc, char **argv)
 		.input = BUF_INIT((size_t)16 << 20) };
 	struct executor *e = NULL;
 	struct err err = ERR_INIT;
+	char *lock = NULL;
 
-	r.opts.on_cron = on_cron;
-	r.opts.want_cron = want_cron;
+	r.opts.on_take = on_take;
+	r.opts.want_take = want_take;
 	r.opts.arg = &r;
 	for (int i = 1; i < argc; i++) {
 		char *eq = strchr(argv[i], '=');
@@ -271,9 +335,9 @@ main(int argc, char **argv)
 		}
 	}
 	r.policy.timeout_ms = (uint32_t)r.limit_ms;
-	if (r.native) {
-		r.opts.cron_native = &r.native;
-		r.opts.ncron_native = 1;
+	if (r.lock) {
+		lock = read_file(r.lock);
+		r.claim.php_lock = slice_str(lock);
 	}
 	if (r.ask)
 		return ask(&r.opts);
@@ -286,5 +350,6 @@ main(int argc, char **argv)
 	print_state(e);
 	e->ops->free(e);
 	buf_clear(&r.input);
+	free(lock);
 	return 0;
 }

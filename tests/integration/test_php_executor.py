@@ -39,8 +39,8 @@ class Reply:
         self.requests = sum(x.startswith("request ") for x in lines)
         self.exports = [json.loads(x[7:]) for x in lines
                         if x.startswith("export ")]
-        self.crons = [json.loads(x[5:]) for x in lines
-                      if x.startswith("cron ")]
+        self.takes = [json.loads(x[5:]) for x in lines
+                      if x.startswith("took ")]
         state = next((x for x in lines if x.startswith("state ")), "state ")
         head, _, self.error = state.partition(" error=")
         self.state = dict(x.split("=", 1) for x in head.split()[1:])
@@ -115,11 +115,14 @@ class PhpCase(unittest.TestCase):
             [driver] + ["%s=%s" % i for i in settings.items()])
 
     def start(self, jobs, **options):
+        return self.start_lines(map(self.line, jobs), **options)
+
+    def start_lines(self, lines, **options):
         p = subprocess.Popen(
             self.argv(**options), stdin=subprocess.PIPE, text=True,
             stdout=subprocess.PIPE, stderr=subprocess.PIPE,
             env=self.s.sanitizer_env(), cwd=self.s.dir)
-        p.stdin.write("".join(self.line(j) + "\n" for j in jobs))
+        p.stdin.write("".join(line + "\n" for line in lines))
         p.stdin.close()
         p.stdin = None
         return p
@@ -477,6 +480,10 @@ class ReloadTest(PhpCase):
         self.assertEqual(reply.kinds(), ["released"])
         self.assertEqual(reply.state["status"], "503")
         self.assertEqual(reply.state["wait"], "1")
+        self.assertEqual(reply.state["maintenance"], "1")
+        self.assertEqual(reply.state["failures"], "0")
+        self.assertIn("maintenance mode", reply.error)
+        self.assertIn("maintenance mode", reply.outcomes[0].message)
         broken = os.path.join(self.s.root, "wp-content", "mu-plugins")
         os.makedirs(broken, exist_ok=True)
         with open(os.path.join(broken, "broken.php"), "w") as f:
@@ -487,6 +494,8 @@ class ReloadTest(PhpCase):
             os.unlink(os.path.join(broken, "broken.php"))
         self.assertEqual(reply.kinds(), ["released"])
         self.assertEqual(reply.state["status"], "500")
+        self.assertEqual(reply.state["maintenance"], "0")
+        self.assertEqual(reply.state["failures"], "1")
 
     def test_tcp_is_as_good_as_a_socket(self):
         with socket.socket() as s:
@@ -730,119 +739,6 @@ class PluginModeTest(PhpCase):
         self.assertEqual(self.notes(), [])
 
 
-class CronTest(PhpCase):
-    """WordPress' own events, run by the worker."""
-
-    @classmethod
-    def setUpClass(cls):
-        cls.s = php_site(cls)
-
-    def setUp(self):
-        super().setUp()
-        self.s.wp_eval("delete_transient('doing_cron');"
-                       "wp_unschedule_hook('misbehave_ok');"
-                       "wp_unschedule_hook('misbehave_sleep');"
-                       "wp_unschedule_hook('misbehave_exit');"
-                       "wp_unschedule_hook('misbehave_throw');")
-
-    def schedule(self, hook, ago, recurrence=None, arg=None):
-        arg = ago if arg is None else arg
-        call = ("wp_schedule_event(time() - %d, '%s', '%s', array(%d));" % (
-            ago, recurrence, hook, arg) if recurrence else
-            "wp_schedule_single_event(time() - %d, '%s', array(%d));" % (
-                ago, hook, arg))
-        self.s.wp_eval(call)
-
-    def scheduled(self, hook):
-        return json.loads(self.s.wp_eval(
-            "$n = 0; foreach (_get_cron_array() as $t => $hooks) {"
-            "$n += count($hooks['%s'] ?? array()); } echo $n;" % hook))
-
-    def test_due_events_run_in_order_and_leave(self):
-        self.schedule("misbehave_ok", 30)
-        self.schedule("misbehave_ok", 60, "hourly")
-        self.schedule("misbehave_throw", 45)
-        reply = self.run_jobs([], cron=1)
-        self.assertEqual(len(reply.crons), 1, reply.text)
-        c = reply.crons[0]
-        self.assertEqual((c["run"], c["failed"], c["left"], c["held"]),
-                         (2, 1, 0, False))
-        self.assertEqual(self.notes(), ["ok [60]", "throw [45]", "ok [30]"])
-        self.assertEqual(self.scheduled("misbehave_ok"), 1)
-        self.assertEqual(self.scheduled("misbehave_throw"), 0)
-        self.assertIsNone(self.s.value(
-            "SELECT option_value FROM wp_options"
-            " WHERE option_name='_transient_doing_cron'"))
-
-    def test_exit_costs_its_event_and_lets_go_of_the_lock(self):
-        self.schedule("misbehave_exit", 60)
-        self.schedule("misbehave_ok", 30)
-        c = self.run_jobs([], cron=1).crons[0]
-        self.assertEqual((c["run"], c["failed"], c["left"]), (0, 1, 1))
-        c = self.run_jobs([], cron=1).crons[0]
-        self.assertEqual((c["run"], c["failed"], c["left"]), (1, 0, 0))
-        self.assertEqual(self.notes(), ["exit [60]", "ok [30]"])
-
-    def test_a_lock_of_a_page_load_is_taken_over(self):
-        self.schedule("misbehave_ok", 60)
-        self.s.wp_eval("set_transient('doing_cron', '%.22f');" % time.time())
-        c = self.run_jobs([], cron=1).crons[0]
-        self.assertEqual((c["held"], c["run"]), (False, 1))
-
-    def test_a_lock_of_another_worker_is_respected(self):
-        self.schedule("misbehave_sleep", 60, arg=1)
-        self.schedule("misbehave_ok", 30)
-        p = self.start([], cron=1)
-        self.wait_note("sleep [1]")
-        c = self.run_jobs([], cron=1).crons[0]
-        self.assertEqual((c["held"], c["run"]), (True, 0))
-        c = self.finish(p).crons[0]
-        self.assertEqual((c["held"], c["run"]), (False, 2))
-        self.assertEqual(self.notes(), ["sleep [1]", "slept", "ok [30]"])
-
-    def test_many_workers_at_once_run_each_event_once(self):
-        for ago in range(20, 40):
-            self.schedule("misbehave_ok", ago)
-        workers = [self.start([], cron=1) for _ in range(3)]
-        replies = [self.finish(p) for p in workers]
-        while self.scheduled("misbehave_ok"):
-            replies.append(self.run_jobs([], cron=1))
-        self.assertEqual(sorted(self.notes()),
-                         sorted("ok [%d]" % n for n in range(20, 40)))
-        self.assertEqual(sum(c["run"] for r in replies for c in r.crons), 20)
-
-    def test_the_ping_that_stored_the_lock_may_hand_it_over(self):
-        self.schedule("misbehave_ok", 60)
-        key = "%.12f0074911" % time.time()
-        self.s.wp_eval("set_transient('doing_cron', '%s');" % key)
-        c = self.run_jobs([], cron=1).crons[0]
-        self.assertEqual((c["held"], c["run"]), (True, 0))
-        c = self.run_jobs([], cron=1, cron_key=key).crons[0]
-        self.assertEqual((c["held"], c["run"]), (False, 1))
-
-    def test_an_event_that_somebody_else_took_is_not_run(self):
-        self.schedule("misbehave_unschedule", 60)
-        self.schedule("misbehave_ok", 30)
-        c = self.run_jobs([], cron=1).crons[0]
-        self.assertEqual((c["run"], c["failed"], c["left"]), (1, 0, 0))
-        self.assertEqual(self.notes(), ["unschedule [60]"])
-
-    def test_hooks_the_program_serves_are_rescheduled_and_not_fired(self):
-        self.schedule("misbehave_ok", 60, "hourly")
-        c = self.run_jobs([], cron=1, native="misbehave_ok").crons[0]
-        self.assertEqual((c["native"], c["run"]), (1, 0))
-        self.assertEqual(self.notes(), [])
-        self.assertEqual(self.scheduled("misbehave_ok"), 1)
-
-    def test_events_follow_the_jobs_of_the_same_request(self):
-        self.schedule("misbehave_ok", 60)
-        reply = self.run_jobs([self.job("ok", 1)], cron=1)
-        self.assertEqual(reply.kinds(), ["done"])
-        self.assertEqual(reply.crons[0]["run"], 1)
-        self.assertEqual(self.notes(), ["ok [1]", "ok [60]"])
-        self.assertEqual(reply.requests, 1)
-
-
 class NetworkTest(PhpCase):
     """A network: jobs run in the blog whose rows they are."""
 
@@ -867,8 +763,6 @@ class NetworkTest(PhpCase):
         self.assertIn("no blog 99", reply.outcomes[0].message)
         self.assertEqual(self.notes(), [])
 
-
-# PhpCase itself holds no test.
 
 if __name__ == "__main__":
     unittest.main()

@@ -47,7 +47,8 @@ struct scene {
 	struct executor *e;
 	struct policy policy;
 	struct job jobs[NJOBS], *list[NJOBS];
-	struct buf outcomes, exports;
+	struct buf outcomes, exports, takes;
+	bool take;
 	char token[33];
 };
 
@@ -57,6 +58,23 @@ keep_export(void *arg, struct slice json)
 	struct scene *s = arg;
 
 	buf_put_slice(&s->exports, json);
+}
+
+static void
+keep_take(void *arg, struct slice json)
+{
+	struct scene *s = arg;
+
+	buf_put_slice(&s->takes, json);
+	buf_put_char(&s->takes, '\n');
+}
+
+static char *
+want_take(void *arg)
+{
+	struct scene *s = arg;
+
+	return s->take ? strdup("{\"events\":[]}") : NULL;
 }
 
 static void
@@ -88,7 +106,8 @@ scene_open(struct scene *s)
 		.fd = -1,
 		.policy = { .timeout_ms = 5000 },
 		.outcomes = BUF_INIT(10000),
-		.exports = BUF_INIT(10000) };
+		.exports = BUF_INIT(10000),
+		.takes = BUF_INIT(10000) };
 	test_now = 1000;
 	log_set_level(LOG_ERR);
 	(void)snprintf(s->dir, sizeof(s->dir), "/tmp/php-exec-XXXXXX");
@@ -110,6 +129,8 @@ scene_open(struct scene *s)
 		    .salts = "salts",
 		    .clock = &test_clock,
 		    .on_export = keep_export,
+		    .on_take = keep_take,
+		    .want_take = want_take,
 		    .arg = s,
 		    .batch = NJOBS },
 		&s->e, NULL),
@@ -128,6 +149,7 @@ scene_close(struct scene *s)
 	(void)rmdir(s->dir);
 	buf_clear(&s->outcomes);
 	buf_clear(&s->exports);
+	buf_clear(&s->takes);
 }
 
 static void
@@ -298,6 +320,130 @@ START_TEST(every_job_is_reported_once_whatever_php_says)
 }
 END_TEST
 
+static const struct {
+	const char *what, *script, *outcomes;
+} event_replies[] = {
+	{ "done, where the plugin runs actions",
+	    HELLO("plugin") RUN("1") FRAME("done", "1") "E",
+	    "1 done []\n2 released []\n3 released []\n" },
+	{ "gone while it wrote the row, where the plugin writes actions' rows",
+	    HELLO("plugin") FRAME("take", "1"),
+	    "1 died [PHP ended while it took the job]\n"
+	    "2 released []\n3 released []\n" },
+	{ "an exception",
+	    HELLO("hook") RUN(
+		"1") ">{\"frame\":\"fail\",\"id\":1,\"class\":\"C\",\"msg\":"
+		     "\"m\",\"file\":\"/f.php\",\"line\":7}\n" RUN(
+			 "2") ">{\"frame\":\"fail\",\"id\":2,\"class\":\"C\","
+			      "\"msg\":\"\",\"file\":\"/f\",\"line\":8}\nE",
+	    "1 failed [m in /f.php on line 7]\n2 failed [C in /f on line 8]\n"
+	    "3 released []\n" },
+	{ "a fatal error",
+	    HELLO("hook") RUN(
+		"1") ">{\"frame\":\"fatal\",\"id\":1,\"type\":1,\"msg\":\"M\","
+		     "\"file\":\"/f.php\",\"line\":7}\nE",
+	    "1 failed verbatim [PHP Fatal error M in /f.php on line 7]\n"
+	    "2 released []\n3 released []\n" },
+	{ "exit",
+	    HELLO("hook") RUN("1") ">{\"frame\":\"fatal\",\"id\":1,"
+				   "\"type\":null,\"msg\":\"exit\"}\nE",
+	    "1 failed [exit]\n2 released []\n3 released []\n" },
+};
+
+START_TEST(an_event_s_end_is_told_with_its_place)
+{
+	struct scene s;
+
+	scene_open(&s);
+	for (size_t i = 0; i < NJOBS; i++)
+		s.jobs[i].kind = JOB_EVENT;
+	scene_listen(&s);
+	scene_begin(&s);
+	scene_play(&s, event_replies[_i].script);
+	ck_assert_msg(
+	    strcmp(buf_str(&s.outcomes), event_replies[_i].outcomes) == 0,
+	    "%s:\n%s", event_replies[_i].what, buf_str(&s.outcomes));
+	scene_close(&s);
+}
+END_TEST
+
+#define NO_ANSWER                                                              \
+	"{\"taken\":0,\"dropped\":0,\"gone\":0,\"held\":false,\"why\":"
+
+static const struct {
+	const char *what, *script, *takes;
+} takes[] = {
+	{ "taken",
+	    HELLO("hook") ">{\"frame\":\"took\",\"taken\":2}\n"
+			  "E",
+	    "{\"frame\":\"took\",\"taken\":2}\n" },
+	{ "never booted", "E",
+	    NO_ANSWER "\"PHP answered 200 before WordPress was up\"}\n" },
+	{ "gone meanwhile", HELLO("hook"),
+	    NO_ANSWER "\"PHP ended without an answer\"}\n" },
+};
+
+START_TEST(every_take_is_answered_once)
+{
+	struct scene s;
+
+	scene_open(&s);
+	scene_listen(&s);
+	s.take = true;
+	scene_begin(&s);
+	scene_play(&s, takes[_i].script);
+	ck_assert_msg(strcmp(buf_str(&s.takes), takes[_i].takes) == 0,
+	    "%s:\n%s", takes[_i].what, buf_str(&s.takes));
+	scene_close(&s);
+}
+END_TEST
+
+START_TEST(a_take_that_could_not_be_sent_is_answered_too)
+{
+	struct scene s;
+
+	scene_open(&s);
+	s.take = true;
+	s.e->ops->begin(s.e, NULL, 0);
+	ck_assert_uint_eq(s.takes.n, 0);
+	scene_poll(&s);
+	ck_assert_ptr_nonnull(strstr(buf_str(&s.takes), "not running"));
+	scene_close(&s);
+}
+END_TEST
+
+START_TEST(maintenance_is_waited_out_without_alarm)
+{
+	static const mono_ms waits[] = { 1000, 2000, 4000, 5000, 5000 };
+	struct php_executor_state state;
+	struct scene s;
+
+	scene_open(&s);
+	scene_listen(&s);
+	for (size_t i = 0; i < NELEMS(waits); i++) {
+		buf_reset(&s.outcomes);
+		scene_begin(&s);
+		scene_play(&s, "=<html>\n>{\"frame\":\"maintenance\"}\nE");
+		ck_assert_ptr_nonnull(
+		    strstr(buf_str(&s.outcomes), "1 released [WordPress is in "
+						 "maintenance mode"));
+		php_executor_state(s.e, &state);
+		ck_assert(!state.ok && state.maintenance);
+		ck_assert_uint_eq(state.failures, 0);
+		ck_assert_ptr_nonnull(strstr(state.error, "maintenance"));
+		test_now += waits[i] - 1;
+		ck_assert_uint_eq(s.e->ops->room(s.e), 0);
+		test_now += 1;
+		ck_assert_uint_eq(s.e->ops->room(s.e), NJOBS);
+	}
+	scene_begin(&s);
+	scene_play(&s, HELLO("hook") "E");
+	php_executor_state(s.e, &state);
+	ck_assert(state.ok && !state.maintenance);
+	scene_close(&s);
+}
+END_TEST
+
 START_TEST(away_backs_off_from_200_ms_to_10_s)
 {
 	static const mono_ms waits[] = { 200, 400, 800, 1600, 3200, 6400, 10000,
@@ -454,6 +600,12 @@ php_suite(void)
 
 	tcase_add_loop_test(t, every_job_is_reported_once_whatever_php_says, 0,
 	    (int)NELEMS(replies));
+	tcase_add_loop_test(t, an_event_s_end_is_told_with_its_place, 0,
+	    (int)NELEMS(event_replies));
+	tcase_add_loop_test(
+	    t, every_take_is_answered_once, 0, (int)NELEMS(takes));
+	tcase_add_test(t, a_take_that_could_not_be_sent_is_answered_too);
+	tcase_add_test(t, maintenance_is_waited_out_without_alarm);
 	tcase_add_test(t, away_backs_off_from_200_ms_to_10_s);
 	tcase_add_test(t, a_site_that_does_not_boot_backs_off_and_recovers);
 	tcase_add_test(t, a_child_that_cannot_be_ended_keeps_its_job);
