@@ -19,6 +19,10 @@
  * each take 110 for the event and 3 times 100 for its slot. */
 #define CEILING_CRON_ARENA ((size_t)64 << 20)
 
+/* The tree of one event's arguments that shall become JSON: 160 bytes a value,
+ * so 200,000 values; a webhook with more has other problems. */
+#define CEILING_JSON_ARENA ((size_t)32 << 20)
+
 /* The longest schedule PHP writes (six-part cron) is 800 bytes and its parts
  * are as long as a person types. */
 #define CEILING_SCHEDULE_BYTES ((size_t)16 << 10)
