@@ -19,7 +19,9 @@ test: check-server
 
 .PHONY: check-server
 
-# The server is not in the library: what its fuzz target links beside that.
+# The server is not in the library: what its fuzz targets link beside that.
 $(FUZZ_B)/fuzz_frame: $(call fuzz_obj,fcgi/server/frame.c \
 	fcgi/server/request.c)
-$(FUZZ_B)/fuzz_frame: LIBS += $(LIBS_SERVER)
+$(FUZZ_B)/fuzz_ping: $(call fuzz_obj,fcgi/server/ping.c \
+	fcgi/server/request.c)
+$(FUZZ_B)/fuzz_frame $(FUZZ_B)/fuzz_ping: LIBS += $(LIBS_SERVER)

@@ -72,13 +72,11 @@ query_value(struct slice query, struct slice name)
 }
 
 static struct slice
-host_of(const struct request *r)
+host_of(const struct ping_params *p)
 {
-	struct slice s = request_param(r, "HTTP_HOST");
+	struct slice s = p->host.n > 0 ? p->host : p->server_name;
 	size_t end;
 
-	if (s.n == 0)
-		s = request_param(r, "SERVER_NAME");
 	/* An IPv6 address is full of colons: "[::1]:8080". */
 	end = s.n > 0 && s.p[0] == '[' ? slice_find(s, ']') : 0;
 	return slice_mem(s.p, end + slice_find(slice_from(s, end), ':'));
@@ -96,27 +94,39 @@ path_before(struct slice path, struct slice *out)
 }
 
 static struct slice
-path_of(const struct request *r)
+path_of(const struct ping_params *p)
 {
-	struct slice uri = request_param(r, "REQUEST_URI");
 	struct slice s = SLICE_NONE;
 
-	if (!path_before(slice_mem(uri.p, slice_find(uri, '?')), &s))
-		(void)path_before(request_param(r, "SCRIPT_NAME"), &s);
+	if (!path_before(slice_mem(p->uri.p, slice_find(p->uri, '?')), &s))
+		(void)path_before(p->script, &s);
 	while (s.n > 0 && s.p[s.n - 1] == '/')
 		s.n--;
 	return s;
 }
 
 void
-ping_read(const struct request *r, struct ping *out)
+ping_parse(const struct ping_params *p, struct ping *out)
 {
-	struct slice value = query_value(
-	    request_param(r, "QUERY_STRING"), SLICE_LIT("doing_wp_cron"));
+	struct slice value = query_value(p->query, SLICE_LIT("doing_wp_cron"));
 
 	out->text = (struct engine_ping){
 		.key = slice_mem(out->key, key_decode(value, out->key)),
-		.host = host_of(r),
-		.path = path_of(r),
+		.host = host_of(p),
+		.path = path_of(p),
 	};
+}
+
+void
+ping_read(const struct request *r, struct ping *out)
+{
+	const struct ping_params p = {
+		.query = request_param(r, "QUERY_STRING"),
+		.host = request_param(r, "HTTP_HOST"),
+		.server_name = request_param(r, "SERVER_NAME"),
+		.uri = request_param(r, "REQUEST_URI"),
+		.script = request_param(r, "SCRIPT_NAME"),
+	};
+
+	ping_parse(&p, out);
 }
