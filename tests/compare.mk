@@ -1,9 +1,10 @@
 # Formats compared with PHP on generated cases: COMPARE_CASES (10000) and
 # COMPARE_SEED choose them. With ACTION_SCHEDULER_DIR, a checkout of Action
 # Scheduler, also with the plugin's own cron parser and schedule classes.
+# cron_array needs WordPress (WORDPRESS_DIR), whose functions it calls.
 
 PHP ?= php
-COMPARE := php_serialize cron_expression action_schedule action_args
+COMPARE := php_serialize php_serialize_json cron_array cron_expression action_schedule action_args
 COMPARE_OBJ := $(call obj,tests/compare/compare_formats.c)
 -include $(COMPARE_OBJ:.o=.d)
 

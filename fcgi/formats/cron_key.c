@@ -147,12 +147,20 @@ compare_digits(struct slice a, size_t *i, struct slice b, size_t *j, bool left)
 	}
 }
 
-/* Past zeros that lead a number, then past blanks. */
+/* Zeros that lead a number are passed at the very beginning only. */
 static size_t
-skip_idle(struct slice s, size_t i)
+skip_zeros(struct slice s)
 {
+	size_t i = 0;
+
 	while (byte_at(s, i) == '0' && is_digit(byte_at(s, i + 1)))
 		i++;
+	return i;
+}
+
+static size_t
+skip_blanks(struct slice s, size_t i)
+{
 	while (is_blank(byte_at(s, i)))
 		i++;
 	return i;
@@ -168,15 +176,15 @@ upper(char c)
 int
 cron_natural_order(struct slice a, struct slice b)
 {
-	size_t i = 0, j = 0;
+	size_t i = skip_zeros(a), j = skip_zeros(b);
 
 	if (a.n == 0 || b.n == 0)
 		return (a.n > b.n) - (a.n < b.n);
 	for (;;) {
 		unsigned char ca, cb;
 
-		i = skip_idle(a, i);
-		j = skip_idle(b, j);
+		i = skip_blanks(a, i);
+		j = skip_blanks(b, j);
 		if (is_digit(byte_at(a, i)) && is_digit(byte_at(b, j))) {
 			bool left = a.p[i] == '0' || b.p[j] == '0';
 			int order = compare_digits(a, &i, b, &j, left);

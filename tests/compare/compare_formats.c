@@ -6,6 +6,11 @@
  *   cron_expression  next|first TIME HEX  ok TIME | reject WORDS
  *   action_schedule  NOW_US HEX           ok KIND TIME NEXT HEX | none | ...
  *   action_args      HEX                  ok COUNT | reject WORDS
+ *   php_serialize_json HEX                ok HEX | none | reject WORDS
+ *   cron_events      HEX                  ok TIME,HEX,HEX,HEX,HEX,INTERVAL ...
+ *   cron_array       HEX EDIT ...         ok HEX | none | reject WORDS
+ *                    an EDIT is TIME,HOOK,KEY to remove, with ,EVENT to add
+ *   cron_next_run    TIME INTERVAL NOW    ok TIME
  */
 #include <inttypes.h>
 #include <stdbool.h>
@@ -17,11 +22,14 @@
 #include "base/buf.h"
 #include "formats/action_args.h"
 #include "formats/action_schedule.h"
+#include "formats/cron_array.h"
 #include "formats/cron_expression.h"
 #include "formats/php_serialize.h"
+#include "formats/php_serialize_json.h"
 
 #define MEMORY_MAX ((size_t)256 << 20)
 #define LINE_BYTES_MAX (1 << 22)
+#define EDITS_MAX 64
 
 static int
 hex_value(char c)
@@ -77,11 +85,11 @@ answer_php_serialize(char *line, struct arena *a, struct buf *out)
 	buf_clear(&bytes);
 }
 
-/* The text before the next blank; `*line` is what follows it. */
+/* The text before the next `end`; `*line` is what follows it. */
 static char *
-word(char **line)
+part(char **line, char end)
 {
-	char *from = *line, *blank = strchr(from, ' ');
+	char *from = *line, *blank = strchr(from, end);
 
 	if (blank) {
 		*blank = '\0';
@@ -92,14 +100,26 @@ word(char **line)
 	return from;
 }
 
+static char *
+word(char **line)
+{
+	return part(line, ' ');
+}
+
 static int64_t
-number_word(char **line)
+number_part(char **line, char end)
 {
 	int64_t v = 0;
 
-	if (!slice_i64(slice_str(word(line)), &v))
+	if (!slice_i64(slice_str(part(line, end)), &v))
 		fputs("compare_formats: a number is expected\n", stderr);
 	return v;
+}
+
+static int64_t
+number_word(char **line)
+{
+	return number_part(line, ' ');
 }
 
 static void
@@ -163,6 +183,96 @@ answer_action_args(char *line, struct arena *a, struct buf *out)
 		refuse(out, "reject", &err);
 }
 
+static void
+answer_php_serialize_json(char *line, struct arena *a, struct buf *out)
+{
+	struct buf bytes = BUF_INIT(MEMORY_MAX);
+	struct err err = ERR_INIT;
+	enum rc rc = php_serialize_json(unhex(line), &bytes, &err);
+
+	(void)a;
+	if (rc == RC_OK) {
+		buf_put_str(out, "ok ");
+		put_hex_of(out, &bytes);
+	} else {
+		refuse(out, rc == RC_NONE ? "none" : "reject", &err);
+	}
+	buf_clear(&bytes);
+}
+
+static void
+answer_cron_events(char *line, struct arena *a, struct buf *out)
+{
+	struct cron_array c;
+	struct err err = ERR_INIT;
+
+	if (cron_array_parse(unhex(line), a, &c, &err) != RC_OK) {
+		refuse(out, "reject", &err);
+		return;
+	}
+	buf_put_str(out, "ok");
+	for (size_t i = 0; i < c.n; i++) {
+		const struct cron_event *e = &c.events[i];
+		const struct slice texts[] = { e->hook, e->key, e->args,
+			e->recurrence };
+
+		buf_printf(out, " %" PRId64 ",", e->timestamp);
+		for (size_t j = 0; j < NELEMS(texts); j++) {
+			buf_put_hex(out, texts[j].p, texts[j].n);
+			buf_put_char(out, ',');
+		}
+		buf_put_i64(out, e->interval);
+	}
+}
+
+static struct cron_edit
+edit_of(char *text)
+{
+	struct cron_edit e = { .what = CRON_REMOVE };
+
+	e.timestamp = number_part(&text, ',');
+	e.hook = unhex(part(&text, ','));
+	e.key = unhex(part(&text, ','));
+	if (*text)
+		e.what = CRON_ADD;
+	e.event = unhex(text);
+	return e;
+}
+
+static void
+answer_cron_array(char *line, struct arena *a, struct buf *out)
+{
+	struct buf bytes = BUF_INIT(MEMORY_MAX);
+	struct slice in = unhex(word(&line));
+	struct cron_edit edits[EDITS_MAX];
+	size_t n = 0;
+	struct cron_array c;
+	struct err err = ERR_INIT;
+	enum rc rc = cron_array_parse(in, a, &c, &err);
+
+	while (*line && n < EDITS_MAX)
+		edits[n++] = edit_of(word(&line));
+	if (rc == RC_OK)
+		rc = cron_array_splice(&c, edits, n, &bytes, &err);
+	if (rc == RC_OK) {
+		buf_put_str(out, "ok ");
+		put_hex_of(out, &bytes);
+	} else {
+		refuse(out, rc == RC_NONE ? "none" : "reject", &err);
+	}
+	buf_clear(&bytes);
+}
+
+static void
+answer_cron_next_run(char *line, struct arena *a, struct buf *out)
+{
+	int64_t timestamp = number_word(&line), interval = number_word(&line);
+
+	(void)a;
+	buf_printf(out, "ok %" PRId64,
+	    cron_next_run(timestamp, interval, number_word(&line)));
+}
+
 static const struct format {
 	const char *name;
 	void (*answer)(char *line, struct arena *a, struct buf *out);
@@ -171,6 +281,10 @@ static const struct format {
 	{ "cron_expression", answer_cron_expression },
 	{ "action_schedule", answer_action_schedule },
 	{ "action_args", answer_action_args },
+	{ "php_serialize_json", answer_php_serialize_json },
+	{ "cron_events", answer_cron_events },
+	{ "cron_array", answer_cron_array },
+	{ "cron_next_run", answer_cron_next_run },
 };
 
 static const struct format *

@@ -604,6 +604,12 @@ static const struct {
 	    { CRON_REMOVE, 6, ROW("h"), ROW(NO_ARGS), ROW("") },
 	    "a:4:{" AT("5", "s:1:\"g\";") AT("6", HOOK) AT("5", HOOK) V "}",
 	    "a:2:{" AT("5", HOOK) V "}" },
+	{ "leading zeros and blanks do not count, later zeros do",
+	    { CRON_ADD, 5, ROW("h"), ROW(NO_ARGS), ROW(ONCE) },
+	    "a:6:{s:2:\"07\";N;s:2:\" 6\";N;s:2:\"x1\";N;s:3:\"x01\";N;"
+	    "s:2:\"X2\";N;" V "}",
+	    "a:7:{" AT("5", HOOK) "s:2:\" 6\";N;s:2:\"07\";N;s:3:\"x01\";N;"
+				  "s:2:\"x1\";N;s:2:\"X2\";N;" V "}" },
 	{ "words sort after numbers",
 	    { CRON_ADD, 5, ROW("h"), ROW(NO_ARGS), ROW(ONCE) },
 	    "a:3:{s:3:\"abc\";N;s:1:\"B\";N;" V "}",
