@@ -87,6 +87,27 @@ put_text(struct buf *out, struct slice s)
 	buf_put_char(out, '\'');
 }
 
+/*
+ * A server refuses or warns about a literal that is no text of the connection,
+ * whatever the column: what is not plain goes in hexadecimal, so that a
+ * statement is always ASCII as far as bytes go, and can be said in JSON.
+ */
+static void
+put_bytes(struct buf *out, struct slice s)
+{
+	bool plain = true;
+
+	for (size_t i = 0; i < s.n && plain; i++)
+		plain = s.p[i] >= ' ' && s.p[i] <= '~';
+	buf_put_str(out, plain ? "_binary" : "x'");
+	if (plain) {
+		put_text(out, s);
+		return;
+	}
+	buf_put_hex(out, s.p, s.n);
+	buf_put_char(out, '\'');
+}
+
 static void
 put_time(struct buf *out, int64_t t)
 {
@@ -121,10 +142,7 @@ sql_put_value(struct buf *out, const struct sql_value *v)
 		buf_put_u64(out, v->u64);
 		break;
 	case SQL_BYTES:
-		/* Without it bytes that are no UTF-8 are refused or warned
-		 * about, whatever the column. */
-		buf_put_str(out, "_binary");
-		put_text(out, v->text);
+		put_bytes(out, v->text);
 		break;
 	case SQL_TEXT:
 		put_text(out, v->text);

@@ -47,7 +47,7 @@ struct sql_value {
 		SQL_I64,
 		SQL_U64,
 		SQL_TEXT,  /* escaped, quoted, in the connection's charset */
-		SQL_BYTES, /* likewise, but of no character set */
+		SQL_BYTES, /* of no character set */
 		SQL_TIME,  /* i64 is Unix time, rendered as 'Y-m-d H:i:s' UTC;
 			      INT64_MIN is the zero date */
 	} type;

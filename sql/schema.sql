@@ -114,6 +114,7 @@ CREATE TABLE IF NOT EXISTS {base}wpcron_events (
   try SMALLINT UNSIGNED NOT NULL DEFAULT 1,
   strikes SMALLINT UNSIGNED NOT NULL DEFAULT 0,
   taken_at DATETIME(6) NOT NULL,
+  claimed_at DATETIME(6) NULL,
   started_at DATETIME(6) NULL,
   deadline DATETIME(6) NULL,
   ended_at DATETIME(6) NULL,

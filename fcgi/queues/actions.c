@@ -327,20 +327,6 @@ out:
 	return rc;
 }
 
-int64_t
-action_backoff_ms(const struct policy *p, uint32_t try, uint64_t random)
-{
-	int64_t ms = p->backoff_min_ms ? p->backoff_min_ms : 1000;
-	int64_t most = p->backoff_max_ms > ms ? p->backoff_max_ms : ms;
-
-	for (uint32_t i = 1; i < try && ms < most; i++)
-		ms *= 4;
-	if (ms > most)
-		ms = most;
-	/* +- 20 %, so that what failed together does not come back together */
-	return ms - ms / 5 + (int64_t)(random % (uint64_t)(ms / 5 * 2 + 1));
-}
-
 enum rc
 action_retry(const struct actions *q, const struct actions_settings *s,
     struct db *db, const struct job *j, int64_t delay_ms, uint32_t strikes,

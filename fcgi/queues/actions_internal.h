@@ -114,10 +114,6 @@ MUSTUSE enum rc action_retry(const struct actions *q,
     const struct actions_settings *s, struct db *db, const struct job *j,
     int64_t delay_ms, uint32_t strikes, int64_t now, struct action_logs *logs,
     struct err *err);
-/* How long a failed try waits: the policy's backoff with jitter. */
-int64_t action_backoff_ms(
-    const struct policy *p, uint32_t try, uint64_t random);
-
 /* What one call of claim() has gathered. */
 struct picks {
 	struct {

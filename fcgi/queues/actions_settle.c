@@ -8,12 +8,9 @@
 #include "base/log.h"
 #include "base/xalloc.h"
 #include "queues/actions_internal.h"
+#include "queues/retry.h"
 
 #define SETTLE_ARENA_MAX (16u << 20)
-/* A request that never reached the other side may be tried so often. */
-#define UNSENT_RETRIES 20
-/* An idempotent job that killed its executor so often is parked. */
-#define STRIKES_MAX 2
 
 static int
 by_id(const void *a, const void *b)
@@ -158,34 +155,6 @@ settle_done(struct settling *st, struct db *db, const struct outcome *o,
 	return rc == RC_NONE ? RC_OK : rc;
 }
 
-/* Does policy give a failed job another try, and with how many strikes? */
-static bool
-retry_allowed(const struct outcome *o, uint32_t *strikes)
-{
-	const struct policy *p = o->job->policy;
-	uint32_t most = p->retries;
-
-	*strikes = o->job->strikes + (o->strike ? 1 : 0);
-	switch (o->kind) {
-	case OUTCOME_RETRY:
-		if (o->unsent)
-			return o->job->try <=
-			       (most > UNSENT_RETRIES ? most : UNSENT_RETRIES);
-		return p->idempotent && o->job->try <= most;
-	case OUTCOME_FAILED:
-		return executor_lane(o->job->route->kind) == LANE_PHP &&
-		       o->job->try <= most;
-	case OUTCOME_DIED:
-		return p->idempotent && *strikes < STRIKES_MAX;
-	case OUTCOME_DONE:
-	case OUTCOME_RELEASED:
-	case OUTCOME_LOST:
-	case OUTCOME_SETTLED:
-		break;
-	}
-	return false;
-}
-
 static enum rc
 release_row(const struct settling *st, struct db *db, const struct job *j,
     enum sql_id how, struct err *err)
@@ -202,7 +171,7 @@ settle_retry(struct settling *st, struct db *db, const struct outcome *o,
     uint32_t strikes, struct err *err)
 {
 	const struct job *j = o->job;
-	int64_t wait = action_backoff_ms(
+	int64_t wait = retry_backoff_ms(
 	    j->policy, j->try, (uint64_t)o->ended_at ^ j->id * 2654435761u);
 	enum rc rc;
 
@@ -222,8 +191,7 @@ settle_failed(struct settling *st, struct db *db, const struct outcome *o,
 	int64_t ended = o->ended_at / 1000000;
 	uint32_t strikes;
 	bool retry = retry_allowed(o, &strikes);
-	bool parked =
-	    !retry && o->kind == OUTCOME_DIED && j->policy->idempotent;
+	bool parked = retry_is_parked(o);
 	const struct sql_args row = { .ids = &j->id, .nids = 1 };
 	enum rc rc = RC_OK;
 

@@ -20,6 +20,11 @@
  * same slot (timestamp, hook, arguments) within it, which would then look like
  * an event that was brought back. Where the companion plugin merges all
  * writers' changes nothing is ever brought back, and it is taken at once.
+ * Both then write under companion_lock().
+ *
+ * What stays in the option, said once in the log: hooks, keys and names over
+ * the table's columns, events over CRON_EVENT_BYTES, and those without
+ * arguments.
  *
  * The lock `doing_cron` is held while events of the blog are in our hands; see
  * cron_lock.h.
@@ -31,6 +36,8 @@ extern const struct queue_ops cron_events_ops;
 #define CRON_LEDGER_S 3600
 /* Never more events than this are in the table and wait for a worker. */
 #define CRON_TAKE_MAX 1000
+/* In a statement each byte may take two, and servers refuse over 16 MiB. */
+#define CRON_EVENT_BYTES ((size_t)4 << 20)
 
 struct cron_events_opts {
 	const char *prefix; /* {p}; copied */
@@ -75,11 +82,23 @@ void cron_events_set_site(
 void cron_events_note_ping(struct cron_events *q, struct slice key);
 /* What replaces the option, lent until the next export; NULL: nothing. */
 const char *cron_events_replaced_by(struct cron_events *q);
+/* What nobody might run may run now: configuration, pauses or limits changed,
+ * or the site's PHP can be asked again. Any thread. */
+void cron_events_rewind(struct cron_events *q);
 
 /* The claims are this node's again after it was taken for dead, as far as
  * nobody has rescued them. */
 MUSTUSE enum rc cron_events_adopt(struct cron_events *q, struct db *db,
     const uint64_t *claims, size_t n, struct err *err);
+
+/*
+ * cron_events_durations - how long the newest events took, 1,000 at most, for
+ * whoever paces hooks. `hook` is lent for the call.
+ */
+typedef void cron_duration_fn(
+    void *arg, struct slice hook, uint32_t duration_ms);
+MUSTUSE enum rc cron_events_durations(struct cron_events *q, struct db *db,
+    cron_duration_fn *found, void *arg, struct err *err);
 
 /*
  * cron_events_tend - keep the lock while events are in our hands, give it back

@@ -1,0 +1,217 @@
+/*
+ * Which of the waiting rows may be claimed: read without locks, in the order
+ * in which core would run them.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/xalloc.h"
+#include "queues/cron_events_internal.h"
+
+#define PICKS_ARENA_MAX (16u << 20)
+#define WAITING_ROWS 3000
+/* Rows that nobody may run are looked at again; sooner where it is another
+ * row's end that they wait for. */
+#define BARRED_MS 2000
+#define BLOCKED_MS 1000
+
+/* ---- hooks that run ------------------------------------------------------ */
+
+enum rc
+cron_busy_read(const struct cron_events *q, const struct cron_settings *s,
+    struct db *db, struct arena *a, struct cron_busy *out, struct err *err)
+{
+	struct db_rows *rows = NULL;
+	size_t max;
+	enum rc rc = db_select(db, &s->scope, SQL_EVENTS_BUSY,
+	    SQL_ARGS(V_U64(q->blog_id)), &rows, err);
+
+	*out = (struct cron_busy){ 0 };
+	if (rc != RC_OK)
+		return rc;
+	max = db_rows_count(rows);
+	out->hooks = arena_array(a, max ? max : 1, sizeof *out->hooks);
+	if (!out->hooks)
+		rc = err_set(err, RC_RETRY, "no memory for busy hooks");
+	while (rc == RC_OK && out->n < max && db_rows_next(rows)) {
+		struct slice hook = db_text(rows, 0);
+
+		out->hooks[out->n].p = arena_strdup(a, hook);
+		out->hooks[out->n].n = hook.n;
+		if (!out->hooks[out->n++].p)
+			rc = err_set(err, RC_RETRY, "no memory for busy hooks");
+	}
+	db_rows_free(rows);
+	return rc;
+}
+
+bool
+cron_busy_has(const struct cron_busy *h, struct slice hook)
+{
+	for (size_t i = 0; i < h->n; i++)
+		if (slice_eq(h->hooks[i], hook))
+			return true;
+	return false;
+}
+
+/* ---- picking ------------------------------------------------------------- */
+
+void
+cron_picks_init(struct cron_picks *p, const struct claim_request *req)
+{
+	*p = (struct cron_picks){ .arena = ARENA_INIT(PICKS_ARENA_MAX) };
+	for (size_t l = 0; l < LANE_COUNT; l++) {
+		size_t room = req->room[l] ? req->room[l] : req->ask[l];
+
+		if (req->share[l] > 1)
+			room *= req->share[l];
+		p->lane[l].looked = room > 0;
+		p->lane[l].room = room;
+		p->lane[l].picks = xcalloc(room + 1, sizeof(struct cron_pick));
+	}
+}
+
+void
+cron_picks_clear(struct cron_picks *p)
+{
+	for (size_t l = 0; l < LANE_COUNT; l++)
+		free(p->lane[l].picks);
+	arena_clear(&p->arena);
+}
+
+bool
+cron_lane_open(const struct cron_picks *p, enum lane lane)
+{
+	return p->lane[lane].n < p->lane[lane].room && !p->lane[lane].alone;
+}
+
+/* One after another within a PHP claim; natively side by side. */
+static bool
+is_beside(const struct cron_picks *p, enum lane lane, struct slice hook)
+{
+	for (size_t i = 0; lane == LANE_NATIVE && i < p->lane[lane].n; i++)
+		if (slice_eq(p->lane[lane].picks[i].hook, hook))
+			return true;
+	return false;
+}
+
+static void
+pick(struct cron_picks *p, enum lane lane, const struct cron_pick *found,
+    enum admit verdict)
+{
+	size_t n = p->lane[lane].n;
+
+	if (verdict == ADMIT_ALONE && n > 0) {
+		p->more = true;
+		return;
+	}
+	p->lane[lane].picks[n] = *found;
+	p->lane[lane].picks[n].hook.p = arena_strdup(&p->arena, found->hook);
+	if (!p->lane[lane].picks[n].hook.p) {
+		p->more = true;
+		return;
+	}
+	p->lane[lane].n++;
+	p->lane[lane].alone = verdict == ADMIT_ALONE;
+}
+
+/* Choose a row for a lane, or count why not. */
+void
+cron_picks_judge(const struct claim_request *req, const struct cron_settings *s,
+    const struct candidate *c, const struct cron_busy *busy,
+    struct cron_picks *p, struct cron_look *look)
+{
+	struct cron_pick found = { .id = c->id, .hook = c->hook };
+	bool full = false;
+
+	for (int l = 0; l < LANE_COUNT; l++) {
+		enum lane lane = (enum lane)l;
+		enum admit verdict;
+
+		if (lane == LANE_PHP && s->site.hold_php)
+			continue;
+		if (!cron_lane_open(p, lane)) {
+			full = true;
+			continue;
+		}
+		verdict =
+		    req->admit(req->arg, lane, c, &found.route, &found.policy);
+		if (verdict == ADMIT_BAR)
+			continue;
+		if (verdict == ADMIT_FULL)
+			look->full++;
+		else if (!found.policy->overlap &&
+			 (cron_busy_has(busy, c->hook) ||
+			     is_beside(p, lane, c->hook)))
+			look->blocked++;
+		else
+			pick(p, lane, &found, verdict);
+		return;
+	}
+	look->unseen += full;
+	look->barred += !full;
+}
+
+/* Rows behind the newest one that was seen before. */
+enum rc
+cron_picks_waiting(const struct cron_events *q, const struct cron_settings *s,
+    struct db *db, const struct claim_request *req, struct cron_picks *p,
+    struct cron_look *look, struct err *err)
+{
+	uint64_t seen = p->max_id;
+	struct db_rows *rows = NULL;
+	struct cron_busy busy = { 0 };
+	enum rc rc = db_select(db, &s->scope, SQL_EVENTS_WAITING,
+	    SQL_ARGS(V_U64(q->blog_id), V_U64(WAITING_ROWS)), &rows, err);
+
+	if (rc == RC_OK && db_rows_count(rows) > 0)
+		rc = cron_busy_read(q, s, db, &p->arena, &busy, err);
+	while (rc == RC_OK && db_rows_next(rows)) {
+		const struct candidate c = {
+			.kind = JOB_EVENT,
+			.id = db_u64(rows, 0),
+			.hook = db_text(rows, 1),
+			.due = db_i64(rows, 2),
+		};
+
+		if (c.id <= seen)
+			continue;
+		if (c.id > p->max_id)
+			p->max_id = c.id;
+		p->waiting++;
+		cron_picks_judge(req, s, &c, &busy, p, look);
+	}
+	db_rows_free(rows);
+	return rc;
+}
+
+/* What of the waiting rows was not picked: when is the next look? */
+void
+cron_picks_remember(struct cron_events *q, const struct cron_picks *p,
+    const struct cron_look *look)
+{
+	size_t picked = p->lane[LANE_NATIVE].n + p->lane[LANE_PHP].n;
+	mono_ms wait = look->blocked + look->full > 0 ? BLOCKED_MS : BARRED_MS;
+
+	q->waiting_barred =
+	    picked + look->blocked + look->full + look->unseen == 0;
+	q->waiting_quiet_until =
+	    p->max_id == 0 || picked > 0 || look->unseen > 0
+		? 0
+		: clock_mono(q->clock) + wait;
+}
+
+/* One worker's part of what was found. */
+void
+cron_picks_share(
+    struct cron_picks *p, const struct claim_request *req, size_t l)
+{
+	size_t share = req->share[l] > 1 ? req->share[l] : 1;
+	size_t part = (p->lane[l].n + share - 1) / share;
+
+	if (part > req->room[l])
+		part = req->room[l];
+	if (part < p->lane[l].n)
+		p->more = true;
+	p->lane[l].n = part;
+}
