@@ -315,7 +315,8 @@ php_on_line(void *arg, struct slice line)
 	if (!slice_starts(line, slice_str(p->token)))
 		return;
 	line = slice_from(line, PHP_TOKEN_LEN);
-	frame = json_loadb(line.p, line.n, 0, NULL);
+	/* Messages may hold any byte, as the names of anonymous classes do. */
+	frame = json_loadb(line.p, line.n, JSON_ALLOW_NUL, NULL);
 	if (json_is_object(frame))
 		take_frame(p, frame);
 	json_decref(frame);

@@ -1021,6 +1021,7 @@ final class WPCron_FCGI_Cron {
 	private static $array;           // the option while events are taken
 	private static $held_hooks = array(); // others' filters meanwhile
 	private static $open = false;    // our transaction
+	private static $companion;       // SQL of its lock's name while it is ours
 	private static $new_lock;        // value of a lock that was taken just now
 
 	/* ---- taking events ------------------------------------------------- */
@@ -1106,13 +1107,20 @@ final class WPCron_FCGI_Cron {
 		if ( false === $wpdb->query( 'COMMIT' ) || WPCron_FCGI_Worker::connection_id() !== $thread ) {
 			throw new RuntimeException( 'the connection was lost at COMMIT' );
 		}
-		self::$open = false;
+		self::end();
 		return $answer;
 	}
 
-	/** The row lock is what other takers, and writers, wait for. */
+	/**
+	 * The row lock is what other takers, and writers, wait for. The companion
+	 * takes its own lock before that; in the other order both would wait.
+	 */
 	private static function begin() {
 		global $wpdb;
+		$name = is_callable( array( 'WPCron_FCGI_Companion', 'name' ) ) ? WPCron_FCGI_Companion::name() : null;
+		if ( null !== $name && '1' === $wpdb->get_var( "SELECT GET_LOCK($name, 2)" ) ) {
+			self::$companion = $name;
+		}
 		$thread     = WPCron_FCGI_Worker::connection_id();
 		self::$open = true;
 		self::query( 'START TRANSACTION' );
@@ -1122,6 +1130,15 @@ final class WPCron_FCGI_Cron {
 		self::query( "SELECT option_id FROM {$wpdb->options} WHERE option_name = 'cron' FOR UPDATE" );
 		self::forget();
 		return $thread;
+	}
+
+	private static function end() {
+		global $wpdb;
+		self::$open = false;
+		if ( null !== self::$companion ) {
+			$wpdb->query( 'SELECT RELEASE_LOCK(' . self::$companion . ')' );
+			self::$companion = null;
+		}
 	}
 
 	private static function query( $sql ) {
@@ -1277,9 +1294,9 @@ final class WPCron_FCGI_Cron {
 		global $wpdb;
 		self::let_writes();
 		if ( self::$open ) {
-			self::$open = false;
 			$wpdb->query( 'ROLLBACK' );
 			self::drop_copies();
+			self::end();
 		}
 		return array( 'why' => substr( $why, 0, 1000 ) ) + self::answer();
 	}
@@ -1304,7 +1321,7 @@ final class WPCron_FCGI_Cron {
 				}
 			}
 			self::query( 'COMMIT' );
-			self::$open = false;
+			self::end();
 		} catch ( Throwable $e ) {
 			self::give_up( '' );
 			error_log( 'wp-cron-fcgi: the option cron: ' . $e->getMessage() );
@@ -1394,7 +1411,8 @@ final class WPCron_FCGI_Cron {
 		$all = isset( $wp_filter[ $hook ] ) ? $wp_filter[ $hook ]->callbacks : array();
 		foreach ( $all as $callbacks ) {
 			foreach ( $callbacks as $callback ) {
-				$name = self::name_of( $callback['function'] );
+				// The name of an anonymous class goes on after a NUL.
+				$name = strtok( self::name_of( $callback['function'] ), "\0" );
 				if ( 0 !== stripos( $name, 'WPCron_FCGI_' ) ) {
 					return $name;
 				}

@@ -233,7 +233,8 @@ class Stack:
         self.db_port = None
         self.http_port = None
         self.network_domain = None  # in whose sub-domains blogs are
-        self.mariadb = self.php_fpm = self.nginx = None
+        self.redis_socket = None
+        self.mariadb = self.php_fpm = self.nginx = self.redis = None
         self.config_extra = ""
         self._daemons = 0
         _open_stacks.add(self)
@@ -744,6 +745,31 @@ define( 'BLOG_ID_CURRENT_SITE', 1 );
             "--force-stderr", "--fpm-config", conf])
         self.php_fpm = server
         return server.wait_ready(lambda: connectable(sock))
+
+    # ---- a persistent object cache -------------------------------------
+
+    def start_redis(self, name="redis"):
+        """A Redis server that keeps nothing on disk, on a socket of ours."""
+        directory = self.path(name)
+        os.makedirs(directory, exist_ok=True)
+        self.give_to_web_user(directory)
+        self.redis_socket = self.path(name, "r.sock")
+        self.redis = Server(self, name, self.as_web_user([
+            tool("redis-server"), "--port", "0", "--save", "",
+            "--unixsocket", self.redis_socket, "--unixsocketperm", "777",
+            "--dir", directory]))
+        return self.redis.wait_ready(lambda: connectable(self.redis_socket))
+
+    def install_object_cache(self):
+        """The fixture's drop-in, on start_redis()'s server."""
+        with open(os.path.join(FIXTURES, "object-cache",
+                               "object-cache.php")) as f:
+            text = f.read()
+        where = "<?php\ndefine( 'WPCRON_TEST_REDIS', '%s' );\n" % (
+            self.redis_socket)
+        with open(os.path.join(self.root, "wp-content",
+                               "object-cache.php"), "w") as f:
+            f.write(text.replace("<?php\n", where, 1))
 
     # ---- nginx ---------------------------------------------------------
 

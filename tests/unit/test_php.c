@@ -286,6 +286,10 @@ static const struct {
 	    HELLO("hook") RUN("1") ">{\"frame\":\"fatal\",\"id\":1,"
 				   "\"type\":null,\"msg\":\"exit\"}\nE",
 	    "1 failed [exit]\n2 released []\n3 released []\n" },
+	{ "a NUL in a message",
+	    HELLO("hook") RUN("1") ">{\"frame\":\"fail\",\"id\":1,"
+				   "\"msg\":\"class@anonymous\\u0000/f\"}\nE",
+	    "1 failed [class@anonymous /f]\n2 released []\n3 released []\n" },
 	{ "rows of others",
 	    HELLO("hook") ">{\"frame\":\"skip\",\"id\":1,\"why\":\"w\","
 			  "\"lost\":true}\n"
