@@ -114,9 +114,31 @@ fill_claims(void)
 		    " AND action_id < 50000");
 }
 
+/* Mostly published, a few that wait for their date, in eight types. */
+static void
+fill_posts(void)
+{
+	db_test_sql("CREATE TABLE wp_posts (ID BIGINT UNSIGNED NOT NULL"
+		    " AUTO_INCREMENT, post_date DATETIME NOT NULL,"
+		    " post_date_gmt DATETIME NOT NULL,"
+		    " post_status VARCHAR(20) NOT NULL,"
+		    " post_type VARCHAR(20) NOT NULL, PRIMARY KEY (ID),"
+		    " KEY type_status_date"
+		    " (post_type, post_status, post_date, ID))"
+		    " ENGINE=InnoDB");
+	db_test_sql(
+	    "INSERT INTO wp_posts SELECT seq, UTC_TIMESTAMP()"
+	    " + INTERVAL 500 MINUTE - INTERVAL seq MINUTE, UTC_TIMESTAMP()"
+	    " + INTERVAL 500 MINUTE - INTERVAL seq MINUTE,"
+	    " IF(seq %% 50 = 0 AND seq < 5000, 'future', 'publish'),"
+	    " IF(seq %% 5 = 0, 'post', CONCAT('type', seq %% 7))"
+	    " FROM seq_1_to_100000");
+}
+
 static void
 fill_others(void)
 {
+	fill_posts();
 	db_test_sql("INSERT INTO wp_actionscheduler_groups (slug)"
 		    " SELECT CONCAT('group-', seq) FROM seq_1_to_200");
 	db_test_sql("INSERT INTO wp_wpcron_nodes SELECT seq, 'host', seq, 'v',"
@@ -160,7 +182,8 @@ fill(void)
 	db_test_actions_indexes(9);
 	fill_others();
 	db_test_sql("ANALYZE TABLE wp_actionscheduler_actions,"
-		    " wp_actionscheduler_logs, wp_wpcron_tries, wp_options");
+		    " wp_actionscheduler_logs, wp_wpcron_tries, wp_options,"
+		    " wp_posts");
 	run.now = (int64_t)db_test_u64("SELECT TIMESTAMPDIFF(SECOND,"
 				       " '1970-01-01', UTC_TIMESTAMP())");
 	run.first_due = db_test_u64("SELECT MIN(action_id) FROM"
