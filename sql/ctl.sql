@@ -196,7 +196,7 @@ SELECT @@GLOBAL.sql_mode, @@GLOBAL.max_allowed_packet, @@GLOBAL.time_zone
 SELECT o.option_name, o.option_value
   FROM {p}options AS o
  WHERE o.option_name IN ('schema-ActionScheduler_StoreSchema',
-       'schema-ActionScheduler_LoggerSchema', '_transient_doing_cron',
+       'schema-ActionScheduler_LoggerSchema',
        'action_scheduler_migration_status')
 
 -- name: ctl.rivals

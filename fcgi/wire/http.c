@@ -34,6 +34,9 @@ struct http_call {
 	bool answered; /* all headers of a final answer are there */
 	int status;
 	int64_t retry_after_s;
+	char *keep_header;
+	struct buf header;
+	bool has_header;
 	size_t header_bytes, answer_bytes;
 	struct buf answer;
 	char error[CURL_ERROR_SIZE];
@@ -113,6 +116,7 @@ on_status_line(struct http_call *c, struct slice line)
 	c->status = slice_u64(code, &status) && status < 1000 ? (int)status : 0;
 	c->answered = false;
 	c->retry_after_s = -1;
+	c->has_header = false;
 }
 
 static void
@@ -121,6 +125,13 @@ on_header_line(struct http_call *c, struct slice line)
 	static const struct slice retry_after = { "retry-after", 11 };
 	size_t colon = slice_find(line, ':');
 
+	if (c->keep_header && slice_eq_nocase(slice_mem(line.p, colon),
+				  slice_str(c->keep_header))) {
+		buf_reset(&c->header);
+		buf_put_slice(
+		    &c->header, slice_trim(slice_from(line, colon + 1)));
+		c->has_header = true;
+	}
 	if (!slice_eq_nocase(slice_mem(line.p, colon), retry_after))
 		return;
 	if (!retry_after_parse(slice_from(line, colon + 1),
@@ -168,6 +179,8 @@ call_free(struct http_call *c)
 		return;
 	curl_easy_cleanup(c->easy);
 	curl_slist_free_all(c->headers);
+	free(c->keep_header);
+	buf_clear(&c->header);
 	buf_clear(&c->body);
 	buf_clear(&c->answer);
 	free(c);
@@ -183,6 +196,9 @@ call_recycle(struct http *h, struct http_call *c)
 	}
 	curl_slist_free_all(c->headers);
 	c->headers = NULL;
+	free(c->keep_header);
+	c->keep_header = NULL;
+	buf_clear(&c->header);
 	buf_clear(&c->body);
 	buf_reset(&c->answer);
 	c->next = h->spare;
@@ -256,6 +272,7 @@ call_new(struct http *h)
 	c->http = h;
 	c->body = (struct buf)BUF_INIT(SIZE_MAX / 4);
 	c->answer = (struct buf)BUF_INIT(HTTP_KEEP);
+	c->header = (struct buf)BUF_INIT(HTTP_KEEP_HEADER);
 	c->easy = curl_easy_init();
 	if (!c->easy || !set_callbacks(c) || !set_options(h, c)) {
 		call_free(c);
@@ -284,6 +301,9 @@ call_fill(struct http_call *c, const struct http_request *r)
 	c->sent = c->answered = false;
 	c->status = 0;
 	c->retry_after_s = -1;
+	c->has_header = false;
+	if (r->keep_header)
+		c->keep_header = xstrdup(r->keep_header);
 	c->error[0] = '\0';
 	buf_put_slice(&c->body, r->body);
 	for (size_t i = 0; i < r->nheaders; i++)
@@ -372,6 +392,8 @@ finish(struct http *h, struct http_call *c, enum http_end end,
 		.sent = c->sent,
 		.retry_after_s = c->retry_after_s,
 		.body = buf_slice(&c->answer),
+		.header =
+		    c->has_header ? slice_str(buf_str(&c->header)) : SLICE_NONE,
 		.error = error,
 	};
 

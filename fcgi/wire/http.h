@@ -37,6 +37,7 @@ struct http_request {
 	const char *url;
 	const char *const *headers; /* "Name: value" */
 	size_t nheaders;
+	const char *keep_header; /* name of one of the answer's; or NULL */
 	struct slice body;
 	uint32_t connect_timeout_ms;
 	uint32_t timeout_ms; /* for the whole, connecting included */
@@ -56,7 +57,8 @@ enum http_end {
 };
 
 #define HTTP_RETRY_AFTER_MAX_S 86400
-#define HTTP_KEEP 2048 /* bytes of the answer's body that are kept */
+#define HTTP_KEEP 2048       /* bytes of the answer's body that are kept */
+#define HTTP_KEEP_HEADER 256 /* and of its `keep_header` */
 
 struct http_response {
 	enum http_end end;
@@ -65,7 +67,9 @@ struct http_response {
 	bool sent;
 	int64_t retry_after_s; /* -1: none; at most HTTP_RETRY_AFTER_MAX_S */
 	struct slice body;     /* its first HTTP_KEEP bytes */
-	const char *error;     /* curl's words, "" when answered */
+	/* The value of `keep_header`; p NULL: it is not there. */
+	struct slice header;
+	const char *error; /* curl's words, "" when answered */
 };
 
 /* Called by http_poll() and http_abandon(); `r` is lent for the call. May call

@@ -717,7 +717,7 @@ class DoctorTest(CtlTest):
         self.s.mysql("DELETE FROM wp_options WHERE option_name ="
                      " '_transient_doing_cron'")
         self.s.mysql("CREATE TABLE wp_cavalcade_jobs (id INT)")
-        self.assertFinds("warn", "rivals", "wp_cavalcade_jobs")
+        self.assertFinds("error", "cron storage", "wp_cavalcade_jobs")
         self.s.mysql("DROP TABLE wp_cavalcade_jobs")
 
     def test_constants_object_cache_and_zone(self):

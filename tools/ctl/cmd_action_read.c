@@ -239,7 +239,7 @@ show(const struct ctl *c, struct place *p, uint64_t id)
 	json_t *row = NULL;
 	int status;
 	enum rc rc = db_select(p->db, &p->scope, SQL_CTL_ACTION,
-	    SQL_ARGS(V_U64(PLACE_BLOG), V_U64(PLACE_BLOG), V_U64(id)), &rows,
+	    SQL_ARGS(V_U64(p->blog_id), V_U64(p->blog_id), V_U64(id)), &rows,
 	    &err);
 
 	if (rc == RC_OK && db_rows_next(rows)) {

@@ -132,7 +132,10 @@ int
 cmd_action_run(struct ctl *c)
 {
 	uint64_t *ids = action_ids(c);
-	struct drive_opts o = { .site = c->sites[0], .total = 1 };
+	struct drive_opts o = { .site = c->sites[0],
+		.only_kind = JOB_ACTION,
+		.queues = 1u << JOB_ACTION,
+		.total = 1 };
 	struct drive_result result;
 	struct err err = ERR_INIT;
 	struct place p;
@@ -142,6 +145,7 @@ cmd_action_run(struct ctl *c)
 		return EXIT_USAGE;
 	o.only_id = ids[0];
 	status = place_open_actions(&p, c);
+	o.blog_id = p.blog_id;
 	if (status == EXIT_DONE)
 		status = check_run(c, &p, ids[0]);
 	if (status == EXIT_DONE)

@@ -91,8 +91,9 @@ name_lease(struct running *r)
 			h = (h ^ (unsigned char)*p) * 1099511628211u;
 		h = (h ^ ',') * 1099511628211u;
 	}
-	(void)snprintf(
-	    r->lease, sizeof r->lease, "ctl.run.%d.%016" PRIx64, PLACE_BLOG, h);
+	(void)snprintf(r->lease, sizeof r->lease,
+	    "ctl.run.%" PRIu32 ".%016" PRIx64,
+	    r->c->opts.url ? r->place.blog_id : 0, h);
 }
 
 static int
@@ -149,6 +150,7 @@ run_due(struct running *r, struct err *err)
 {
 	struct drive_opts o = {
 		.site = r->c->sites[0],
+		.blog_id = r->c->opts.url ? r->place.blog_id : 0,
 		.limit = (size_t)r->limit,
 		.hooks = &r->hooks,
 		.groups = &r->groups,

@@ -88,7 +88,7 @@ put_nodes(struct place *p, json_t *row, struct err *err)
 	json_t *nodes = json_array(), *node;
 	struct db_rows *rows = NULL;
 	enum rc rc = db_select(p->db, &p->scope, SQL_CTL_NODES,
-	    SQL_ARGS(V_U64(PLACE_BLOG)), &rows, err);
+	    SQL_ARGS(V_U64(p->blog_id)), &rows, err);
 
 	while (rc == RC_OK && db_rows_next(rows)) {
 		node = json_object();
@@ -112,7 +112,7 @@ put_claims(struct place *p, json_t *row, struct err *err)
 	json_t *claims = json_array(), *claim;
 	struct db_rows *rows = NULL;
 	enum rc rc = db_select(p->db, &p->scope, SQL_CTL_CLAIMS,
-	    SQL_ARGS(V_U64(PLACE_BLOG)), &rows, err);
+	    SQL_ARGS(V_U64(p->blog_id)), &rows, err);
 
 	while (rc == RC_OK && db_rows_next(rows)) {
 		claim = json_object();
@@ -127,7 +127,7 @@ put_claims(struct place *p, json_t *row, struct err *err)
 	(void)json_object_set_new(row, "claims", claims);
 	if (rc == RC_OK)
 		rc = db_select(p->db, &p->scope, SQL_CTL_FOREIGN_CLAIMS,
-		    SQL_ARGS(V_U64(PLACE_BLOG)), &rows, err);
+		    SQL_ARGS(V_U64(p->blog_id)), &rows, err);
 	if (rc == RC_OK && db_rows_next(rows))
 		row_int(row, "foreign_claims", db_i64(rows, 0));
 	db_rows_free(rows);

@@ -13,22 +13,65 @@
 #define MANY_ARGS 1000000
 
 const struct command commands[] = {
-	{ "status", NULL, "what waits, what runs, and who runs it", 0, 0, 0,
-	    status_columns, cmd_status },
-	{ "run", NULL, "run what is due, here and now", USE_RUN, 0, 0,
-	    run_columns, cmd_run },
-	{ "action list", NULL, "actions, newest first", USE_LIST | USE_FILTER,
-	    0, 0, action_list_columns, cmd_action_list },
-	{ "action show", "ID", "one action with its log", 0, 1, 1,
+	{ "status", NULL, "what waits, what runs, and who runs it", USE_BLOG, 0,
+	    0, status_columns, cmd_status },
+	{ "run", NULL, "run what is due, here and now", USE_RUN | USE_BLOG, 0,
+	    0, run_columns, cmd_run },
+	{ "event list", NULL, "cron events, soonest first",
+	    USE_BLOG | USE_NETWORK | USE_HOOK | USE_DUE, 0, 0,
+	    event_list_columns, cmd_event_list },
+	{ "event run", "HOOK... | --due-now | --all",
+	    "run cron events now, through this program",
+	    USE_BLOG | USE_NETWORK | USE_DUE | USE_SELECT, 0, MANY_ARGS,
+	    event_run_columns, cmd_event_run },
+	{ "event schedule", "HOOK [TIME] [RECURRENCE] [ARGS]",
+	    "schedule a cron event; ARGS is a JSON array", USE_BLOG | USE_ARGS,
+	    1, 4, event_change_columns, cmd_event_schedule },
+	{ "event unschedule", "HOOK", "remove all of a hook's cron events",
+	    USE_BLOG | USE_NETWORK, 1, 1, event_change_columns,
+	    cmd_event_unschedule },
+	{ "event delete", "HOOK... | --due-now | --all",
+	    "remove cron events that are selected",
+	    USE_BLOG | USE_DUE | USE_SELECT | USE_MATCH, 0, MANY_ARGS,
+	    event_change_columns, cmd_event_delete },
+	{ "event history", "[HOOK]", "cron events that ran, newest first",
+	    USE_BLOG | USE_NETWORK | USE_STATUS | USE_PAGE, 0, 1,
+	    event_history_columns, cmd_event_history },
+	{ "event retry", "ID... | --hook H --yes",
+	    "let cron events that failed wait to be run again",
+	    USE_BLOG | USE_HOOK | USE_YES, 0, MANY_ARGS, event_retry_columns,
+	    cmd_event_retry },
+	{ "event explain", "HOOK",
+	    "when a hook is due, what holds it, what happened last", USE_BLOG,
+	    1, 1, event_explain_columns, cmd_event_explain },
+	{ "cron test", NULL, "who answers /wp-cron.php", USE_BLOG, 0, 0,
+	    cron_test_columns, cmd_cron_test },
+	{ "cron lock", NULL, "the lock doing_cron, and whose it is",
+	    USE_BLOG | USE_NETWORK, 0, 0, cron_lock_columns, cmd_cron_lock },
+	{ "pause list", NULL, "what is paused", 0, 0, 0, pause_columns,
+	    cmd_pause_list },
+	{ "pause", "HOOK | --group G",
+	    "leave a hook's or a group's jobs waiting, on all nodes",
+	    USE_BLOG | USE_PAUSE, 0, 1, pause_columns, cmd_pause },
+	{ "resume", "HOOK | --group G", "end a pause", USE_BLOG | USE_PAUSE, 0,
+	    1, pause_columns, cmd_resume },
+	{ "shadow report", NULL,
+	    "mode = observe: what would have run, and what WordPress ran",
+	    USE_BLOG | USE_NETWORK | USE_SINCE, 0, 0, shadow_columns,
+	    cmd_shadow_report },
+	{ "action list", NULL, "actions, newest first",
+	    USE_LIST | USE_FILTER | USE_BLOG, 0, 0, action_list_columns,
+	    cmd_action_list },
+	{ "action show", "ID", "one action with its log", USE_BLOG, 1, 1,
 	    action_show_columns, cmd_action_show },
-	{ "action run", "ID", "run a pending action now, whatever its date", 0,
-	    1, 1, action_run_columns, cmd_action_run },
+	{ "action run", "ID", "run a pending action now, whatever its date",
+	    USE_BLOG, 1, 1, action_run_columns, cmd_action_run },
 	{ "action retry", "ID... | --hook H --yes",
 	    "schedule failed or canceled actions anew, for now",
-	    USE_FILTER | USE_YES, 0, MANY_ARGS, action_change_columns,
-	    cmd_action_retry },
-	{ "action cancel", "ID...", "cancel pending actions", 0, 1, MANY_ARGS,
-	    action_change_columns, cmd_action_cancel },
+	    USE_FILTER | USE_YES | USE_BLOG, 0, MANY_ARGS,
+	    action_change_columns, cmd_action_retry },
+	{ "action cancel", "ID...", "cancel pending actions", USE_BLOG, 1,
+	    MANY_ARGS, action_change_columns, cmd_action_cancel },
 	{ "check", NULL, "test configuration and database; changes nothing",
 	    USE_ALL_SITES, 0, 0, check_columns, cmd_check },
 	{ "doctor", NULL, "look for everything that could be wrong",
@@ -37,12 +80,21 @@ const struct command commands[] = {
 	    USE_ALL_SITES | USE_PRINT, 0, 0, install_columns, cmd_install },
 	{ "uninstall", NULL, "drop the program's own tables", USE_YES, 0, 0,
 	    install_columns, cmd_uninstall },
+	{ "site list", NULL, "the blogs of a network", 0, 0, 0,
+	    site_list_columns, cmd_site_list },
 	{ "site show", NULL, "what the site is, and whether it is the original",
 	    0, 0, 0, site_columns, cmd_site_show },
 	{ "site adopt", NULL, "this is the site now: hold nothing back",
 	    USE_DISCARD | USE_YES, 0, 0, site_columns, cmd_site_adopt },
 	{ "worker install", NULL, "copy worker.php to where PHP may read it",
 	    USE_WORKER, 0, 0, worker_columns, cmd_worker_install },
+	{ "companion install", NULL,
+	    "put the companion plugin into WordPress' mu-plugins", USE_WORKER,
+	    0, 0, companion_columns, cmd_companion_install },
+	{ "companion remove", NULL, "take the companion plugin away",
+	    USE_WORKER, 0, 0, companion_columns, cmd_companion_remove },
+	{ "companion status", NULL, "is the companion plugin there", USE_WORKER,
+	    0, 0, companion_columns, cmd_companion_status },
 	{ "version", NULL, "the version", USE_NO_SITE, 0, 0, version_columns,
 	    cmd_version },
 	{ "help", NULL, "print this", USE_NO_SITE, 0, MANY_ARGS,
@@ -67,6 +119,7 @@ static const struct cli_option options[] = {
 	TEXT("--site", "NAME", site, 0, "of the sites in the configuration"),
 	TEXT("--format", "FORMAT", format, 0, "table, json, csv, ids or count"),
 	TEXT("--fields", "A,B", fields, 0, "only these, in this order"),
+	TEXT("--field", "A", field, 0, "only this one, a line a row"),
 	FLAG("--quiet", quiet, 0, "no progress and no notices"),
 	TEXT("--log-level", "LEVEL", log_level, 0,
 	    "err, warn, info or debug; warn"),
@@ -74,17 +127,22 @@ static const struct cli_option options[] = {
 	FLAG("--help", help, 0, "print this"),
 	TEXT("--hooks", "A,B", hooks, USE_RUN,
 	    "run: only these hooks, * as wildcard"),
-	TEXT("--group", "A,B", group, USE_RUN | USE_LIST,
-	    "run, action list: only of these groups (list: of one)"),
+	TEXT("--group", "A,B", group, USE_RUN | USE_LIST | USE_PAUSE,
+	    "run, action list: only of these groups (list: of one);\n"
+	    "pause, resume: the group"),
 	TEXT("--limit", "N", limit, USE_RUN, "run: at most N actions"),
 	TEXT("--batch-size", "N", batch_size, USE_RUN,
 	    "run: so many at a time for one worker"),
-	TEXT("--status", "STATUS", status, USE_FILTER,
+	TEXT("--status", "STATUS", status, USE_FILTER | USE_STATUS,
 	    "action list, retry: pending, in-progress, complete,\n"
-	    "failed or canceled"),
-	TEXT("--hook", "HOOK", hook, USE_FILTER, "action list, retry: of it"),
-	TEXT("--per-page", "N", per_page, USE_LIST, "action list: 30"),
-	TEXT("--page", "N", page, USE_LIST, "action list: 1"),
+	    "failed or canceled; event history: taken, running, done,\n"
+	    "failed, skipped, resurrected, observed or gone"),
+	TEXT("--hook", "HOOK", hook, USE_FILTER | USE_HOOK,
+	    "action list, retry, event list, retry: of it"),
+	TEXT("--per-page", "N", per_page, USE_LIST | USE_PAGE,
+	    "action list, event history: 30"),
+	TEXT("--page", "N", page, USE_LIST | USE_PAGE,
+	    "action list, event history: 1"),
 	TEXT("--orderby", "FIELD", orderby, USE_LIST,
 	    "action list: id (newest first) or date (soonest first)"),
 	FLAG("--yes", yes, USE_YES, "do it"),
@@ -92,10 +150,26 @@ static const struct cli_option options[] = {
 	    "install: print the statements, run nothing"),
 	FLAG("--discard-pending", discard_pending, USE_DISCARD,
 	    "site adopt: cancel what was held (with --yes)"),
+	TEXT("--url", "URL", url, USE_BLOG,
+	    "of a network: the blog with this URL; the main one"),
+	FLAG("--network", network, USE_NETWORK, "every blog of the network"),
+	FLAG("--due-now", due_now, USE_DUE,
+	    "event list, run, delete: what is due"),
+	FLAG("--all", all, USE_SELECT, "event run, delete: every event"),
+	TEXT("--exclude", "A,B", exclude, USE_SELECT,
+	    "event run, delete: but not these hooks"),
+	TEXT("--args", "JSON", args, USE_ARGS,
+	    "event schedule: the arguments, an array; or --0=A --1=B"),
+	TEXT("--match-args", "JSON", match_args, USE_MATCH,
+	    "event delete: only events with these arguments"),
+	TEXT("--since", "TIME", since, USE_SINCE,
+	    "shadow report: actions that ended after this; \"-1 day\""),
 	TEXT("--to", "DIR", to, USE_WORKER,
-	    "worker install: instead of wp-content/wp-cron-fcgi"),
+	    "worker install: instead of wp-content/wp-cron-fcgi;\n"
+	    "companion: instead of wp-content/mu-plugins"),
 	TEXT("--from", "FILE", from, USE_WORKER,
-	    "worker install: instead of the installed worker.php"),
+	    "worker, companion install: instead of the installed\n"
+	    "worker.php, companion.php"),
 };
 
 /* ---- reading ------------------------------------------------------------ */
@@ -107,6 +181,25 @@ check_use(
 	if (row->use == 0 || (cmd->use & row->use))
 		return RC_OK;
 	return err_set(err, RC_REJECT, "%s takes no %s", cmd->name, row->name);
+}
+
+/* --0=first, as WP-CLI has an event's arguments. */
+static bool
+is_numbered(const char *arg)
+{
+	size_t n =
+	    strspn(arg + 1, "-") == 1 ? strspn(arg + 2, "0123456789") : 0;
+
+	return n > 0 && arg[2 + n] == '=';
+}
+
+static enum rc
+take_numbered(struct ctl *c, const char *pair, struct err *err)
+{
+	if (c->opts.nnumbered == CTL_NUMBERED_MAX)
+		return err_set(err, RC_REJECT, "too many arguments");
+	c->opts.numbered[c->opts.nnumbered++] = pair;
+	return RC_OK;
 }
 
 /* Commands are one word or two. */
@@ -164,6 +257,7 @@ static enum rc
 check_values(struct ctl *c, struct err *err)
 {
 	enum log_level level = LOG_WARN;
+	enum rc rc;
 
 	if (c->opts.quiet)
 		level = LOG_ERR;
@@ -173,8 +267,18 @@ check_values(struct ctl *c, struct err *err)
 		    "--log-level is err, warn, info or debug, not \"%s\"",
 		    c->opts.log_level);
 	log_set_level(level);
-	return output_init(&c->out, stdout, c->command->columns, c->opts.format,
-	    c->opts.fields, err);
+	if (c->opts.field && c->opts.fields)
+		return err_set(
+		    err, RC_REJECT, "either --field or --fields, not both");
+	rc = output_init(&c->out, stdout, c->command->columns, c->opts.format,
+	    c->opts.field ? c->opts.field : c->opts.fields, err);
+	if (rc != RC_OK || !c->opts.field)
+		return rc;
+	if (c->out.nfields != 1)
+		return err_set(err, RC_REJECT, "--field takes one name");
+	if (c->out.format == OUTPUT_TABLE)
+		c->out.format = OUTPUT_LINES;
+	return RC_OK;
 }
 
 enum rc
@@ -190,6 +294,10 @@ commands_parse(struct ctl *c, int argc, const char *const *argv,
 			words[n++] = argv[i];
 			continue;
 		}
+		if (is_numbered(argv[i])) {
+			rc = take_numbered(c, argv[i] + 2, err);
+			continue;
+		}
 		rc = cli_option_take(options, NELEMS(options), argc, argv, &i,
 		    &c->opts, &row, err);
 		if (rc == RC_OK && row->use != 0 && ntaken < NELEMS(taken))
@@ -199,6 +307,10 @@ commands_parse(struct ctl *c, int argc, const char *const *argv,
 		rc = find_command(c, words, n, err);
 	for (size_t i = 0; i < ntaken && rc == RC_OK; i++)
 		rc = check_use(c->command, taken[i], err);
+	if (rc == RC_OK && c->opts.nnumbered > 0 &&
+	    !(c->command->use & USE_ARGS))
+		rc = err_set(err, RC_REJECT, "%s takes no --%s",
+		    c->command->name, c->opts.numbered[0]);
 	return rc == RC_OK ? check_values(c, err) : rc;
 }
 
@@ -219,10 +331,10 @@ cmd_help(struct ctl *c)
 {
 	struct buf b = BUF_INIT(HELP_MAX);
 
-	buf_put_str(&b,
-	    "usage: wp-cronctl COMMAND [options]\n"
-	    "Looks at a WordPress' scheduled actions and runs them.\n\n"
-	    "Commands:\n");
+	buf_put_str(&b, "usage: wp-cronctl COMMAND [options]\n"
+			"Looks at a WordPress' cron events and scheduled "
+			"actions, and runs them.\n\n"
+			"Commands:\n");
 	for (size_t i = 0; i < ncommands; i++)
 		put_command(&b, &commands[i]);
 	buf_put_str(&b, "\nOptions:\n");

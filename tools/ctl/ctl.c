@@ -5,6 +5,7 @@
 
 #include "base/buf.h"
 #include "base/clock.h"
+#include "blogs.h"
 #include "sql/schema.h"
 
 #define WORDS_MAX ((size_t)64 << 10)
@@ -156,26 +157,46 @@ look_for_own(struct place *p, struct err *err)
 	return rc == RC_NONE ? RC_OK : rc;
 }
 
+/* What is known of a blog's tables and options. */
+static enum rc
+look_at(struct place *p, uint32_t blog_id, struct err *err)
+{
+	char prefix[SITE_PREFIX_MAX];
+	enum rc rc;
+
+	site_blog_prefix(p->site, blog_id, prefix);
+	actions_free(p->queue);
+	site_facts_clear(&p->facts);
+	p->blog_id = blog_id;
+	p->queue = actions_new(&(const struct actions_opts){
+	    .prefix = prefix,
+	    .base = p->site->prefix,
+	    .blog_id = blog_id,
+	});
+	actions_scope(p->queue, &p->scope);
+	rc = site_facts_read(p->site, p->db, &p->scope, &p->facts, err);
+	if (rc != RC_OK)
+		return rc;
+	actions_set_facts(p->queue, &p->facts);
+	return probe(p, err);
+}
+
 enum rc
 place_open(struct place *p, const struct site *site, struct err *err)
 {
 	enum rc rc;
 
 	*p = (struct place){ .site = site };
-	p->queue = actions_new(&(const struct actions_opts){
-	    .prefix = site->prefix,
-	    .base = site->prefix,
-	    .blog_id = PLACE_BLOG,
-	});
-	actions_scope(p->queue, &p->scope);
 	rc = db_open(&site->db, &p->db, err);
 	if (rc == RC_OK)
-		rc = site_facts_read(site, p->db, &p->scope, &p->facts, err);
-	if (rc == RC_OK) {
-		actions_set_facts(p->queue, &p->facts);
-		rc = look_for_own(p, err);
-	}
-	return rc == RC_OK ? probe(p, err) : rc;
+		rc = look_at(p, PLACE_BLOG, err);
+	return rc == RC_OK ? look_for_own(p, err) : rc;
+}
+
+enum rc
+place_turn(struct place *p, uint32_t blog_id, struct err *err)
+{
+	return p->blog_id == blog_id ? RC_OK : look_at(p, blog_id, err);
 }
 
 void
@@ -191,9 +212,13 @@ int
 place_open_actions(struct place *p, const struct ctl *c)
 {
 	struct err err = ERR_INIT;
+	int status;
 
 	if (place_open(p, c->sites[0], &err) != RC_OK)
 		return ctl_error(c, &err);
+	status = blogs_choose(p, c);
+	if (status != EXIT_DONE)
+		return status;
 	if (!p->actions)
 		return ctl_fail(c, EXIT_CONFIG,
 		    "there are no Action Scheduler tables %sactionscheduler_* "

@@ -23,6 +23,7 @@ enum ctl_exit {
 	EXIT_CONFIG = 78,
 };
 
+#define CTL_NUMBERED_MAX 32
 /* The command line. Texts are argv's. */
 struct ctl_options {
 	const char *root, *config, *site, *format, *fields, *log_level;
@@ -31,6 +32,11 @@ struct ctl_options {
 	const char *limit, *batch_size, *per_page, *page, *orderby;
 	const char *to, *from;
 	bool print, discard_pending;
+	const char *field, *url, *exclude, *args, *match_args, *since;
+	bool network, due_now, all;
+	/* --0=a --1=b, as they stand behind the dashes */
+	const char *numbered[CTL_NUMBERED_MAX];
+	size_t nnumbered;
 };
 
 struct command;
@@ -69,6 +75,17 @@ enum ctl_use {
 	USE_WORKER = 1u << 6,
 	USE_NO_SITE = 1u << 7,   /* opens no configuration */
 	USE_ALL_SITES = 1u << 8, /* works on every site, not on one */
+	USE_BLOG = 1u << 9,      /* --url */
+	USE_NETWORK = 1u << 10,  /* --network */
+	USE_DUE = 1u << 11,      /* --due-now */
+	USE_SELECT = 1u << 12,   /* --all, --exclude */
+	USE_ARGS = 1u << 13,     /* --args, --0=... */
+	USE_MATCH = 1u << 14,    /* --match-args */
+	USE_PAUSE = 1u << 15,
+	USE_PAGE = 1u << 16,   /* --per-page, --page */
+	USE_HOOK = 1u << 17,   /* --hook */
+	USE_STATUS = 1u << 18, /* --status */
+	USE_SINCE = 1u << 19,  /* --since */
 };
 extern const struct command commands[];
 extern const size_t ncommands;
@@ -102,12 +119,14 @@ struct place {
 	struct sql_scope scope;
 	struct db_schema schema;
 	struct site_facts facts;
+	uint32_t blog_id;
 	bool actions; /* Action Scheduler's tables are there */
 	bool own;     /* ours are */
 };
 #define PLACE_BLOG 1
 /* Where `make install` puts it. */
 #define CTL_WORKER_SCRIPT PREFIX "/share/wp-cron-fcgi/worker.php"
+#define CTL_COMPANION_SCRIPT PREFIX "/share/wp-cron-fcgi/companion.php"
 
 /*
  * place_open - connect, read facts, probe tables; missing tables are no error
@@ -117,6 +136,8 @@ struct place {
 MUSTUSE enum rc place_open(
     struct place *p, const struct site *site, struct err *err);
 void place_close(struct place *p);
+/* Look at another blog of the network from now on. */
+MUSTUSE enum rc place_turn(struct place *p, uint32_t blog_id, struct err *err);
 /*
  * Open the one site of the command for work on its actions; 0, or an exit
  * status after words on standard error.
@@ -141,7 +162,36 @@ int cmd_uninstall(struct ctl *c);
 int cmd_site_show(struct ctl *c);
 int cmd_site_adopt(struct ctl *c);
 int cmd_worker_install(struct ctl *c);
+int cmd_companion_install(struct ctl *c);
+int cmd_companion_remove(struct ctl *c);
+int cmd_companion_status(struct ctl *c);
+int cmd_event_list(struct ctl *c);
+int cmd_event_history(struct ctl *c);
+int cmd_event_run(struct ctl *c);
+int cmd_event_retry(struct ctl *c);
+int cmd_event_schedule(struct ctl *c);
+int cmd_event_unschedule(struct ctl *c);
+int cmd_event_delete(struct ctl *c);
+int cmd_event_explain(struct ctl *c);
+int cmd_cron_test(struct ctl *c);
+int cmd_cron_lock(struct ctl *c);
+int cmd_site_list(struct ctl *c);
+int cmd_pause(struct ctl *c);
+int cmd_resume(struct ctl *c);
+int cmd_pause_list(struct ctl *c);
+int cmd_shadow_report(struct ctl *c);
 
+extern const char *const event_list_columns[],
+    *const event_history_columns[],
+	*const event_run_columns[],
+	    *const event_retry_columns[],
+		*const event_change_columns[],
+		    *const event_explain_columns[],
+			*const cron_test_columns[],
+			    *const cron_lock_columns[],
+				*const site_list_columns[],
+				    *const pause_columns[],
+					*const shadow_columns[];
 extern const char *const status_columns[],
     *const run_columns[],
 	*const action_list_columns[],
@@ -153,6 +203,7 @@ extern const char *const status_columns[],
 				*const install_columns[],
 				    *const site_columns[],
 					*const worker_columns[],
+	*const companion_columns[],
 					    *const version_columns[];
 
 #endif

@@ -27,6 +27,7 @@ static const struct {
 	{ doctor_identity, true },
 	{ doctor_timezone, true },
 	{ doctor_rivals, true },
+	{ doctor_cron, true },
 	{ doctor_nodes, true },
 };
 

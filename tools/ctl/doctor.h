@@ -42,5 +42,6 @@ void doctor_identity(struct doctor *d);
 void doctor_timezone(struct doctor *d);
 void doctor_rivals(struct doctor *d);
 void doctor_nodes(struct doctor *d);
+void doctor_cron(struct doctor *d);
 
 #endif

@@ -7,8 +7,6 @@
 
 /* Claims younger than a PHP runner's time limit are a living one's. */
 #define CLAIM_FRESH_S 300
-/* WP_CRON_LOCK_TIMEOUT */
-#define CRON_LOCK_S 60
 
 void
 doctor_config(struct doctor *d)
@@ -40,9 +38,10 @@ doctor_config(struct doctor *d)
 		    "wp-cron-fcgi (nginx/wp-cron-fcgi.conf)",
 		    "page loads ping /wp-cron.php");
 	if (s->multisite)
-		doctor_find(d, FINDING_WARN, "network",
-		    "run the other blogs' actions in PHP",
-		    "this is a network; actions of its first blog are served");
+		doctor_find(d, FINDING_INFO, "network", NULL,
+		    "this is a network: every blog is served that is not "
+		    "archived, spam or deleted; what follows is its main "
+		    "blog's");
 }
 
 void
@@ -143,23 +142,6 @@ find_foreign_claims(struct doctor *d)
 	db_rows_free(rows);
 }
 
-/* "1795278773.5792009830474853515625": when wp-cron.php last began. */
-static void
-find_cron_lock(struct doctor *d, struct slice value)
-{
-	int64_t now = clock_unix(&clock_system), since;
-
-	if (!slice_i64(slice_mem(value.p, slice_find(value, '.')), &since))
-		return;
-	if (now - since < CRON_LOCK_S)
-		doctor_find(d, FINDING_WARN, "doing_cron",
-		    "send /wp-cron.php to wp-cron-fcgi, and end cron jobs that "
-		    "call wp-cron.php or `wp cron event run`",
-		    "wp-cron.php began %" PRId64 " s ago: core's own cron runs "
-		    "beside this program",
-		    now - since);
-}
-
 static void
 find_options(struct doctor *d)
 {
@@ -175,11 +157,8 @@ find_options(struct doctor *d)
 	while (db_rows_next(rows)) {
 		struct slice name = db_text(rows, 0), value = db_text(rows, 1);
 
-		if (slice_eq_str(name, "_transient_doing_cron"))
-			find_cron_lock(d, value);
-		else if (slice_eq_str(
-			     name, "action_scheduler_migration_status") &&
-			 !slice_eq_str(value, "complete"))
+		if (slice_eq_str(name, "action_scheduler_migration_status") &&
+		    !slice_eq_str(value, "complete"))
 			doctor_find(d, FINDING_WARN, "migration",
 			    "let the migration end (Tools, Scheduled Actions)",
 			    "the migration of actions from posts is %.*s",
@@ -191,22 +170,6 @@ find_options(struct doctor *d)
 void
 doctor_rivals(struct doctor *d)
 {
-	struct place *p = &d->place;
-	struct db_rows *rows = NULL;
-	struct err err = ERR_INIT;
-
 	find_foreign_claims(d);
 	find_options(d);
-	if (db_select(p->db, &p->scope, SQL_CTL_RIVALS, SQL_NO_ARGS, &rows,
-		&err) != RC_OK) {
-		doctor_find(d, FINDING_ERROR, "rivals", NULL, "%s", err.text);
-		return;
-	}
-	while (db_rows_next(rows))
-		doctor_find(d, FINDING_WARN, "rivals",
-		    "set cron = no, or remove the other runner and its "
-		    "table",
-		    "table %.*s: another plugin keeps core's cron events there",
-		    SLICE_FMT(db_text(rows, 0)));
-	db_rows_free(rows);
 }

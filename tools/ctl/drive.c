@@ -129,6 +129,9 @@ drive(const struct ctl *c, const struct drive_opts *o, struct drive_result *out,
 		.hooks = o->hooks,
 		.groups = o->groups,
 		.only_id = o->only_id,
+		.only_kind = o->only_kind,
+		.queues = o->queues,
+		.only_blog = o->blog_id,
 	};
 	struct driving d = { .o = o };
 	mono_ms begun = clock_mono(&clock_system);

@@ -1,6 +1,7 @@
 #ifndef CTL_DRIVE_H
 #define CTL_DRIVE_H
 
+#include "base/job.h"
 #include "ctl.h"
 #include "engine/engine.h"
 
@@ -9,7 +10,10 @@ typedef bool drive_tick_fn(void *arg);
 
 struct drive_opts {
 	const struct site *site;
-	uint64_t only_id; /* this action; 0: what is due */
+	uint64_t only_id; /* this row of only_kind; 0: what is due */
+	enum job_kind only_kind;
+	unsigned queues;  /* 1 << enum job_kind; 0: all */
+	uint32_t blog_id; /* of a network; 0: all */
 	size_t limit;     /* at most so many; 0: all */
 	const struct config_list *hooks, *groups; /* NULL: any */
 	uint64_t total;                           /* for the bar */

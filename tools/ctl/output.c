@@ -51,7 +51,8 @@ no_field(struct slice name, const char *const *columns, struct err *err)
 	enum rc rc;
 
 	for (size_t i = 0; columns[i]; i++)
-		buf_printf(&all, "%s%s", i > 0 ? ", " : "", columns[i]);
+		if (*columns[i])
+			buf_printf(&all, "%s%s", i > 0 ? ", " : "", columns[i]);
 	rc = err_set(err, RC_REJECT, "there is no field \"%.*s\" but %s",
 	    SLICE_FMT(name), buf_str(&all));
 	buf_clear(&all);
@@ -63,7 +64,7 @@ add_field(struct output *o, struct slice name, const char *const *columns,
     struct err *err)
 {
 	for (size_t i = 0; columns[i]; i++) {
-		if (!slice_eq_str(name, columns[i]))
+		if (name.n == 0 || !slice_eq_str(name, columns[i]))
 			continue;
 		if (o->nfields == OUTPUT_COLUMNS_MAX)
 			return err_set(err, RC_REJECT, "too many fields");
@@ -82,7 +83,8 @@ output_init(struct output *o, FILE *to, const char *const *columns,
 	o->to = to;
 	o->nfields = 0;
 	if (!fields)
-		for (size_t i = 0; columns[i] && rc == RC_OK; i++)
+		for (size_t i = 0; columns[i] && *columns[i] && rc == RC_OK;
+		     i++)
 			rc = add_field(o, slice_str(columns[i]), columns, err);
 	for (struct slice rest = slice_str(fields);
 	     rest.n > 0 && rc == RC_OK;) {
@@ -329,6 +331,16 @@ put_ids(struct buf *out, const struct output *o, const json_t *rows)
 	buf_put_char(out, '\n');
 }
 
+static void
+put_lines(struct buf *out, const struct output *o, const json_t *rows)
+{
+	for (size_t i = 0; i < json_array_size(rows); i++) {
+		put_value(out, member(json_array_get(rows, i), o->fields[0]),
+		    JSON_COMPACT);
+		buf_put_char(out, '\n');
+	}
+}
+
 /* The members of an object on a line; only what is no text has its name. */
 static void
 put_members(struct buf *out, json_t *object)
@@ -444,6 +456,9 @@ output_rows(const struct output *o, json_t *rows, struct err *err)
 		break;
 	case OUTPUT_COUNT:
 		buf_printf(&out, "%zu\n", json_array_size(rows));
+		break;
+	case OUTPUT_LINES:
+		put_lines(&out, o, rows);
 		break;
 	}
 	json_decref(rows);

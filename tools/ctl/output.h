@@ -19,9 +19,10 @@ enum output_format {
 	OUTPUT_CSV,
 	OUTPUT_IDS,   /* the first column, blanks between */
 	OUTPUT_COUNT, /* how many rows */
+	OUTPUT_LINES, /* --field: one column, a line a row */
 };
 
-#define OUTPUT_COLUMNS_MAX 32
+#define OUTPUT_COLUMNS_MAX 40
 struct output {
 	FILE *to;
 	enum output_format format;
@@ -31,7 +32,8 @@ struct output {
 
 /*
  * output_init - `format` and `fields` ("a,b") as given, NULL for the default;
- * `columns` ends in NULL. The texts are lent as long as `o` is used. RC_REJECT:
+ * `columns` ends in NULL; those behind an "" are shown only when asked for. The
+ * texts are lent as long as `o` is used. RC_REJECT:
  * no such format or field, with the names there are.
  */
 MUSTUSE enum rc output_init(struct output *o, FILE *to,
