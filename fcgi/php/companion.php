@@ -1,0 +1,307 @@
+<?php
+/**
+ * Plugin Name: wp-cron-fcgi companion
+ * Description: Merges changes that several processes make to the list of scheduled events at once, so that none of them is lost. Optional; does nothing else.
+ * Version: 1.0
+ * License: MIT
+ *
+ * A must-use plugin: wp-content/mu-plugins/wp-cron-fcgi-companion.php, where
+ * `wp-cronctl companion install` puts it. To take it away, delete the file.
+ *
+ * WordPress keeps all events in one option, reads it when a request begins,
+ * changes its copy and writes all of it back. Whoever writes last undoes what
+ * others wrote since: their events vanish, and events that ran come back.
+ * Here, just before WordPress writes, the option is read again from the
+ * database, under a lock, and only this process' own change is made to it.
+ * The write itself stays WordPress' own.
+ */
+
+defined( 'ABSPATH' ) || exit;
+
+// Not on databases where one lock and one newest row are not to be had: over
+// several servers (HyperDB, LudicrousDB), or not MySQL's.
+if ( defined( 'WPCRON_FCGI_COMPANION' ) || ! isset( $GLOBALS['wpdb'] )
+	|| ! $GLOBALS['wpdb']->dbh instanceof mysqli || method_exists( $GLOBALS['wpdb'], 'add_database' ) ) {
+	return;
+}
+define( 'WPCRON_FCGI_COMPANION', '1.0' );
+
+final class WPCron_FCGI_Companion {
+	/** Seconds to wait for the lock; without it the window is milliseconds. */
+	const WAIT_S = 2;
+	/** In wp_schedule_single_event() two events this near are one. */
+	const NEAR_S = 600;
+
+	/** SQL of the lock's name while it is ours. */
+	private static $lock;
+	private static $waited_in_vain = false;
+	private static $update_sent = false;
+	/** The option as this process would see it if it were alone. */
+	private static $view;
+
+	public static function start() {
+		// Last, so that what other plugins make of the value is merged, too.
+		add_filter( 'pre_update_option_cron', array( __CLASS__, 'before_write' ), PHP_INT_MAX, 2 );
+		// First: others' callbacks may take their time.
+		add_action( 'update_option_cron', array( __CLASS__, 'after_write' ), PHP_INT_MIN, 0 );
+		add_action( 'add_option_cron', array( __CLASS__, 'after_write' ), PHP_INT_MIN, 0 );
+		add_action( 'shutdown', array( __CLASS__, 'release' ), PHP_INT_MAX, 0 );
+	}
+
+	/** What WordPress is to write in place of $new. */
+	public static function before_write( $new, $old ) {
+		self::release();
+		self::$view = null;
+		$text       = maybe_serialize( $new );
+		$known      = maybe_serialize( $old );
+		if ( $text === $known ) {
+			return $new; // WordPress will not write.
+		}
+		self::lock();
+		$stored = self::stored();
+		if ( null === $stored || $stored === $known ) {
+			return $new; // Nobody else wrote.
+		}
+		$lists = array_map( array( __CLASS__, 'events' ), array( $old, $new, maybe_unserialize( $stored ) ) );
+		if ( in_array( null, $lists, true ) ) {
+			return $new;
+		}
+		self::$view = $text;
+		return self::as_news( self::merge( ...$lists ), $stored );
+	}
+
+	/**
+	 * Another process may have made the same change before. WordPress' UPDATE
+	 * would then change nothing, and it takes that for an error: the event
+	 * "could not be saved", though it is. Alone, the process would have had
+	 * success, since its list differs from the stored one, and so it shall
+	 * have. Hence the same list in other bytes: no reader looks further at
+	 * `version` than whether it is there, and the next write has an int again.
+	 */
+	private static function as_news( array $list, $stored ) {
+		$list['version'] = 2;
+		if ( serialize( $list ) === $stored ) {
+			$list['version'] = '2';
+		}
+		return $list;
+	}
+
+	/**
+	 * WordPress has put the merged list into its cache. Events of others that
+	 * appear or vanish in the midst of a request would be news to code that
+	 * goes through a list it holds, as wp_clear_scheduled_hook() does; so the
+	 * process goes on with what it knew, and what it changes later is again
+	 * told from that. A shared cache must have what is true for all.
+	 */
+	public static function after_write() {
+		self::release();
+		if ( null !== self::$view && ! wp_using_ext_object_cache() ) {
+			$all = wp_cache_get( 'alloptions', 'options' );
+			if ( isset( $all['cron'] ) ) {
+				$all['cron'] = self::$view;
+				wp_cache_set( 'alloptions', $all, 'options' );
+			} elseif ( false !== wp_cache_get( 'cron', 'options' ) ) {
+				wp_cache_set( 'cron', self::$view, 'options' );
+			}
+		}
+		self::$view = null;
+	}
+
+	/* ---- merging ------------------------------------------------------- */
+
+	/** timestamp => hook => key => event; null for what is no such list. */
+	private static function events( $value ) {
+		if ( false === $value || '' === $value ) {
+			return array();
+		}
+		if ( ! is_array( $value ) || ( $value && ! isset( $value['version'] ) ) ) {
+			return null;
+		}
+		unset( $value['version'] );
+		return $value;
+	}
+
+	/** $stored with the changes that lead from $old to $new. */
+	private static function merge( array $old, array $new, array $stored ) {
+		$made = array();
+		$gone = array();
+		foreach ( self::slots( $new ) as list( $time, $hook, $key, $event ) ) {
+			if ( ! self::same( $event, $old[ $time ][ $hook ][ $key ] ?? null )
+				&& ! self::same( $event, $stored[ $time ][ $hook ][ $key ] ?? null ) ) {
+				$made[ $hook ][ $key ][ $time ] = $event;
+			}
+		}
+		foreach ( self::slots( $old ) as list( $time, $hook, $key, $event ) ) {
+			if ( ! isset( $new[ $time ][ $hook ][ $key ] ) ) {
+				$gone[ $hook ][ $key ][ $time ] = $event;
+			}
+		}
+		$series = self::series( array( $made, $gone ), $old, $new );
+		foreach ( self::slots( $stored ) as list( $time, $hook, $key, $event ) ) {
+			$foreign = ! isset( $old[ $time ][ $hook ][ $key ] );
+			if ( isset( $gone[ $hook ][ $key ][ $time ] )
+				|| ( $foreign && self::is_recurring( $event ) && isset( $series[ $hook ][ $key ] ) )
+				|| ( $foreign && self::is_duplicate( $time, $event, $made[ $hook ][ $key ] ?? array() ) ) ) {
+				self::remove( $stored, $time, $hook, $key );
+			}
+		}
+		foreach ( $made as $hook => $keys ) {
+			foreach ( $keys as $key => $times ) {
+				foreach ( $times as $time => $event ) {
+					$stored[ $time ][ $hook ][ $key ] = $event;
+				}
+			}
+		}
+		uksort( $stored, 'strnatcasecmp' ); // As WordPress does.
+		return $stored;
+	}
+
+	/**
+	 * A hook with its arguments that gets its first recurring event, or loses
+	 * its last, is meant as a whole: what other processes made of it meanwhile
+	 * goes. Else two that each find none would leave two for ever, and one
+	 * that was just rescheduled would survive its clearing.
+	 */
+	private static function series( array $changes, array $old, array $new ) {
+		$series = array();
+		foreach ( $changes as $changed ) {
+			foreach ( $changed as $hook => $keys ) {
+				foreach ( $keys as $key => $times ) {
+					if ( array_filter( $times, array( __CLASS__, 'is_recurring' ) )
+						&& ! ( self::has( $old, $hook, $key ) && self::has( $new, $hook, $key ) ) ) {
+						$series[ $hook ][ $key ] = true;
+					}
+				}
+			}
+		}
+		return $series;
+	}
+
+	/** By WordPress' rule: had one process seen the other's, it had made none. */
+	private static function is_duplicate( $time, $event, array $made ) {
+		foreach ( self::is_recurring( $event ) ? array() : $made as $other => $its ) {
+			if ( ! self::is_recurring( $its ) && abs( (int) $other - (int) $time ) <= self::NEAR_S ) {
+				return true;
+			}
+		}
+		return false;
+	}
+
+	private static function is_recurring( $event ) {
+		return ! empty( $event['schedule'] );
+	}
+
+	private static function has( array $list, $hook, $key ) {
+		foreach ( $list as $hooks ) {
+			if ( isset( $hooks[ $hook ][ $key ] ) ) {
+				return true;
+			}
+		}
+		return false;
+	}
+
+	/** Objects in arguments are new ones each time the option is read. */
+	private static function same( $a, $b ) {
+		return $a === $b || serialize( $a ) === serialize( $b );
+	}
+
+	/** Each event of a list; what is not in its form is passed over. */
+	private static function slots( array $list ) {
+		foreach ( $list as $time => $hooks ) {
+			foreach ( is_array( $hooks ) ? $hooks : array() as $hook => $keys ) {
+				foreach ( is_array( $keys ) ? $keys : array() as $key => $event ) {
+					if ( is_array( $event ) ) {
+						yield array( $time, $hook, $key, $event );
+					}
+				}
+			}
+		}
+	}
+
+	private static function remove( array &$list, $time, $hook, $key ) {
+		unset( $list[ $time ][ $hook ][ $key ] );
+		if ( ! $list[ $time ][ $hook ] ) {
+			unset( $list[ $time ][ $hook ] );
+		}
+		if ( ! $list[ $time ] ) {
+			unset( $list[ $time ] );
+		}
+	}
+
+	/* ---- the database -------------------------------------------------- */
+
+	/**
+	 * Newest, also in a transaction, which would else see its own past; and
+	 * not before a transaction that has changed it ends.
+	 */
+	private static function stored() {
+		global $wpdb;
+		return self::value( "SELECT option_value FROM `$wpdb->options` WHERE option_name = 'cron' FOR UPDATE" );
+	}
+
+	/**
+	 * The program computes the same name in the same way. Names are the whole
+	 * server's, and of at most 64 characters.
+	 */
+	public static function name() {
+		global $wpdb;
+		return "CONCAT('wp-cron-fcgi/', LEFT(SHA2(CONCAT(DATABASE(), '/$wpdb->options'), 256), 40))";
+	}
+
+	/**
+	 * A process that has changed the option in a transaction may wait here for
+	 * one that waits for the end of that transaction. It does so only once.
+	 */
+	private static function lock() {
+		$name = self::name();
+		$wait = self::$waited_in_vain ? 0 : self::WAIT_S;
+		if ( '1' === self::value( "SELECT GET_LOCK($name, $wait)" ) ) {
+			self::$lock = $name;
+			add_filter( 'query', array( __CLASS__, 'before_query' ) );
+		} else {
+			self::$waited_in_vain = true;
+		}
+	}
+
+	public static function release() {
+		if ( self::$lock ) {
+			remove_filter( 'query', array( __CLASS__, 'before_query' ) );
+			self::query( 'SELECT RELEASE_LOCK(' . self::$lock . ')' );
+		}
+		self::$lock        = null;
+		self::$update_sent = false;
+	}
+
+	/** No action tells that WordPress' UPDATE failed; the next query does. */
+	public static function before_query( $sql ) {
+		if ( self::$update_sent ) {
+			self::release();
+		}
+		self::$update_sent = self::$lock && "'cron'" === substr( $sql, -6 );
+		return $sql;
+	}
+
+	/**
+	 * First column of the first row, or null. Not through $wpdb's methods:
+	 * its last_query, rows_affected, num_queries stay what WordPress made.
+	 */
+	private static function value( $sql ) {
+		global $wpdb;
+		$result = self::query( $sql );
+		if ( ! $result && in_array( mysqli_errno( $wpdb->dbh ), array( 2006, 2013 ), true ) ) {
+			$result = $wpdb->check_connection( false ) ? self::query( $sql ) : false;
+		}
+		$row = $result instanceof mysqli_result ? mysqli_fetch_row( $result ) : null;
+		return $row[0] ?? null;
+	}
+
+	private static function query( $sql ) {
+		try {
+			return @mysqli_query( $GLOBALS['wpdb']->dbh, $sql );
+		} catch ( mysqli_sql_exception $e ) {
+			return false;
+		}
+	}
+}
+
+WPCron_FCGI_Companion::start();
