@@ -384,6 +384,7 @@ cron_events_claim(struct queue *queue, struct db *db,
 	enum rc rc, take = RC_NONE;
 
 	*res = (struct claim_result){ 0 };
+	cron_rewind_when_asked(q);
 	cron_settings_get(q, &s);
 	cron_picks_init(&p, req);
 	rc = cron_picks_waiting(q, &s, db, req, &p, &look, err);

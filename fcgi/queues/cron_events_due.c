@@ -79,9 +79,8 @@ cron_option_due(struct cron_events *q, const struct cron_settings *s,
 	return rc;
 }
 
-/* Forget what was remembered of fruitless looks, where somebody says so. */
-static void
-rewind_when_asked(struct cron_events *q)
+void
+cron_rewind_when_asked(struct cron_events *q)
 {
 	bool all, rows;
 
@@ -107,7 +106,7 @@ cron_events_next_due(
 	int64_t waiting = 0, option = 0;
 	enum rc rc, also;
 
-	rewind_when_asked(q);
+	cron_rewind_when_asked(q);
 	cron_settings_get(q, &s);
 	also = waiting_due(q, &s, db, &waiting, err);
 	rc = also == RC_OK || also == RC_NONE

@@ -158,6 +158,8 @@ bool cron_lane_open(const struct cron_picks *p, enum lane lane);
 
 /* When an event may be taken: its second is over, or at once. */
 int64_t cron_takeable_at(const struct cron_settings *s, int64_t timestamp);
+/* Forget what was remembered of fruitless looks, where somebody says so. */
+void cron_rewind_when_asked(struct cron_events *q);
 /* When the option is worth a look; RC_NONE: not before it changes. */
 MUSTUSE enum rc cron_option_due(struct cron_events *q,
     const struct cron_settings *s, struct db *db, int64_t *when,

@@ -97,7 +97,7 @@ admitted(struct take *t, const struct cron_event *e, struct cron_choice *c)
 
 	for (int l = 0; l < LANE_COUNT; l++) {
 		enum lane lane = (enum lane)l;
-		bool open = cron_lane_open(t->p, lane);
+		bool open = t->req->room[l] > 0 && cron_lane_open(t->p, lane);
 
 		if (lane == LANE_PHP && t->s->site.hold_php)
 			continue;

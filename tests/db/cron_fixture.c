@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "base/macros.h"
 #include "formats/md5.h"
 #include "sql/nodes.h"
@@ -55,6 +56,12 @@ cx_admit(void *arg, enum lane lane, const struct candidate *c,
 
 	(void)arg;
 	cx.admits++;
+	if (cx.on_admit) {
+		void (*now)(void) = cx.on_admit;
+
+		cx.on_admit = NULL;
+		now();
+	}
 	ck_assert_int_eq(c->kind, JOB_EVENT);
 	if (slice_starts(c->hook, SLICE_LIT("paused_")) ||
 	    (lane == LANE_PHP) != php)
@@ -326,9 +333,49 @@ cx_rows(const char *state, const char *hook)
 	    "SELECT COUNT(*) FROM " E " WHERE state = '%s'", state);
 }
 
+/* ---- the log ---- */
+
+static FILE *log_file;
+
+void
+cx_log_begin(void)
+{
+	if (log_file)
+		(void)fclose(log_file);
+	log_file = tmpfile();
+	ck_assert(log_file != NULL);
+	log_set_output(fileno(log_file), false);
+}
+
+const char *
+cx_log(void)
+{
+	static char text[65536];
+	size_t n;
+
+	rewind(log_file);
+	n = fread(text, 1, sizeof text - 1, log_file);
+	text[n] = '\0';
+	return text;
+}
+
+size_t
+cx_logged(const char *words)
+{
+	size_t n = 0;
+
+	for (const char *p = cx_log(); (p = strstr(p, words)); p++)
+		n++;
+	return n;
+}
+
 static void
 cx_close(void)
 {
+	log_set_output(2, false);
+	if (log_file)
+		(void)fclose(log_file);
+	log_file = NULL;
 	cron_events_free(cx.q);
 	cx.q = NULL;
 	db_test_close();

@@ -11,7 +11,7 @@
 /* Options and our tables of one blog, with a queue and a node on them, and a
  * clock that only the test turns. */
 #define E "wp_wpcron_events"
-#define CX_NOW INT64_C(1800000000)
+#define CX_NOW INT64_C(1700000000)
 #define NO_ARGS "a:0:{}"
 #define EMPTY_OPTION "a:1:{s:7:\"version\";i:2;}"
 
@@ -22,7 +22,8 @@ struct cx {
 	struct cron_events_site site;
 	struct clock clock;
 	int64_t now;
-	size_t admits; /* calls of the admission */
+	size_t admits;          /* calls of the admission */
+	void (*on_admit)(void); /* called by the next one */
 };
 extern struct cx cx;
 
@@ -69,6 +70,11 @@ enum rc cx_settle_outcome(struct job *j, struct outcome *o);
 size_t cx_rescue(struct cron_events *q, const uint64_t *live, size_t n);
 /* Unix seconds; the test fails with another rc than RC_OK and RC_NONE. */
 int64_t cx_next_due(void); /* INT64_MAX: nothing */
+
+/* What was logged from here on; the text until the next call. */
+void cx_log_begin(void);
+const char *cx_log(void);
+size_t cx_logged(const char *words); /* how often */
 
 /* Rows in that state, of the hook where one is given. */
 uint64_t cx_rows(const char *state, const char *hook);
