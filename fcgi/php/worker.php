@@ -917,7 +917,8 @@ final class WPCron_FCGI_Worker {
 				self::tell_plugin( $error );
 			}
 		}
-		if ( null === $error || false === strpos( $error['message'], 'Allowed memory size' ) ) {
+		// Where there is no memory for it the lock grows stale, as core's would.
+		if ( null === $error || false === strpos( $error['message'], 'Allowed memory size' ) || false !== @ini_set( 'memory_limit', '-1' ) ) {
 			self::leave_lock();
 		}
 		self::$why = 'ended';
@@ -1298,7 +1299,7 @@ final class WPCron_FCGI_Cron {
 			self::drop_copies();
 			self::end();
 		}
-		return array( 'why' => substr( $why, 0, 1000 ) ) + self::answer();
+		return array( 'why' => str_replace( "\0", ' ', substr( $why, 0, 1000 ) ) ) + self::answer();
 	}
 
 	/**

@@ -460,7 +460,7 @@ class LockTest(CacheCase):
 
     def test_it_goes_when_nothing_is_left(self):
         for hook, kind in (("ok", "done"), ("throw", "failed"),
-                           ("exit", "failed")):
+                           ("exit", "failed"), ("memory", "failed")):
             with self.subTest(hook):
                 value = now_key()
                 self.set_lock(value)
