@@ -21,6 +21,34 @@ wanted(const struct config_list *only, const struct config_list *except,
 	return !except || !list_matches(except, s);
 }
 
+/* A slow hook runs in a PHP request of its own; so does one that never ran. */
+#define SLOW_MS 1000
+/* Quick ones share a request as long as it is expected to take. */
+#define QUICK_TOTAL_MS 2000
+
+static bool
+is_paused(const struct admission *a, const struct candidate *c)
+{
+	const struct site_run *s = a->site;
+	const struct network *n = s->network;
+
+	for (size_t i = 0; i < n->npauses; i++) {
+		const struct pause *p = &n->pauses[i];
+		struct slice name = c->hook;
+
+		if (p->blog_id != 0 && p->blog_id != s->blog_id)
+			continue;
+		if (p->group && c->kind != JOB_ACTION)
+			continue;
+		if (p->group)
+			name =
+			    actions_group_slug(s->actions, a->db, c->group_id);
+		if (name.p && slice_glob(name, slice_str(p->pattern)))
+			return true;
+	}
+	return false;
+}
+
 static bool
 passes_filters(const struct admission *a, const struct candidate *c)
 {
@@ -33,6 +61,9 @@ passes_filters(const struct admission *a, const struct candidate *c)
 	if (!wanted(&site->hooks, &site->except, c->hook) ||
 	    !wanted(e->only_hooks, NULL, c->hook))
 		return false;
+	/* Cron events have no group: only a run of one group leaves them. */
+	if (c->kind == JOB_EVENT)
+		return !e->only_groups || e->only_groups->n == 0;
 	if (!by_group)
 		return true;
 	slug = actions_group_slug(a->site->actions, a->db, c->group_id);
@@ -56,6 +87,8 @@ executor_ready(struct admission *a, const struct route *r)
 
 	switch (r->kind) {
 	case EXECUTOR_PHP:
+		if (s->maintenance)
+			return false;
 		if (site_config(a->config, s->site)->php_fpm)
 			return true;
 		if (!s->no_php_said)
@@ -119,6 +152,25 @@ host_has_share(struct admission *a, const struct route *r)
 	return true;
 }
 
+/* By what the hook took so far: with others, alone, or not now. */
+static enum admit
+pace_admit(const struct admission *a, const struct candidate *c, enum lane lane,
+    int64_t *p95)
+{
+	*p95 = 0;
+	if (lane != LANE_PHP || c->kind != JOB_EVENT)
+		return ADMIT_TAKE;
+	pthread_mutex_lock(&a->site->engine->lock);
+	*p95 = pace_p95(&a->site->pace, c->hook);
+	pthread_mutex_unlock(&a->site->engine->lock);
+	if (a->alone)
+		return ADMIT_FULL;
+	if (*p95 < 0 || *p95 > SLOW_MS)
+		return a->slow_left == 0 || a->php_ms > 0 ? ADMIT_FULL
+							  : ADMIT_ALONE;
+	return a->php_ms > QUICK_TOTAL_MS ? ADMIT_FULL : ADMIT_TAKE;
+}
+
 enum admit
 engine_admit(void *arg, enum lane lane, const struct candidate *c,
     const struct route **route, const struct policy **policy)
@@ -127,31 +179,44 @@ engine_admit(void *arg, enum lane lane, const struct candidate *c,
 	const char *name = a->site->site->name;
 	struct sql_scope scope;
 	struct limits_scope ls;
-	enum admit verdict;
+	enum admit verdict, how;
+	int64_t p95;
 
 	*route = config_route(a->config, name, c->hook);
 	if (executor_lane((*route)->kind) != lane)
 		return ADMIT_BAR;
 	*policy = config_policy(a->config, name, c->hook, *route);
-	if ((*policy)->paused || !passes_filters(a, c) ||
+	if ((*policy)->paused || is_paused(a, c) || !passes_filters(a, c) ||
 	    held_here(a->site, *route, *policy) || !executor_ready(a, *route))
 		return ADMIT_BAR;
+	/* Only moved to the table: asked again when it is claimed. */
+	if (c->kind == JOB_EVENT && c->id == 0)
+		return ADMIT_TAKE;
 	if ((a->site->engine->limited && a->left == 0) ||
 	    !host_has_share(a, *route))
 		return ADMIT_FULL;
+	how = pace_admit(a, c, lane, &p95);
+	if (how == ADMIT_FULL)
+		return how;
 	actions_scope(a->site->actions, &scope);
 	ls = (struct limits_scope){
 		.db = a->db,
 		.scope = &scope,
-		.blog_id = 1,
-		.node_id = a->site->node_id,
+		.blog_id = a->site->blog_id,
+		.node_id = a->site->network->node_id,
 		.ttl_ms = a->config->daemon.node_expiry_ms,
 		.clock = a->site->engine->clock,
 	};
 	verdict = limits_admit(&a->site->limits, &ls, c->hook, *policy);
-	if (verdict == ADMIT_TAKE && a->left > 0)
+	if (verdict != ADMIT_TAKE)
+		return verdict;
+	if (a->left > 0)
 		a->left--;
-	return verdict;
+	a->alone = how == ADMIT_ALONE;
+	/* One at least, so that a slow one does not follow. */
+	if (lane == LANE_PHP && c->kind == JOB_EVENT)
+		a->php_ms += p95 + 1;
+	return how;
 }
 
 const struct policy *

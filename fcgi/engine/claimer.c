@@ -11,19 +11,19 @@
 
 #include "base/log.h"
 #include "base/xalloc.h"
+#include "engine/claim.h"
 #include "engine/engine_internal.h"
+#include "engine/network.h"
 #include "engine/site_prepare.h"
 #include "engine/site_tend.h"
-#include "queues/actions_admin.h"
-#include "sql/nodes.h"
 
 #define CONNECT_RETRY_MIN_MS 100
 #define CONNECT_RETRY_MAX_MS 10000
 /* A kick is served once a second, whatever the clock's own interval. */
 #define KICK_INTERVAL_MS 1000
-#define ROOM_UNSEEN UINT64_MAX
-/* Less room than this share of a batch is not worth a claim of its own. */
-#define ROOM_SHARE 4
+/* Whole seconds of the clock are when most events are due. */
+#define SECOND_MS 1000
+#define EARLY_MS 50
 
 static void
 health_error_locked(struct site_run *s, const struct err *err)
@@ -40,6 +40,8 @@ connection_lost(struct database *d, const struct err *err)
 {
 	struct engine *e = d->engine;
 	mono_ms wait = CONNECT_RETRY_MIN_MS;
+	struct blog_iter it = { 0 };
+	struct site_run *s;
 
 	for (unsigned i = 0; i < d->failures && wait < CONNECT_RETRY_MAX_MS;
 	     i++)
@@ -51,9 +53,8 @@ connection_lost(struct database *d, const struct err *err)
 	db_close(d->db);
 	d->db = NULL;
 	pthread_mutex_lock(&e->lock);
-	for (size_t i = 0; i < e->nsites; i++)
-		if (e->sites[i].database == d)
-			health_error_locked(&e->sites[i], err);
+	while ((s = engine_next_blog(e, d, &it)))
+		health_error_locked(s, err);
 	engine_progress_locked(e);
 	pthread_mutex_unlock(&e->lock);
 }
@@ -90,7 +91,7 @@ site_failed(
 
 	/* A table or column may have changed under us: look again. */
 	if (rc == RC_REJECT)
-		s->prepared = false;
+		s->prepared = s->network->prepared = false;
 	pthread_mutex_lock(&e->lock);
 	said = strcmp(s->health.last_error, err->text) == 0;
 	health_error_locked(s, err);
@@ -105,247 +106,6 @@ site_failed(
 		connection_lost(s->database, err);
 }
 
-/* ---- claiming ---------------------------------------------------------- */
-
-static size_t
-worker_capacity(const struct worker *w, const struct config *c)
-{
-	return w->lane == LANE_PHP ? c->daemon.php_batch
-				   : c->daemon.native_batch;
-}
-
-/* Workers of a lane that hold jobs of another site on this database. */
-static size_t
-bound_to_locked(
-    const struct engine *e, const struct database *d, enum lane lane)
-{
-	size_t n = 0;
-
-	for (size_t i = 0; i < e->nworkers; i++)
-		n += e->workers[i].lane == lane && e->workers[i].site &&
-		     e->workers[i].site->database == d;
-	return n;
-}
-
-static size_t
-lane_workers(const struct engine *e, enum lane lane)
-{
-	size_t n = 0;
-
-	for (size_t i = 0; i < e->nworkers; i++)
-		n += e->workers[i].lane == lane;
-	return n;
-}
-
-static bool
-has_worker_locked(const struct site_run *s, enum lane lane)
-{
-	const struct engine *e = s->engine;
-
-	for (size_t i = 0; i < e->nworkers; i++)
-		if (e->workers[i].lane == lane && e->workers[i].site == s)
-			return true;
-	return false;
-}
-
-/* Does another site of this database wait for a worker, and have none? A
- * backlog would be refilled before its worker is ever free. */
-static bool
-gives_way(const struct site_run *s, enum lane lane)
-{
-	const struct engine *e = s->engine;
-
-	for (size_t i = 0; i < e->nsites; i++)
-		if (e->sites[i].database == s->database &&
-		    e->sites[i].starved[lane])
-			return !s->starved[lane];
-	return false;
-}
-
-/*
- * Reserve the worker of a lane with the most room for a site. One database
- * never binds all workers of a lane while there are others, so that one that
- * hangs stalls its own sites only.
- */
-static struct worker *
-worker_reserve_locked(struct engine *e, struct site_run *s, enum lane lane,
-    struct claim_request *req)
-{
-	struct worker *best = NULL;
-	bool may_bind =
-	    e->ndatabases == 1 || lane_workers(e, lane) < 2 ||
-	    bound_to_locked(e, s->database, lane) + 1 < lane_workers(e, lane);
-
-	req->room[lane] = req->share[lane] = 0;
-	if (!e->claiming || gives_way(s, lane) ||
-	    (e->limited && e->once_left == 0))
-		return NULL;
-	for (size_t i = 0; i < e->nworkers; i++) {
-		struct worker *w = &e->workers[i];
-		size_t capacity = worker_capacity(w, e->config);
-		size_t free_slots = capacity > w->held ? capacity - w->held : 0;
-
-		if (w->lane != lane || w->reserved || w->backing_off || w->cron)
-			continue;
-		if (w->site ? w->site != s || lane == LANE_PHP : !may_bind)
-			continue;
-		/* Native work shares the processor anyhow; the jobs of one PHP
-		 * worker wait for each other. */
-		req->share[lane] += lane == LANE_PHP;
-		if (free_slots > req->room[lane] &&
-		    free_slots >= (capacity + ROOM_SHARE - 1) / ROOM_SHARE) {
-			best = w;
-			req->room[lane] = free_slots;
-		}
-	}
-	if (best)
-		best->reserved = true;
-	return best;
-}
-
-static void
-hand_over_locked(struct site_run *s, struct worker *w, struct claim *claim,
-    struct job *jobs, size_t n, struct config *c)
-{
-	struct held *h = xcalloc(1, sizeof *h);
-
-	h->claim = claim;
-	h->claim_id = claim->id;
-	h->config = config_ref(c);
-	h->left = n;
-	h->first_due = INT64_MAX;
-	h->refreshed_at = clock_mono(s->engine->clock);
-	h->next = s->held;
-	s->held = h;
-	claim->origin = h;
-	*w->inbox_end = jobs;
-	for (struct job *j = jobs; j; j = j->next) {
-		if (j->due < h->first_due)
-			h->first_due = j->due;
-		if (j->route->kind == EXECUTOR_WEBHOOK)
-			webhook_hosts_hold(
-			    s->engine->hosts, j->route->target, 1);
-		w->inbox_end = &j->next;
-	}
-	w->held += n;
-	w->site = s;
-	s->health.running += n;
-	pthread_cond_signal(&w->wake);
-}
-
-static void
-hold_limits(struct site_run *s, struct job *jobs)
-{
-	for (struct job *j = jobs; j; j = j->next) {
-		if (j->policy->rate.count == 0 && j->policy->concurrency == 0)
-			continue;
-		j->limit = limits_find(&s->limits, j->hook);
-		if (j->limit)
-			limits_hold(j->limit);
-	}
-}
-
-/* Can rows of a lane run here at all, now or later? */
-static bool
-lane_serves(const struct site_run *s, const struct config *c, enum lane lane)
-{
-	return lane_workers(s->engine, lane) > 0 &&
-	       (lane != LANE_PHP || site_config(c, s->site)->php_fpm);
-}
-
-/* Claim for one worker a lane; *claimed says how many jobs. */
-static enum rc
-claim_for(struct site_run *s, struct config *c, struct worker *const *workers,
-    struct claim_request *req, size_t left, size_t *claimed, bool *more,
-    struct err *err)
-{
-	struct engine *e = s->engine;
-	struct admission a = {
-		.site = s, .config = c, .db = s->database->db, .left = left
-	};
-	struct claim_result res;
-	enum rc rc;
-
-	req->admit = engine_admit;
-	req->arg = &a;
-	for (size_t l = 0; l < LANE_COUNT; l++)
-		req->ask[l] =
-		    req->room[l] == 0 && lane_serves(s, c, (enum lane)l);
-	rc = e->only_id ? actions_claim_one(s->actions, s->database->db,
-			      e->only_id, req, &res, err)
-			: actions_ops.claim(actions_queue(s->actions),
-			      s->database->db, req, &res, err);
-	for (size_t l = 0; l < LANE_COUNT; l++)
-		hold_limits(s, res.jobs[l]);
-	limits_settle_claim(&s->limits);
-	*claimed = 0;
-	*more = res.more || res.unfinished;
-	pthread_mutex_lock(&e->lock);
-	for (size_t l = 0; l < LANE_COUNT; l++) {
-		if (!res.claims[l])
-			continue;
-		hand_over_locked(
-		    s, workers[l], res.claims[l], res.jobs[l], res.njobs[l], c);
-		*claimed += res.njobs[l];
-	}
-	if (e->limited)
-		e->once_left -=
-		    *claimed < e->once_left ? *claimed : e->once_left;
-	if (res.unfinished)
-		e->room_epoch++;
-	pthread_mutex_unlock(&e->lock);
-	return rc;
-}
-
-static enum rc
-claim_once(struct site_run *s, struct config *c, size_t *claimed, bool *more,
-    struct err *err)
-{
-	struct engine *e = s->engine;
-	struct worker *workers[LANE_COUNT];
-	struct claim_request req = { .arg = NULL };
-	size_t left;
-	bool any = false, unseen = false, waited = false;
-	enum rc rc = RC_NONE;
-
-	pthread_mutex_lock(&e->lock);
-	for (size_t l = 0; l < LANE_COUNT; l++) {
-		workers[l] = worker_reserve_locked(e, s, (enum lane)l, &req);
-		any = any || workers[l];
-		waited = waited || (workers[l] && s->starved[l]);
-		s->starved[l] =
-		    !workers[l] && !has_worker_locked(s, (enum lane)l);
-		/* Of a lane without room not even a look was taken. */
-		unseen = unseen ||
-			 (!workers[l] && lane_workers(e, (enum lane)l) > 0);
-	}
-	s->room_seen = e->room_epoch;
-	left = e->once_left;
-	pthread_mutex_unlock(&e->lock);
-	*claimed = 0;
-	*more = false;
-	if (any)
-		rc = claim_for(s, c, workers, &req, left, claimed, more, err);
-	*more = *more || unseen;
-	pthread_mutex_lock(&e->lock);
-	for (size_t l = 0; l < LANE_COUNT; l++) {
-		if (!workers[l])
-			continue;
-		workers[l]->reserved = false;
-		/* It does not end while it may still be given something. */
-		if (e->stopping)
-			pthread_cond_signal(&workers[l]->wake);
-	}
-	/* There may be room at another worker: look again at once. */
-	if (*claimed > 0)
-		s->room_seen = ROOM_UNSEEN;
-	/* Those who gave way may go on. */
-	if (waited)
-		e->room_epoch++;
-	pthread_mutex_unlock(&e->lock);
-	return rc;
-}
-
 /* ---- looking ----------------------------------------------------------- */
 
 static void
@@ -357,7 +117,7 @@ look_done(struct site_run *s, uint64_t look, bool drained, bool backlog,
 
 	pthread_mutex_lock(&e->lock);
 	s->again_at = again;
-	if (drained)
+	if (drained && !s->asking.under_way)
 		s->drained_look = look;
 	/* A worker may have set it while we looked. */
 	s->backlog = s->backlog || backlog;
@@ -382,133 +142,298 @@ limits_after(struct site_run *s, struct config *c)
 	ls = (struct limits_scope){
 		.db = s->database->db,
 		.scope = &scope,
-		.blog_id = 1,
-		.node_id = s->node_id,
+		.blog_id = s->blog_id,
+		.node_id = s->network->node_id,
 		.ttl_ms = c->daemon.node_expiry_ms,
 		.clock = s->engine->clock,
 	};
 	limits_tend(&s->limits, &ls);
 }
 
+/* Are the queue's tables there, and its work ours to do? */
+static bool
+serves(struct site_run *s, const struct config *c, enum job_kind kind)
+{
+	const struct config_site *site = site_config(c, s->site);
+	const struct engine *e = s->engine;
+	struct actions_export export;
+	const char *replaced;
+
+	if (e->queues && !(e->queues & (1u << kind)))
+		return false;
+	if (e->only_id > 0 && e->only_kind != kind)
+		return false;
+	if (kind == JOB_ACTION) {
+		actions_get_export(s->actions, &export);
+		return s->has_actions && !export.foreign_store &&
+		       !site->observe;
+	}
+	replaced = cron_events_replaced_by(s->events);
+	if (replaced && !s->replaced_said)
+		log_event(LOG_ERR, "queue.off", LOG_S("site", s->site->name),
+		    LOG_U("blog", s->blog_id), LOG_S("queue", "cron"),
+		    LOG_S("store", replaced),
+		    LOG_S("why", "the site keeps its cron events elsewhere"));
+	s->replaced_said = replaced != NULL;
+	return site->cron && !replaced;
+}
+
+/* What looking at all queues came to. */
+struct looked {
+	int64_t due; /* the earliest; INT64_MAX: nothing */
+	bool more;
+	bool any; /* something was claimed for, so `starved` is set */
+};
+
+static enum rc
+look_at_queue(struct site_run *s, struct config *c, enum job_kind kind,
+    struct looked *l, struct err *err)
+{
+	struct engine *e = s->engine;
+	struct queue *q = s->queues[kind];
+	int64_t due = INT64_MAX;
+	struct claimed claimed = { .jobs = 0 };
+	enum rc rc = RC_OK;
+
+	if (e->only_id == 0)
+		rc = q->ops->next_due(q, s->database->db, &due, err);
+	if (rc == RC_OK && due < l->due)
+		l->due = due;
+	if (rc == RC_OK && (due <= clock_unix(e->clock) || e->only_id > 0)) {
+		rc = site_claim(s, q, c, &claimed, err);
+		l->any = true;
+	}
+	l->more = l->more || claimed.more;
+	return rc == RC_NONE ? RC_OK : rc;
+}
+
+/* WordPress is being updated: PHP's work waits until it is done. */
+static void
+watch_maintenance(struct site_run *s)
+{
+	bool on = site_in_maintenance(s->site, clock_unix(s->engine->clock));
+
+	if (on == s->maintenance)
+		return;
+	s->maintenance = on;
+	actions_rewind(s->actions);
+	cron_events_rewind(s->events);
+	log_event(LOG_INFO, on ? "maintenance.on" : "maintenance.off",
+	    LOG_S("site", s->site->name), LOG_U("blog", s->blog_id));
+}
+
 /* False: the database did not answer. */
 static bool
 look(struct site_run *s, struct config *c, uint64_t number)
 {
-	struct engine *e = s->engine;
-	int64_t due = INT64_MAX, now = clock_unix(e->clock);
-	struct actions_export export;
+	struct looked l = { .due = INT64_MAX };
 	struct err err = ERR_INIT;
-	size_t claimed = 0;
-	bool more = false;
-	enum rc rc;
+	enum rc rc = RC_OK;
 
-	actions_get_export(s->actions, &export);
-	if (!s->has_actions || export.foreign_store) {
-		look_done(s, number, true, false, INT64_MAX);
-		return true;
-	}
+	watch_maintenance(s);
 	/* Before next_due(), which passes over what the cursor has passed. */
-	if (limits_reopen(&s->limits, e->clock))
+	if (limits_reopen(&s->limits, s->engine->clock)) {
 		actions_peek(s->actions);
-	rc = e->only_id ? RC_OK
-			: actions_ops.next_due(actions_queue(s->actions),
-			      s->database->db, &due, &err);
-	if (rc == RC_OK && (due <= now || e->only_id > 0))
-		rc = claim_once(s, c, &claimed, &more, &err);
-	else
+		cron_events_rewind(s->events);
+	}
+	/* By turns, so that no queue has the workers for itself. */
+	s->first_queue = (s->first_queue + 1) % QUEUE_COUNT;
+	for (size_t i = 0; i < QUEUE_COUNT && rc == RC_OK; i++) {
+		size_t kind = (s->first_queue + i) % QUEUE_COUNT;
+
+		if (serves(s, c, (enum job_kind)kind))
+			rc = look_at_queue(s, c, (enum job_kind)kind, &l, &err);
+	}
+	if (!l.any)
 		memset(s->starved, 0, sizeof s->starved);
-	if (rc != RC_OK && rc != RC_NONE) {
+	if (rc != RC_OK) {
 		site_failed(s, rc, &err, "claim");
 		return false;
 	}
 	limits_after(s, c);
-	look_done(s, number, !more, more, due);
+	look_done(s, number, !l.more, l.more, l.due);
 	return true;
+}
+
+/* The next full second from a time on, so that what is due then is seen then;
+ * a little early rather than a second late. */
+static mono_ms
+on_the_second(const struct engine *e, mono_ms at)
+{
+	int64_t wall_ms =
+	    clock_wall(e->clock) / 1000 + at - clock_mono(e->clock) - EARLY_MS;
+	int64_t past = wall_ms % SECOND_MS;
+
+	return at - EARLY_MS + (past > 0 ? SECOND_MS - past : 0) + 1;
 }
 
 static mono_ms
 look_at_locked(const struct site_run *s, mono_ms now)
 {
 	const struct engine *e = s->engine;
-	mono_ms interval = e->config->daemon.look_interval_ms;
+	mono_ms interval = e->config->daemon.look_interval_ms, at;
 
 	if (s->backlog && s->room_seen != e->room_epoch)
 		return now;
+	if (network_is_scanned(s->network))
+		return s->wanted ? now : s->again_at;
 	if (s->kicked && interval > KICK_INTERVAL_MS)
 		interval = KICK_INTERVAL_MS;
-	return s->again_at < s->looked_at + interval ? s->again_at
-						     : s->looked_at + interval;
+	at = s->looked_at + interval;
+	if (interval == SECOND_MS && !s->kicked)
+		at = on_the_second(e, at);
+	return s->again_at < at ? s->again_at : at;
 }
 
-/* A look, or only what keeps the node alive: looks may be rarer than that. */
 static mono_ms
-turn_at_locked(const struct site_run *s, mono_ms now)
+scan_at_locked(const struct network *n)
 {
-	mono_ms look = look_at_locked(s, now);
-	mono_ms keep = s->turned_at + KICK_INTERVAL_MS;
+	mono_ms interval = n->engine->config->daemon.look_interval_ms;
 
-	if (s->prepared && s->heartbeat_at > keep)
-		keep = s->heartbeat_at;
-	return look < keep ? look : keep;
+	if (n->kicked && interval > KICK_INTERVAL_MS)
+		interval = KICK_INTERVAL_MS;
+	if (interval == SECOND_MS && !n->kicked)
+		return on_the_second(n->engine, n->scanned_at + interval);
+	return n->scanned_at + interval;
 }
 
-/* The site of this database whose turn is next; NULL and *until: not yet. */
-static struct site_run *
-next_site_locked(struct database *d, mono_ms now, mono_ms *until)
+/* What is due on a database: a network's turn, or a blog's. */
+struct turn {
+	struct network *network;
+	struct site_run *blog; /* NULL: the network's */
+	mono_ms last;          /* when it had its last one */
+};
+
+static void
+offer(struct turn *best, const struct turn *t, mono_ms at, mono_ms now,
+    mono_ms *until)
+{
+	if (at < *until)
+		*until = at;
+	/* Whose last turn is longest ago goes first. */
+	if (at <= now && (!best->network || t->last < best->last))
+		*best = *t;
+}
+
+static mono_ms
+blog_turn_at_locked(const struct site_run *s, mono_ms now)
+{
+	mono_ms at = look_at_locked(s, now);
+
+	if (s->tend_at < at)
+		at = s->tend_at;
+	if (s->rescue_now && s->prepared)
+		return now;
+	if (network_is_scanned(s->network) || !s->prepared)
+		return at;
+	return s->rescue_at < at ? s->rescue_at : at;
+}
+
+/* The turn that is next; none and *until: not yet. */
+static struct turn
+next_turn_locked(struct database *d, mono_ms now, mono_ms *until)
 {
 	struct engine *e = d->engine;
-	struct site_run *best = NULL;
+	struct turn best = { .network = NULL };
 
-	for (size_t i = 0; i < e->nsites; i++) {
-		struct site_run *s = &e->sites[i];
+	for (size_t i = 0; i < e->nnetworks; i++) {
+		struct network *n = &e->networks[i];
 		mono_ms at;
 
-		if (s->database != d)
+		if (n->database != d)
 			continue;
-		at = turn_at_locked(s, now);
-		if (at < *until)
-			*until = at;
-		/* Whose last turn is longest ago goes first. */
-		if (at <= now && (!best || s->turned_at < best->turned_at))
-			best = s;
+		at = network_turn_at(n);
+		if (n->prepared && network_is_scanned(n) &&
+		    scan_at_locked(n) < at)
+			at = scan_at_locked(n);
+		if (at < n->retry_at)
+			at = n->retry_at;
+		offer(&best,
+		    &(struct turn){ .network = n, .last = n->turned_at }, at,
+		    now, until);
+		for (size_t k = 0; k < n->nblogs && n->prepared && d->db; k++) {
+			struct site_run *s = n->blogs[k];
+
+			if (!s->gone || s->held)
+				offer(&best,
+				    &(struct turn){ n, s, s->turned_at },
+				    blog_turn_at_locked(s, now), now, until);
+		}
 	}
 	return best;
 }
 
+/* A network's turn: the node, and which blogs have something due. */
+static bool
+run_network_turn(struct network *n, struct config *c, mono_ms now, bool scan)
+{
+	struct err err = ERR_INIT;
+	enum rc rc;
+
+	if (!connected(n->database)) {
+		n->retry_at = n->database->retry_at;
+		return false;
+	}
+	rc = network_turn(n, c, now, &err);
+	if (rc == RC_OK && n->prepared && scan)
+		rc = network_scan(n, &err);
+	/* One blog a turn: what is looked for rarely. */
+	if (rc == RC_OK && n->prepared && n->nblogs > 0) {
+		struct site_run *s = n->blogs[n->chore++ % n->nblogs];
+
+		if (s->prepared && !s->gone && now >= s->missed_at)
+			rc = site_missed_posts(s, c, now, &err);
+		if (rc == RC_OK && s->prepared && !s->gone &&
+		    now >= s->rescue_at)
+			s->rescue_now = true;
+	}
+	if (rc == RC_OK || rc == RC_NONE)
+		return rc == RC_OK;
+	n->retry_at = now + SECOND_MS;
+	site_failed(n->blogs[0], rc, &err, "prepare");
+	return false;
+}
+
 /* A look if it has a number; false when none could be made. */
 static bool
-site_turn(struct site_run *s, struct config *c, uint64_t number)
+run_blog_turn(struct site_run *s, struct config *c, uint64_t number)
 {
-	struct database *d = s->database;
 	mono_ms now = clock_mono(s->engine->clock);
 	struct err err = ERR_INIT;
+	bool tend;
 	enum rc rc = RC_OK;
 
-	if (!connected(d))
+	if (!connected(s->database))
 		return false;
-	/* First of all, also while there is nothing else to do here. */
-	if (s->node_id != 0 && now >= s->heartbeat_at)
-		rc = site_heartbeat(s, c, now, &err);
-	if (rc == RC_OK && !s->prepared)
+	if (!s->prepared)
 		rc = site_prepare(s, c, &err);
 	if (rc == RC_NONE)
 		return false; /* too soon: whoever waits goes on */
-	if (rc == RC_OK && s->prepared && now >= s->facts_at)
+	if (rc == RC_OK && now >= s->facts_at)
 		rc = site_refresh(s, c, &err);
-	if (rc == RC_OK && s->prepared && !s->has_actions && now >= s->probe_at)
+	if (rc == RC_OK && !s->has_actions && now >= s->probe_at)
 		rc = site_probe(s, &err);
-	if (rc == RC_OK && s->prepared && s->has_actions && now >= s->rescue_at)
+	if (rc == RC_OK && (now >= s->rescue_at || s->rescue_now))
 		rc = site_rescue(s, c, now, &err);
-	if (rc != RC_OK)
+	if (rc != RC_OK) {
 		site_failed(s, rc, &err, "prepare");
-	else if (s->prepared)
-		return number == 0 || look(s, c, number);
-	return false;
+		return false;
+	}
+	if (number > 0 && !look(s, c, number))
+		return false;
+	pthread_mutex_lock(&s->engine->lock);
+	tend = now >= s->tend_at;
+	pthread_mutex_unlock(&s->engine->lock);
+	if (tend)
+		rc = site_tend_events(s, now, &err);
+	if (rc != RC_OK)
+		site_failed(s, rc, &err, "tend");
+	return true;
 }
 
 /* Begin a turn; the number of its look, 0 for none. */
 static uint64_t
-turn_begin_locked(struct site_run *s, mono_ms now)
+blog_turn_begin_locked(struct site_run *s, mono_ms now)
 {
 	bool look = look_at_locked(s, now) <= now;
 
@@ -516,7 +441,7 @@ turn_begin_locked(struct site_run *s, mono_ms now)
 	if (!look)
 		return 0;
 	s->looking = true;
-	s->kicked = false;
+	s->kicked = s->wanted = false;
 	s->looked_at = now;
 	s->again_at = INT64_MAX;
 	s->backlog = false;
@@ -525,23 +450,55 @@ turn_begin_locked(struct site_run *s, mono_ms now)
 }
 
 static void
+blog_turn_locked(struct site_run *s, mono_ms now)
+{
+	struct engine *e = s->engine;
+	uint64_t number = blog_turn_begin_locked(s, now);
+	struct config *c = config_ref(e->config);
+	bool done;
+
+	pthread_mutex_unlock(&e->lock);
+	done = run_blog_turn(s, c, number);
+	config_unref(c);
+	pthread_mutex_lock(&e->lock);
+	s->looking = false;
+	if (number == 0 || done)
+		return;
+	/* What was asked for is kept until it can be answered. */
+	s->kicked = true;
+	s->again_at = now + SECOND_MS;
+}
+
+static void
+network_turn_locked(struct network *n, mono_ms now)
+{
+	struct engine *e = n->engine;
+	bool scan = network_is_scanned(n) && scan_at_locked(n) <= now;
+	struct config *c = config_ref(e->config);
+	bool kicked = n->kicked, done;
+
+	n->turned_at = now;
+	if (scan) {
+		n->scanned_at = now;
+		n->kicked = false;
+	}
+	pthread_mutex_unlock(&e->lock);
+	done = run_network_turn(n, c, now, scan);
+	config_unref(c);
+	pthread_mutex_lock(&e->lock);
+	if (scan && !done)
+		n->kicked = n->kicked || kicked;
+}
+
+static void
 leave(struct database *d)
 {
 	struct engine *e = d->engine;
 
-	for (size_t i = 0; i < e->nsites; i++) {
-		struct site_run *s = &e->sites[i];
-		struct sql_scope scope;
-		struct err err = ERR_INIT;
-
-		if (s->database != d || s->node_id == 0 || !connected(d))
-			continue;
-		actions_scope(s->actions, &scope);
-		if (node_remove(d->db, &scope, s->node_id, &err) != RC_OK)
-			log_event(LOG_WARN, "node.stays",
-			    LOG_S("site", s->site->name),
-			    LOG_S("why", err.text));
-	}
+	for (size_t i = 0; i < e->nnetworks; i++)
+		if (e->networks[i].database == d &&
+		    e->networks[i].node_id != 0 && connected(d))
+			network_leave(&e->networks[i]);
 }
 
 void *
@@ -555,28 +512,18 @@ claimer_main(void *arg)
 	/* It outlives the workers: their rows are kept alive until the end. */
 	while (!e->leaving) {
 		mono_ms now = clock_mono(e->clock), until = now + 1000;
-		struct site_run *s = next_site_locked(d, now, &until);
-		struct config *c;
-		uint64_t number;
-		bool done;
+		struct turn t = next_turn_locked(d, now, &until);
+		struct timespec ts;
 
-		if (!s) {
-			struct timespec ts;
-
+		if (t.blog) {
+			blog_turn_locked(t.blog, now);
+		} else if (t.network) {
+			network_turn_locked(t.network, now);
+		} else {
 			clock_deadline(&ts, until > now ? until - now : 1);
 			pthread_cond_timedwait(
 			    &e->wake_claimers, &e->lock, &ts);
-			continue;
 		}
-		number = turn_begin_locked(s, now);
-		c = config_ref(e->config);
-		pthread_mutex_unlock(&e->lock);
-		done = site_turn(s, c, number);
-		config_unref(c);
-		pthread_mutex_lock(&e->lock);
-		s->looking = false;
-		/* What was asked for is kept until it can be answered. */
-		s->kicked = s->kicked || (number > 0 && !done);
 	}
 	pthread_mutex_unlock(&e->lock);
 	leave(d);

@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "base/xalloc.h"
 #include "engine/engine_internal.h"
+#include "engine/network.h"
 
 /* Claimers stay this long after the workers, to settle what is left. */
 #define NATIVE_WORKERS_MIN 1
@@ -78,22 +79,18 @@ make_workers(struct engine *e)
 	}
 }
 
-static void
-make_site(struct engine *e, struct site_run *s, const struct site *site)
+struct site_run *
+engine_next_blog(
+    const struct engine *e, const struct database *d, struct blog_iter *it)
 {
-	s->engine = e;
-	s->site = site;
-	s->database = database_of(e, site);
-	s->actions = actions_new(&(const struct actions_opts){
-	    .prefix = site->prefix,
-	    .base = site->prefix,
-	    .blog_id = 1,
-	    .clock = e->clock,
-	});
-	s->standing = SITE_UNKNOWN;
-	s->health.next_due = INT64_MAX;
-	s->looked_at = s->turned_at = INT64_MIN / 2;
-	s->again_at = INT64_MAX;
+	for (; it->network < e->nnetworks; it->network++) {
+		const struct network *n = &e->networks[it->network];
+
+		if (n->database == d && it->blog < n->nblogs)
+			return n->blogs[it->blog++];
+		it->blog = 0;
+	}
+	return NULL;
 }
 
 enum rc
@@ -120,11 +117,15 @@ engine_new(const struct engine_opts *opts, struct engine **out, struct err *err)
 	e->only_hooks = opts->hooks;
 	e->only_groups = opts->groups;
 	e->only_id = opts->once ? opts->only_id : 0;
-	e->nsites = opts->nsites;
-	e->sites = xcalloc(e->nsites, sizeof *e->sites);
-	e->databases = xcalloc(e->nsites, sizeof *e->databases);
-	for (size_t i = 0; i < e->nsites; i++)
-		make_site(e, &e->sites[i], opts->sites[i]);
+	e->only_kind = opts->only_kind;
+	e->queues = opts->once ? opts->queues : 0;
+	e->only_blog = opts->once ? opts->only_blog : 0;
+	e->nnetworks = opts->nsites;
+	e->networks = xcalloc(e->nnetworks, sizeof *e->networks);
+	e->databases = xcalloc(e->nnetworks, sizeof *e->databases);
+	for (size_t i = 0; i < e->nnetworks; i++)
+		network_init(&e->networks[i], e, opts->sites[i],
+		    database_of(e, opts->sites[i]));
 	make_workers(e);
 	*out = e;
 	return RC_OK;
@@ -186,30 +187,14 @@ engine_stop(struct engine *e)
 		e->databases[i].started = false;
 }
 
-static void
-site_clear(struct site_run *s)
-{
-	while (s->held) {
-		struct held *h = s->held;
-
-		s->held = h->next;
-		engine_held_free(h);
-	}
-	actions_free(s->actions);
-	for (size_t i = 0; i < s->nzones; i++)
-		timezone_free(s->zones[i]);
-	free(s->zones);
-	limits_clear(&s->limits);
-}
-
 void
 engine_free(struct engine *e)
 {
 	if (!e)
 		return;
 	engine_stop(e);
-	for (size_t i = 0; i < e->nsites; i++)
-		site_clear(&e->sites[i]);
+	for (size_t i = 0; i < e->nnetworks; i++)
+		network_clear(&e->networks[i]);
 	for (size_t i = 0; i < e->nworkers; i++)
 		pthread_cond_destroy(&e->workers[i].wake);
 	webhook_hosts_free(e->hosts);
@@ -217,7 +202,7 @@ engine_free(struct engine *e)
 	pthread_cond_destroy(&e->wake_claimers);
 	pthread_mutex_destroy(&e->lock);
 	close(e->progress_fd);
-	free(e->sites);
+	free(e->networks);
 	free(e->databases);
 	free(e->workers);
 	free(e);
@@ -231,9 +216,15 @@ engine_reload(struct engine *e, struct config *config)
 	pthread_mutex_lock(&e->lock);
 	old = e->config;
 	e->config = config_ref(config);
-	for (size_t i = 0; i < e->nsites; i++) {
-		actions_rewind(e->sites[i].actions);
-		e->sites[i].backlog = true;
+	for (size_t i = 0; i < e->ndatabases; i++) {
+		struct blog_iter it = { 0 };
+		struct site_run *s;
+
+		while ((s = engine_next_blog(e, &e->databases[i], &it))) {
+			actions_rewind(s->actions);
+			cron_events_rewind(s->events);
+			s->backlog = true;
+		}
 	}
 	e->room_epoch++;
 	pthread_cond_broadcast(&e->wake_claimers);
@@ -245,12 +236,12 @@ engine_reload(struct engine *e, struct config *config)
 
 /* ---- what others ask --------------------------------------------------- */
 
-static struct site_run *
-site_find(struct engine *e, const struct site *site)
+static struct network *
+network_find(struct engine *e, const struct site *site)
 {
-	for (size_t i = 0; i < e->nsites; i++)
-		if (e->sites[i].site == site)
-			return &e->sites[i];
+	for (size_t i = 0; i < e->nnetworks; i++)
+		if (e->networks[i].site == site)
+			return &e->networks[i];
 	return NULL;
 }
 
@@ -271,38 +262,64 @@ engine_progress_fd(const struct engine *e)
 	return e->progress_fd;
 }
 
+/* Which blog a ping means; without one, the main blog. */
+static struct site_run *
+pinged_locked(const struct network *n, const struct engine_ping *ping)
+{
+	return ping ? network_blog_locked(n, ping->host, ping->path)
+		    : n->blogs[0];
+}
+
 enum engine_kick
 engine_kick(
     struct engine *e, const struct site *site, const struct engine_ping *ping)
 {
-	struct site_run *s = site_find(e, site);
+	struct network *n = network_find(e, site);
 	enum engine_kick answer = ENGINE_QUEUED;
+	struct site_run *s;
+	bool *kicked;
+	mono_ms looked_at;
 
-	(void)ping;
-	if (!s)
+	if (!n)
 		return answer;
 	pthread_mutex_lock(&e->lock);
-	if (!s->kicked && !s->looking && !s->held &&
-	    clock_mono(e->clock) - s->looked_at >=
+	s = pinged_locked(n, ping);
+	if (ping)
+		cron_events_note_ping(s->events, ping->key);
+	kicked = network_is_scanned(n) ? &n->kicked : &s->kicked;
+	looked_at = network_is_scanned(n) ? n->scanned_at : s->looked_at;
+	if (!*kicked && !s->looking && !s->held &&
+	    clock_mono(e->clock) - looked_at >=
 		(mono_ms)e->config->daemon.look_interval_ms)
 		answer = ENGINE_STARTED;
-	if (!s->kicked)
+	if (!*kicked)
 		pthread_cond_broadcast(&e->wake_claimers);
-	s->kicked = true;
+	*kicked = true;
 	pthread_mutex_unlock(&e->lock);
 	return answer;
+}
+
+static void
+counts_add(struct engine_counts *to, const struct engine_counts *c)
+{
+	to->done += c->done;
+	to->failed += c->failed;
+	to->retried += c->retried;
+	to->released += c->released;
+	to->done_native += c->done_native;
+	to->done_php += c->done_php;
 }
 
 void
 engine_counts(
     struct engine *e, const struct site *site, struct engine_counts *out)
 {
-	const struct site_run *s = site_find(e, site);
+	const struct network *n = network_find(e, site);
 
 	*out = (struct engine_counts){ 0 };
 	pthread_mutex_lock(&e->lock);
-	if (s)
-		*out = s->counts;
+	for (size_t i = 0; n && i < n->nblogs; i++)
+		counts_add(out, &n->blogs[i]->counts);
 	pthread_mutex_unlock(&e->lock);
 }
 
@@ -310,12 +327,15 @@ void
 engine_watch_begin(struct engine *e, const struct site *site,
     const struct engine_ping *ping, struct engine_watch *w)
 {
-	const struct site_run *s = site_find(e, site);
+	const struct network *n = network_find(e, site);
 
 	*w = (struct engine_watch){ .site = site,
 		.begun = clock_wall(e->clock) };
 	pthread_mutex_lock(&e->lock);
-	if (s) {
+	if (n) {
+		const struct site_run *s = pinged_locked(n, ping);
+
+		w->blog_id = s->blog_id;
 		w->base = s->counts;
 		w->look = s->looks_begun;
 	}
@@ -338,14 +358,16 @@ enum rc
 engine_watch_check(struct engine *e, const struct engine_watch *w,
     struct engine_counts *counts, uint64_t *remaining)
 {
-	const struct site_run *s = site_find(e, w->site);
+	const struct network *n = network_find(e, w->site);
+	const struct site_run *s;
 	struct engine_counts now;
 	enum rc rc = RC_AGAIN;
 	bool looked;
 
-	if (!s)
+	if (!n)
 		return RC_RETRY;
 	pthread_mutex_lock(&e->lock);
+	s = network_blog_by_id_locked(n, w->blog_id);
 	now = s->counts;
 	/* Released jobs are due again, which only a later look can tell. */
 	looked =
@@ -373,33 +395,50 @@ void
 engine_health(
     struct engine *e, const struct site *site, struct engine_health *out)
 {
-	const struct site_run *s = site_find(e, site);
+	const struct network *n = network_find(e, site);
 
 	*out = (struct engine_health){ .next_due = INT64_MAX };
+	if (!n)
+		return;
 	pthread_mutex_lock(&e->lock);
-	if (s)
-		*out = s->health;
+	/* What fails for all shows at the main blog. */
+	*out = n->blogs[0]->health;
+	for (size_t i = 1; i < n->nblogs; i++) {
+		const struct engine_health *h = &n->blogs[i]->health;
+
+		out->running += h->running;
+		if (h->next_due < out->next_due)
+			out->next_due = h->next_due;
+	}
 	pthread_mutex_unlock(&e->lock);
+}
+
+static void
+dump_blog(const struct site_run *s)
+{
+	log_event(LOG_INFO, "dump.site", LOG_S("site", s->site->name),
+	    LOG_U("blog", s->blog_id), LOG_U("looks", s->looks_begun),
+	    LOG_U("done", s->counts.done), LOG_U("failed", s->counts.failed),
+	    LOG_U("retried", s->counts.retried),
+	    LOG_U("released", s->counts.released),
+	    LOG_U("running", s->health.running),
+	    LOG_I("next_due", s->health.next_due),
+	    LOG_S("database", s->health.database_ok ? "ok" : "away"),
+	    LOG_S("error", s->health.last_error));
 }
 
 void
 engine_dump(struct engine *e)
 {
 	pthread_mutex_lock(&e->lock);
-	for (size_t i = 0; i < e->nsites; i++) {
-		const struct site_run *s = &e->sites[i];
+	for (size_t i = 0; i < e->nnetworks; i++)
+		for (size_t k = 0; k < e->networks[i].nblogs; k++) {
+			const struct site_run *s = e->networks[i].blogs[k];
 
-		log_event(LOG_INFO, "dump.site", LOG_S("site", s->site->name),
-		    LOG_U("looks", s->looks_begun),
-		    LOG_U("done", s->counts.done),
-		    LOG_U("failed", s->counts.failed),
-		    LOG_U("retried", s->counts.retried),
-		    LOG_U("released", s->counts.released),
-		    LOG_U("running", s->health.running),
-		    LOG_I("next_due", s->health.next_due),
-		    LOG_S("database", s->health.database_ok ? "ok" : "away"),
-		    LOG_S("error", s->health.last_error));
-	}
+			/* Of a big network those that did something. */
+			if (k == 0 || s->counts.done + s->counts.failed > 0)
+				dump_blog(s);
+		}
 	for (size_t i = 0; i < e->nworkers; i++) {
 		const struct worker *w = &e->workers[i];
 

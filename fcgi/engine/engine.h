@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/config.h"
 #include "base/err.h"
+#include "base/job.h"
 #include "wordpress/site.h"
 
 /*
@@ -27,6 +28,10 @@ struct engine_opts {
 	/* once: only these; NULL: any */
 	const struct config_list *hooks, *groups;
 	uint64_t only_id; /* once: this row, due or not; 0: what is due */
+	enum job_kind only_kind; /* of that row */
+	/* once: of these queues (1 << enum job_kind); 0: of all */
+	unsigned queues;
+	uint32_t only_blog; /* once: this blog of a network; 0: all */
 };
 
 /* Open nothing yet; engine_start() starts the threads. */

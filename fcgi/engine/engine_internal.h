@@ -8,10 +8,12 @@
 #include "base/job.h"
 #include "engine/engine.h"
 #include "engine/limits.h"
+#include "engine/pace.h"
 #include "executors/executor.h"
 #include "executors/webhook_body.h"
 #include "executors/webhook_hosts.h"
 #include "queues/actions.h"
+#include "queues/cron_events.h"
 #include "sql/db.h"
 
 /*
@@ -21,7 +23,10 @@
  */
 
 struct database;
+struct network;
 struct worker;
+
+#define QUEUE_COUNT 2 /* actions, cron events */
 
 /* A claim that a worker holds. Guarded by engine.lock, but for the claim
  * itself, which is the worker's. */
@@ -35,28 +40,45 @@ struct held {
 	mono_ms refreshed_at; /* rows' last_attempt_gmt */
 };
 
-/* One site while the engine runs. */
+/* What PHP is asked besides jobs; one at a time a blog. */
+struct asking {
+	bool under_way;
+	char *take;  /* claim_result.php_take; NULL: none */
+	bool export; /* what only PHP knows */
+};
+
+/* One blog while the engine runs; a single site is a network of one. */
 struct site_run {
 	struct engine *engine;
+	struct network *network;
 	const struct site *site;
 	struct database *database;
+	uint32_t blog_id;
+	char prefix[SITE_PREFIX_MAX];
 	struct actions *actions;
+	struct cron_events *events;
+	struct queue *queues[QUEUE_COUNT];
 
 	/* Guarded by engine.lock. */
-	bool kicked;        /* look as soon as the interval allows */
-	bool looking;       /* the claimer is at it */
-	bool backlog;       /* more was due than there was room for */
-	uint64_t room_seen; /* engine.room_epoch at the last look */
-	mono_ms looked_at;  /* begin of the last look */
-	mono_ms again_at;   /* a limit opens: look before the interval ends */
+	char *domain, *path; /* {base}blogs; NULL: not a network */
+	bool gone;           /* archived, deleted: no new work */
+	bool wanted;         /* a scan of the network saw something due */
+	bool kicked;         /* look as soon as the interval allows */
+	bool looking;        /* the claimer is at it */
+	bool backlog;        /* more was due than there was room for */
+	uint64_t room_seen;  /* engine.room_epoch at the last look */
+	mono_ms looked_at;   /* begin of the last look */
+	mono_ms again_at;    /* a limit opens: look before the interval ends */
 	uint64_t looks_begun;
 	uint64_t drained_look;  /* the last look that left nothing behind */
 	uint64_t released_look; /* the last begun when jobs went back */
 	struct held *held;
 	struct engine_counts counts;
 	struct engine_health health;
-	bool cron_running;   /* core's cron loop is in a PHP worker */
+	struct asking asking;
+	mono_ms tend_at;     /* events: keep or give back the lock */
 	char told_home[256]; /* what receivers are told of the site */
+	char told_siteurl[256];
 	char told_identity[65];
 
 	/* The claimer's alone. */
@@ -66,15 +88,52 @@ struct site_run {
 	bool has_actions;         /* Action Scheduler's tables are there */
 	mono_ms prepare_at;       /* not before; after a failure */
 	mono_ms probe_at;         /* without them: look again then */
-	bool no_tables_said, no_php_said;
-	uint64_t node_id;
-	mono_ms heartbeat_at, rescue_at, facts_at, cron_at;
+	bool no_tables_said, no_php_said, replaced_said;
+	bool maintenance;   /* PHP would not boot */
+	size_t first_queue; /* whose turn it is to claim first */
+	mono_ms rescue_at, facts_at, ask_at, missed_at;
+	bool rescue_now;    /* somebody's claims are on record */
+	bool maybe_actions; /* there is a table of that name */
+	struct pace pace;
 	struct site_facts facts;
 	struct timezone **zones; /* every zone the queue was ever lent */
 	size_t nzones;
 	enum site_standing standing;
 	char identity[65];
 	struct limits limits;
+};
+
+/* A hook or group that is paused for all nodes. */
+struct pause {
+	uint32_t blog_id; /* 0: every blog */
+	bool group;
+	char *pattern;
+};
+
+/*
+ * One WordPress: a wp-config.php, the program's own tables, this node's row in
+ * them, and its blogs.
+ */
+struct network {
+	struct engine *engine;
+	const struct site *site;
+	struct database *database;
+
+	/* Guarded by engine.lock; only the claimer adds, nobody removes. */
+	struct site_run **blogs; /* the main blog first */
+	size_t nblogs, blogs_cap;
+	bool kicked;        /* many blogs: scan as soon as allowed */
+	mono_ms scanned_at; /* many blogs */
+
+	/* The claimer's alone. */
+	bool prepared;
+	mono_ms turned_at, prepare_at, heartbeat_at, nodes_at, blogs_at;
+	mono_ms retry_at; /* no turn before; after a failure */
+	uint64_t node_id;
+	struct pause *pauses;
+	size_t npauses;
+	mono_ms pauses_at;
+	size_t chore; /* whose turn the rare chores are */
 };
 
 /* A database and the thread that looks, claims, rescues, keeps alive in it. */
@@ -102,15 +161,17 @@ struct worker {
 	struct job *inbox, **inbox_end;
 	size_t held;         /* jobs claimed for it and not settled */
 	bool reserved;       /* the claimer is fetching for it */
+	bool slow;           /* php: at a slow hook */
 	bool backing_off;    /* its executor takes nothing for a while */
-	bool cron;           /* php: run core's cron loop */
-	pthread_cond_t wake; /* inbox, cron, stop */
+	bool ask;            /* php: ask what site->asking says */
+	pthread_cond_t wake; /* inbox, ask, stop */
 
 	/* The thread's alone. */
 	struct config *config;
-	char home[256], identity[65];
+	char home[256], siteurl[256], identity[65];
 	struct webhook_site told;
-	bool run_cron; /* what want_cron answers */
+	char *take;  /* what want_take answers, once */
+	bool export; /* what want_export answers */
 	struct executor *executors[EXECUTOR_NKINDS];
 	struct site_run *bound; /* whose executors these are */
 	struct db *db;
@@ -146,8 +207,11 @@ struct engine {
 	bool limited;
 	const struct config_list *only_hooks, *only_groups;
 	uint64_t only_id; /* once: claim this row alone; 0: what is due */
-	struct site_run *sites;
-	size_t nsites;
+	enum job_kind only_kind; /* of that row */
+	unsigned queues;         /* once: which (1 << enum job_kind) */
+	uint32_t only_blog;      /* once: this one; 0: all */
+	struct network *networks;
+	size_t nnetworks;
 	struct database *databases;
 	size_t ndatabases;
 	struct worker *workers;
@@ -175,17 +239,27 @@ struct admission {
 	struct config *config;
 	struct db *db;
 	mono_ms now;
-	size_t left; /* once: how many more may be claimed */
+	size_t left;      /* once: how many more may be claimed */
+	bool alone;       /* a slow hook is picked for the PHP lane */
+	int64_t php_ms;   /* what the lane's picks will take */
+	size_t slow_left; /* slow hooks that may still begin */
 };
 enum admit engine_admit(void *arg, enum lane lane, const struct candidate *c,
     const struct route **route, const struct policy **policy);
 /* A policy_fn over an admission. */
 const struct policy *engine_policy(void *arg, struct slice hook);
 
-/* Claims that workers hold for a site, those not refreshed since a time; the
- * caller's to free. Only the site's claimer adds to them. */
-uint64_t *engine_held_claims(
-    struct site_run *s, mono_ms stale_since, size_t *n);
+/* Claims of a queue (NULL: any) that workers hold for a blog, those not
+ * refreshed since a time; the caller's to free. Only the claimer adds. */
+uint64_t *engine_held_claims(struct site_run *s, const struct queue *queue,
+    mono_ms stale_since, size_t *n);
+/* All blogs of a database, one after the other; NULL: no more. Begin with an
+ * iterator of zeroes. With the lock, or on the claimer. */
+struct blog_iter {
+	size_t network, blog;
+};
+struct site_run *engine_next_blog(
+    const struct engine *e, const struct database *d, struct blog_iter *it);
 /* A claim that is over, or given up with the process; not in its list. */
 void engine_held_free(struct held *h);
 /* The executor of a kind for a worker bound to a site; NULL with the words. */

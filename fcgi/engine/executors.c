@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/xalloc.h"
+#include "engine/ask.h"
 #include "engine/engine_internal.h"
 #include "engine/site_prepare.h"
 #include "executors/php.h"
@@ -118,13 +119,17 @@ php_new(struct worker *w, struct site_run *s, struct err *err)
 		    c->worker_script ? c->worker_script : WORKER_SCRIPT,
 		.root = s->site->root,
 		.salts = s->site->salts,
-		.home = w->home,
+		/* Its path decides which blog of a network PHP boots. */
+		.home = w->siteurl,
 		.context = ACTIONS_CONTEXT,
-		.blog_id = 1,
+		.blog_id = s->blog_id,
 		.batch = w->config->daemon.php_batch,
 		.budget_ms = ACTIONS_PHP_BUDGET_MS,
 		.clock = w->engine->clock,
 		.on_export = site_on_export,
+		.on_take = ask_on_take,
+		.want_take = ask_want_take,
+		.want_export = ask_want_export,
 		.arg = w,
 	    },
 	    &ex, err);

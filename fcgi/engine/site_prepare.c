@@ -8,8 +8,6 @@
 
 #include "base/log.h"
 #include "base/xalloc.h"
-#include "sql/nodes.h"
-#include "sql/schema.h"
 
 #define PROBE_AGAIN_MS 10000
 #define FACTS_EVERY_MS 60000
@@ -65,6 +63,7 @@ enum rc
 site_refresh(struct site_run *s, struct config *c, struct err *err)
 {
 	struct db *db = s->database->db;
+	const struct config_site *config = site_config(c, s->site);
 	enum site_standing before = s->standing;
 	struct site_facts fresh;
 	struct sql_scope scope;
@@ -88,12 +87,21 @@ site_refresh(struct site_run *s, struct config *c, struct err *err)
 	site_identity(s->site, &s->facts, s->identity);
 	pthread_mutex_lock(&s->engine->lock);
 	memcpy(s->told_home, s->facts.home, sizeof s->told_home);
+	memcpy(s->told_siteurl, s->facts.siteurl, sizeof s->told_siteurl);
 	memcpy(s->told_identity, s->identity, sizeof s->told_identity);
 	pthread_mutex_unlock(&s->engine->lock);
-	if (s->standing != before || s->facts_at == 0)
+	if (s->standing != before || s->facts_at == 0) {
 		standing_say(s);
-	actions_set_series_after_crash(
-	    s->actions, site_config(c, s->site)->series_after_crash);
+		cron_events_rewind(s->events);
+	}
+	actions_set_series_after_crash(s->actions, config->series_after_crash);
+	cron_events_set_site(
+	    s->events, &(const struct cron_events_site){
+			   .object_cache = s->facts.object_cache,
+			   .companion = s->facts.companion,
+			   .php = config->php_fpm != NULL,
+			   .observe = config->observe,
+		       });
 	s->facts_at = clock_mono(s->engine->clock) + FACTS_EVERY_MS;
 	return RC_OK;
 }
@@ -126,43 +134,35 @@ site_probe(struct site_run *s, struct err *err)
 	return RC_OK;
 }
 
-static enum rc
-make_own_tables(struct site_run *s, struct err *err)
+void
+site_set_node(struct site_run *s, uint64_t node_id)
 {
-	struct sql_scope scope;
-	enum rc rc;
-
-	actions_scope(s->actions, &scope);
-	rc = schema_is_installed(s->database->db, &scope, err);
-	return rc == RC_NONE ? schema_install(s->database->db, &scope, err)
-			     : rc;
+	actions_set_node(s->actions, node_id);
+	cron_events_set_node(s->events, node_id);
 }
 
-static enum rc
-register_node(struct site_run *s, const struct config *c, struct err *err)
+static void
+note_duration(void *arg, struct slice hook, uint32_t ms)
 {
-	struct db *db = s->database->db;
-	char host[65] = "";
-	struct sql_scope scope;
-	uint64_t *held;
-	size_t n;
-	enum rc rc;
+	pace_note(arg, hook, ms);
+}
 
-	actions_scope(s->actions, &scope);
-	gethostname(host, sizeof host - 1);
-	rc = node_register(
-	    db, &scope, host, (uint32_t)getpid(), VERSION, &s->node_id, err);
-	if (rc != RC_OK)
-		return rc;
-	actions_set_node(s->actions, s->node_id);
-	held = engine_held_claims(s, INT64_MAX, &n);
-	rc = actions_adopt(s->actions, db, held, n, err);
-	free(held);
-	if (rc != RC_OK) {
-		s->node_id = 0;
+/* How long hooks took, as the ledger has it. */
+static enum rc
+learn_pace(struct site_run *s, struct err *err)
+{
+	struct pace fresh = { .n = 0 };
+	enum rc rc = cron_events_durations(
+	    s->events, s->database->db, note_duration, &fresh, err);
+
+	if (rc != RC_OK && rc != RC_NONE) {
+		pace_clear(&fresh);
 		return rc;
 	}
-	s->heartbeat_at = clock_mono(s->engine->clock) + c->daemon.heartbeat_ms;
+	pthread_mutex_lock(&s->engine->lock);
+	pace_clear(&s->pace);
+	s->pace = fresh;
+	pthread_mutex_unlock(&s->engine->lock);
 	return RC_OK;
 }
 
@@ -175,22 +175,21 @@ site_prepare(struct site_run *s, struct config *c, struct err *err)
 	if (now < s->prepare_at)
 		return RC_NONE;
 	s->prepare_at = now + 1000;
-	rc = make_own_tables(s, err);
-	if (rc == RC_OK)
-		rc = site_probe(s, err);
+	site_set_node(s, s->network->node_id);
+	rc = site_probe(s, err);
 	if (rc == RC_OK)
 		rc = site_refresh(s, c, err);
-	/* A new id would leave what workers hold to a silent node. */
-	if (rc == RC_OK && s->node_id == 0)
-		rc = register_node(s, c, err);
+	if (rc == RC_OK)
+		rc = learn_pace(s, err);
 	if (rc != RC_OK)
 		return rc;
 	s->prepared = true;
 	log_event(LOG_INFO, "site.ready", LOG_S("site", s->site->name),
-	    LOG_S("home", s->facts.home), LOG_S("prefix", s->site->prefix),
+	    LOG_U("blog", s->blog_id), LOG_S("home", s->facts.home),
+	    LOG_S("prefix", s->prefix),
 	    LOG_S("database", s->database->params->name),
 	    LOG_S("server", db_server_info(s->database->db)),
-	    LOG_U("node", s->node_id),
+	    LOG_U("node", s->network->node_id),
 	    LOG_S("php", site_config(c, s->site)->php_fpm
 			     ? site_config(c, s->site)->php_fpm
 			     : "none"));
@@ -223,6 +222,33 @@ is_table_store(const char *class_name)
 {
 	return strcmp(class_name, "ActionScheduler_DBStore") == 0 ||
 	       strcmp(class_name, "ActionScheduler_HybridStore") == 0;
+}
+
+/* What only PHP knows about cron: recurrences, and whether it is elsewhere. */
+static void
+take_cron_export(struct site_run *s, const json_t *x)
+{
+	json_t *all = json_object_get(x, "recurrences"), *interval;
+	struct cron_recurrence *list =
+	    xcalloc(json_object_size(all) + 1, sizeof *list);
+	struct cron_events_export out = {
+		.exported_at = clock_unix(s->engine->clock),
+		.recurrences = list,
+		.replaced_by =
+		    json_string_value(json_object_get(x, "cron_replaced")),
+		.lock_timeout_s =
+		    (uint32_t)(number_or(x, "lock_timeout", 0) & INT32_MAX),
+	};
+	const char *name;
+
+	json_object_foreach(all, name, interval)
+	{
+		list[out.nrecurrences].name = slice_str(name);
+		list[out.nrecurrences++].interval =
+		    json_integer_value(interval);
+	}
+	cron_events_set_export(s->events, &out);
+	free(list);
 }
 
 void
@@ -259,5 +285,6 @@ site_on_export(void *worker, struct slice json)
 		log_event(LOG_INFO, "queue.on", LOG_S("site", s->site->name),
 		    LOG_S("queue", "actions"));
 	actions_set_export(s->actions, &out);
+	take_cron_export(s, x);
 	json_decref(x);
 }

@@ -4,10 +4,9 @@
 #include "engine/engine_internal.h"
 
 /*
- * site_prepare - before the first look, and after an error that hints at a
- * changed schema: create our own tables, probe Action Scheduler's, read facts
- * and identity, register this node. RC_NONE: too soon after a failure.
- * Claimer only.
+ * site_prepare - before a blog's first look, and after an error that hints at
+ * a changed schema: probe Action Scheduler's tables, read facts, identity and
+ * how long hooks took. RC_NONE: too soon after a failure. Claimer only.
  */
 MUSTUSE enum rc site_prepare(
     struct site_run *s, struct config *c, struct err *err);
@@ -17,6 +16,8 @@ MUSTUSE enum rc site_prepare(
  * asked again every 10 s: a plugin may bring them.
  */
 MUSTUSE enum rc site_probe(struct site_run *s, struct err *err);
+/* The id of this process in the tables, after it has (a new) one. */
+void site_set_node(struct site_run *s, uint64_t node_id);
 /* Facts and identity again, once a minute. */
 MUSTUSE enum rc site_refresh(
     struct site_run *s, struct config *c, struct err *err);

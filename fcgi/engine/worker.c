@@ -8,6 +8,7 @@
 
 #include "base/log.h"
 #include "base/xalloc.h"
+#include "engine/ask.h"
 #include "engine/worker.h"
 #include "executors/php.h"
 
@@ -119,6 +120,7 @@ bind_site(struct worker *w, struct site_run *s)
 		w->config = config_ref(e->config);
 	}
 	memcpy(w->home, s->told_home, sizeof w->home);
+	memcpy(w->siteurl, s->told_siteurl, sizeof w->siteurl);
 	memcpy(w->identity, s->told_identity, sizeof w->identity);
 	pthread_mutex_unlock(&e->lock);
 	if (anew)
@@ -201,9 +203,10 @@ log_outcome(const struct worker *w, const struct outcome *o)
 	if (!log_enabled(o->kind == OUTCOME_RELEASED ? LOG_DEBUG : LOG_INFO))
 		return;
 	log_event(good ? LOG_INFO : LOG_WARN,
-	    good ? "job.done" : "job.not_done", LOG_S("queue", "actions"),
-	    LOG_U("job", j->id), LOG_S("site", w->bound->site->name),
-	    LOG_SLICE("hook", j->hook),
+	    good ? "job.done" : "job.not_done",
+	    LOG_S("queue", j->claim->queue->ops->name), LOG_U("job", j->id),
+	    LOG_S("site", w->bound->site->name),
+	    LOG_U("blog", w->bound->blog_id), LOG_SLICE("hook", j->hook),
 	    LOG_S("executor", executor_name(j->route->kind)),
 	    LOG_S("outcome", outcome_name(o->kind)), LOG_U("try", j->try),
 	    LOG_I(
@@ -260,23 +263,38 @@ engine_held_free(struct held *h)
 	free(h);
 }
 
-/* The rows are settled: count, free what is over, make room known. */
+/* How long it took teaches how its hook is claimed. */
 static void
-settled(struct worker *w)
+note_pace_locked(struct site_run *s, const struct outcome *o)
+{
+	const struct job *j = o->job;
+
+	if (j->kind != JOB_EVENT || j->started_at == 0 ||
+	    o->kind == OUTCOME_RELEASED || o->kind == OUTCOME_LOST)
+		return;
+	pace_note(&s->pace, j->hook, (o->ended_at - j->started_at) / 1000);
+	s->tend_at = clock_mono(s->engine->clock);
+}
+
+/* The rows of the first n outcomes are settled: count, free what is over,
+ * make room known. */
+static void
+settled(struct worker *w, size_t n)
 {
 	struct engine *e = w->engine;
 	struct site_run *s = w->bound;
 	struct held *over = NULL;
 	bool limited = false;
 
-	for (size_t i = 0; i < w->nended; i++)
+	for (size_t i = 0; i < n; i++)
 		log_outcome(w, &w->ended[i]);
 	pthread_mutex_lock(&e->lock);
-	for (size_t i = 0; i < w->nended; i++) {
+	for (size_t i = 0; i < n; i++) {
 		struct job *j = w->ended[i].job;
 		struct held *h = j->claim->origin;
 
 		count_locked(&s->counts, &w->ended[i]);
+		note_pace_locked(s, &w->ended[i]);
 		if (j->route->kind == EXECUTOR_WEBHOOK)
 			webhook_hosts_hold(e->hosts, j->route->target, -1);
 		if (w->ended[i].kind == OUTCOME_RELEASED)
@@ -291,23 +309,60 @@ settled(struct worker *w)
 			over = h;
 		}
 	}
-	w->held -= w->nended;
-	s->health.running -= w->nended;
+	w->held -= n;
+	s->health.running -= n;
 	if (limited) {
 		actions_peek(s->actions);
+		cron_events_rewind(s->events);
 		s->backlog = true;
 	}
 	e->room_epoch++;
 	pthread_cond_broadcast(&e->wake_claimers);
 	engine_progress_locked(e);
 	pthread_mutex_unlock(&e->lock);
-	w->nended = 0;
+	w->nended -= n;
+	memmove(w->ended, w->ended + n, w->nended * sizeof *w->ended);
 	while (over) {
 		struct held *next = over->next;
 
 		engine_held_free(over);
 		over = next;
 	}
+}
+
+/* Those of one queue to the front; how many there are. */
+static size_t
+gather(struct outcome *o, size_t n, const struct queue *queue)
+{
+	size_t k = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		struct outcome swap = o[i];
+
+		if (swap.job->claim->queue != queue)
+			continue;
+		memmove(o + k + 1, o + k, (i - k) * sizeof *o);
+		o[k++] = swap;
+	}
+	return k;
+}
+
+static enum rc
+settle_queues(struct worker *w, struct err *err)
+{
+	enum rc rc = RC_OK;
+
+	for (size_t i = 0; i < QUEUE_COUNT && rc == RC_OK; i++) {
+		struct queue *q = w->bound->queues[i];
+		size_t n = gather(w->ended, w->nended, q);
+
+		if (n == 0)
+			continue;
+		rc = q->ops->settle(q, w->db, w->ended, n, err);
+		if (rc == RC_OK)
+			settled(w, n);
+	}
+	return rc;
 }
 
 static void
@@ -318,11 +373,8 @@ settle(struct worker *w)
 
 	if (w->nended == 0 || now < w->settle_at)
 		return;
-	if (worker_connection_ready(w) &&
-	    actions_ops.settle(actions_queue(w->bound->actions), w->db,
-		w->ended, w->nended, &err) == RC_OK) {
+	if (worker_connection_ready(w) && settle_queues(w, &err) == RC_OK) {
 		w->settle_failures = 0;
-		settled(w);
 		return;
 	}
 	for (unsigned i = 0;
@@ -402,21 +454,22 @@ work(struct worker *w, bool stopping, bool overdue)
 }
 
 static void
-run_cron(struct worker *w)
+ask_executor(struct worker *w)
 {
 	struct executor *ex = worker_executor(w, EXECUTOR_PHP);
 
-	w->run_cron = true;
 	if (ex)
 		ex->ops->begin(ex, NULL, 0);
-	w->run_cron = false;
+	free(w->take);
+	w->take = NULL;
+	w->export = false;
 }
 
 static bool
 has_work(const struct worker *w)
 {
 	return w->inbox || w->todo || w->nended > 0 || running(w) > 0 ||
-	       w->cron || php_busy(w);
+	       w->ask || php_busy(w);
 }
 
 static void
@@ -445,6 +498,7 @@ rest_locked(struct worker *w)
 	if (w->backing_off != resting || w->site) {
 		w->backing_off = resting;
 		w->site = NULL;
+		w->slow = false;
 		e->room_epoch++;
 		pthread_cond_broadcast(&e->wake_claimers);
 		engine_progress_locked(e);
@@ -456,11 +510,17 @@ rest_locked(struct worker *w)
 	pthread_cond_timedwait(&w->wake, &e->lock, &ts);
 }
 
-static void
-cron_over_locked(struct worker *w)
+/* What PHP is to be asked becomes this thread's. */
+static bool
+take_ask_locked(struct worker *w)
 {
-	if (w->bound)
-		w->bound->cron_running = false;
+	if (!w->ask)
+		return false;
+	w->ask = false;
+	w->take = w->site->asking.take;
+	w->export = w->site->asking.export;
+	w->site->asking.take = NULL;
+	return true;
 }
 
 void *
@@ -468,17 +528,17 @@ worker_main(void *arg)
 {
 	struct worker *w = arg;
 	struct engine *e = w->engine;
-	bool cron = false;
+	bool asking = false;
 
 	db_thread_begin();
 	pthread_mutex_lock(&e->lock);
 	for (;;) {
 		struct site_run *site;
-		bool stopping, overdue, start_cron, fresh;
+		bool stopping, overdue, ask, fresh;
 
-		if (cron && !php_busy(w)) {
-			cron_over_locked(w);
-			cron = false;
+		if (asking && !php_busy(w)) {
+			ask_over_locked(w);
+			asking = false;
 		}
 		if (!has_work(w)) {
 			if (e->stopping &&
@@ -488,20 +548,18 @@ worker_main(void *arg)
 			rest_locked(w);
 			continue;
 		}
-		fresh = w->inbox || w->cron;
+		fresh = w->inbox || w->ask;
 		take_inbox_locked(w);
 		site = w->site;
-		start_cron = w->cron;
-		w->cron = false;
+		ask = take_ask_locked(w);
 		stopping = e->stopping;
 		overdue = stopping && clock_mono(e->clock) >= e->grace_end;
 		pthread_mutex_unlock(&e->lock);
 		if (site && fresh)
 			bind_site(w, site);
-		if (start_cron && !stopping) {
-			run_cron(w);
-			cron = true;
-		}
+		if (ask)
+			ask_executor(w);
+		asking = asking || ask;
 		work(w, stopping, overdue);
 		pthread_mutex_lock(&e->lock);
 		if (overdue && !w->nended)
@@ -509,7 +567,8 @@ worker_main(void *arg)
 		if (overdue && clock_mono(e->clock) >= e->grace_end + 5000)
 			break; /* rows that cannot be settled are rescued */
 	}
-	cron_over_locked(w);
+	if (asking)
+		ask_over_locked(w);
 	pthread_mutex_unlock(&e->lock);
 	executors_free(w);
 	connection_close(w);

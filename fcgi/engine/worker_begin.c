@@ -2,6 +2,7 @@
 #include "engine/worker.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 /* Targets of one batch. */
 #define PLACES_MAX 16
@@ -122,32 +123,57 @@ put_back(struct worker *w, struct job *const *batch, size_t n)
 	}
 }
 
-/* Mark native jobs running; those that are not ours any more drop out. */
-static bool
-mark_started(struct worker *w, struct job **batch, size_t *n)
+/* Mark one queue's jobs running; those that are not ours any more drop out.
+ * Where
+ * the database is away they are put back. */
+static void
+start_jobs(struct worker *w, struct queue *queue, struct job **jobs, size_t *n)
 {
 	struct err err = ERR_INIT;
 	size_t kept = 0;
 	enum rc rc = RC_RETRY;
 
 	if (worker_connection_ready(w))
-		rc = actions_ops.start(
-		    actions_queue(w->bound->actions), w->db, batch, *n, &err);
+		rc = queue->ops->start(queue, w->db, jobs, *n, &err);
 	if (rc == RC_RETRY) {
-		put_back(w, batch, *n);
-		return false;
+		put_back(w, jobs, *n);
+		*n = 0;
+		return;
 	}
 	for (size_t i = 0; i < *n; i++) {
-		if (batch[i]->started)
-			batch[kept++] = batch[i];
+		if (jobs[i]->started)
+			jobs[kept++] = jobs[i];
 		else
-			worker_end_job(w, batch[i],
+			worker_end_job(w, jobs[i],
 			    rc == RC_OK ? OUTCOME_LOST : OUTCOME_RELEASED,
 			    rc == RC_OK ? "taken, canceled or run elsewhere"
 					: err.text);
 	}
 	*n = kept;
-	return true;
+}
+
+/* The same for a batch of any queues; what may begin is left in it. */
+static void
+mark_started(struct worker *w, struct job **batch, size_t *n)
+{
+	struct job *part[BATCH_MAX], *started[BATCH_MAX];
+	size_t nstarted = 0;
+
+	for (size_t q = 0; q < QUEUE_COUNT; q++) {
+		struct queue *queue = w->bound->queues[q];
+		size_t npart = 0;
+
+		for (size_t i = 0; i < *n; i++)
+			if (batch[i]->claim->queue == queue)
+				part[npart++] = batch[i];
+		if (npart == 0)
+			continue;
+		start_jobs(w, queue, part, &npart);
+		memcpy(started + nstarted, part, npart * sizeof *part);
+		nstarted += npart;
+	}
+	memcpy(batch, started, nstarted * sizeof *batch);
+	*n = nstarted;
 }
 
 static void
@@ -162,8 +188,8 @@ begin_kind(struct worker *w, enum executor_kind kind)
 		return;
 	}
 	n = batch_take(w, ex, kind, batch, BATCH_MAX);
-	if (n > 0 && w->lane == LANE_NATIVE && !mark_started(w, batch, &n))
-		return;
+	if (n > 0 && w->lane == LANE_NATIVE)
+		mark_started(w, batch, &n);
 	if (n > 0)
 		ex->ops->begin(ex, batch, n);
 }
