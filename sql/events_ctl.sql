@@ -69,9 +69,10 @@ SELECT e.event_id, e.state, e.hook, e.scheduled_at, e.recurrence,
 
 -- name: events_ctl.of_ids
 -- in: blog:u64, ids
--- rows: id, state, hook, duration, message, node and claim of events
+-- rows: id, state, hook, duration, message, node and claim of events, and
+--       whether they may begin now
 SELECT e.event_id, e.state, e.hook, e.duration_ms, e.message, e.node_id,
-       e.claim_id
+       e.claim_id, e.not_before <= UTC_TIMESTAMP(6)
   FROM {base}wpcron_events e
  WHERE e.blog_id = ?
    AND e.event_id IN ({ids})

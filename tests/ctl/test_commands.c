@@ -37,6 +37,13 @@ static const struct {
 	{ { "p", "run", "--hooks=a", "--group=b", "--limit=1" }, "run", 0 },
 	{ { "p", "site", "adopt", "--discard-pending", "--yes" }, "site adopt",
 	    0 },
+	{ { "p", "event", "schedule", "h", "+1 hour", "--0=a", "--1=b" },
+	    "event schedule", 2 },
+	{ { "p", "event", "list", "--field", "hook" }, "event list", 0 },
+	{ { "p", "event", "run", "--due-now", "--network" }, "event run", 0 },
+	{ { "p", "pause", "list" }, "pause list", 0 },
+	{ { "p", "pause", "hook" }, "pause", 1 },
+	{ { "p", "pause", "--group=g" }, "pause", 0 },
 	{ { "p", "--version" }, "version", 0 },
 	{ { "p", "--help" }, "help", 0 },
 	{ { "p", "action", "run", "--help" }, "action run", 0 },
@@ -72,6 +79,13 @@ static const char *const wrong[][ARGS_MAX] = {
 	{ "p", "status", "--quiet=1" },
 	{ "p", "doctor", "--yes" },
 	{ "p", "status", "-" },
+	{ "p", "status", "--0=a" },
+	{ "p", "event", "schedule" },
+	{ "p", "event", "schedule", "h", "now", "--=x" },
+	{ "p", "status", "--network" },
+	{ "p", "event", "list", "--field=a,b" },
+	{ "p", "event", "list", "--field=hook", "--fields=hook" },
+	{ "p", "event", "list", "--fields=hook,," },
 };
 
 START_TEST(a_wrong_command_line_is_refused_with_words)

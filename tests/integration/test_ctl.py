@@ -248,7 +248,7 @@ class RunTest(CtlTest):
         self.s.insert_actions(3, "nat_paused")
         got = self.json("run")
         self.assertEqual((got["done"], got["left"]), (0, 3))
-        self.assertIn("3 due actions were left", self.stderr)
+        self.assertIn("3 due jobs were left", self.stderr)
         self.json("run", "--quiet")
         self.assertEqual(self.stderr, "")
 
@@ -492,7 +492,7 @@ class InstallTest(CtlTest):
         got = self.json("install")[0]
         self.assertEqual((got["tables"], got["standing"]),
                          ("created", "original"))
-        self.assertEqual(tables(), 7)
+        self.assertEqual(tables(), 9)
 
     def test_without_the_create_right_the_ddl_is_printed(self):
         self.call("uninstall", "--yes")

@@ -22,7 +22,8 @@ const char *const event_retry_columns[] = { "id", "changed", "why", NULL };
 #define NEWER_AT_ONCE 1000
 #define SELECT_AT_ONCE 500
 #define LOOK_AGAIN_NS 200000000
-#define SECOND_US INT64_C(1000000)
+/* Nobody claims what is left for so long: it stays. */
+#define STILL_MS 3000
 
 /* What the whole command did. */
 struct totals {
@@ -308,10 +309,14 @@ tell(struct run *r, const struct db_rows *row)
 		    SLICE_FMT(db_text(row, 4)));
 }
 
-/* Those that another node has are waited for. */
+/* What others do with our events. */
+struct elsewhere {
+	uint64_t claimed, free;
+};
+
 static enum rc
-count_elsewhere(struct run *r, size_t from, size_t n, bool say,
-    uint64_t *elsewhere, struct err *err)
+look_at(struct run *r, size_t from, size_t n, bool say, struct elsewhere *out,
+    struct err *err)
 {
 	const struct sql_value blog = V_U64(r->p->blog_id);
 	const struct sql_args args = {
@@ -324,26 +329,27 @@ count_elsewhere(struct run *r, size_t from, size_t n, bool say,
 	while (rc == RC_OK && db_rows_next(rows)) {
 		if (say)
 			tell(r, rows);
-		*elsewhere += db_u64(rows, 6) > 0 &&
-			      (slice_eq_str(db_text(rows, 1), "taken") ||
-				  slice_eq_str(db_text(rows, 1), "running"));
+		if (!slice_eq_str(db_text(rows, 1), "taken") &&
+		    !slice_eq_str(db_text(rows, 1), "running"))
+			continue;
+		out->claimed += db_u64(rows, 6) > 0;
+		out->free += db_u64(rows, 6) == 0 && db_u64(rows, 7) > 0;
 	}
 	db_rows_free(rows);
 	return rc;
 }
 
 static enum rc
-walk(struct run *r, bool say, uint64_t *elsewhere, struct err *err)
+walk(struct run *r, bool say, struct elsewhere *out, struct err *err)
 {
 	enum rc rc = RC_OK;
 
-	*elsewhere = 0;
+	*out = (struct elsewhere){ .claimed = 0 };
 	for (size_t i = 0; i < r->n && rc == RC_OK; i += SELECT_AT_ONCE) {
 		size_t n = r->n - i;
 
-		rc = count_elsewhere(r, i,
-		    n < SELECT_AT_ONCE ? n : SELECT_AT_ONCE, say, elsewhere,
-		    err);
+		rc = look_at(r, i, n < SELECT_AT_ONCE ? n : SELECT_AT_ONCE, say,
+		    out, err);
 	}
 	return rc;
 }
@@ -361,18 +367,29 @@ was_signalled(void)
 	return sigtimedwait(&set, NULL, &pause) > 0;
 }
 
+/*
+ * A daemon beside us may have some of them, or hold one whose hook does not
+ * run beside itself: they are waited for as long as something moves.
+ */
 static enum rc
 await(struct run *r, const struct drive_result *result, struct err *err)
 {
-	uint64_t elsewhere = 0;
+	mono_ms moved = clock_mono(&clock_system);
+	struct elsewhere was = { .claimed = 0 }, is;
 	enum rc rc = find_newer(r, err);
 
 	if (rc == RC_OK)
-		rc = walk(r, false, &elsewhere, err);
-	while (rc == RC_OK && elsewhere > 0 && result->end != DRIVE_STOPPED &&
-	       !was_signalled())
-		rc = walk(r, false, &elsewhere, err);
-	return rc == RC_OK ? walk(r, true, &elsewhere, err) : rc;
+		rc = walk(r, false, &is, err);
+	while (rc == RC_OK && is.claimed + is.free > 0 &&
+	       result->end == DRIVE_SETTLED && !was_signalled()) {
+		if (is.claimed > 0 || is.free != was.free)
+			moved = clock_mono(&clock_system);
+		if (clock_mono(&clock_system) - moved > STILL_MS)
+			break;
+		was = is;
+		rc = walk(r, false, &is, err);
+	}
+	return rc == RC_OK ? walk(r, true, &is, err) : rc;
 }
 
 static enum rc

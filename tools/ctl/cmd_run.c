@@ -6,6 +6,7 @@
 
 #include "base/xalloc.h"
 #include "drive.h"
+#include "events.h"
 #include "sql/leases.h"
 
 const char *const run_columns[] = { "site", "done", "failed", "retried",
@@ -134,14 +135,35 @@ renew_lease(void *arg)
 /* ---- the run ------------------------------------------------------------ */
 
 static enum rc
-count_due(struct place *p, int64_t by, int64_t *n, struct err *err)
+count_events(struct place *p, int64_t by, int64_t *n, struct err *err)
 {
-	struct db_rows *rows = NULL;
-	enum rc rc = db_select(p->db, &p->scope, SQL_CTL_COUNT_DUE,
-	    SQL_ARGS(V_TIME(by)), &rows, err);
+	struct events e;
+	enum rc rc = events_load(p, &e, err);
 
-	*n = rc == RC_OK && db_rows_next(rows) ? db_i64(rows, 0) : 0;
+	for (size_t i = 0; rc == RC_OK && i < e.n; i++)
+		*n += e.items[i].timestamp <= by &&
+		      e.items[i].state != EVENT_RUNNING;
+	events_clear(&e);
+	return rc;
+}
+
+/* Of the one blog, or the main one. */
+static enum rc
+count_due(struct running *r, int64_t by, int64_t *n, struct err *err)
+{
+	struct place *p = &r->place;
+	struct db_rows *rows = NULL;
+	enum rc rc = RC_OK;
+
+	*n = 0;
+	if (p->actions)
+		rc = db_select(p->db, &p->scope, SQL_CTL_COUNT_DUE,
+		    SQL_ARGS(V_TIME(by)), &rows, err);
+	if (rc == RC_OK && p->actions && db_rows_next(rows))
+		*n = db_i64(rows, 0);
 	db_rows_free(rows);
+	if (rc == RC_OK && r->c->sites[0]->config->cron && r->groups.n == 0)
+		rc = count_events(p, by, n, err);
 	return rc;
 }
 
@@ -154,19 +176,21 @@ run_due(struct running *r, struct err *err)
 		.limit = (size_t)r->limit,
 		.hooks = &r->hooks,
 		.groups = &r->groups,
+		/* Cron events have no groups. */
+		.queues = r->groups.n > 0 ? 1u << JOB_ACTION : 0,
 		.tick = renew_lease,
 		.arg = r,
 	};
 	int64_t now = clock_unix(&clock_system), due = 0;
 	struct err why = ERR_INIT;
-	enum rc rc = count_due(&r->place, now, &due, err);
+	enum rc rc = count_due(r, now, &due, err);
 
 	if (rc != RC_OK)
 		return rc;
 	o.total =
 	    r->limit > 0 && r->limit < (uint64_t)due ? r->limit : (uint64_t)due;
 	rc = drive(r->c, &o, &r->result, err);
-	if (rc == RC_OK && count_due(&r->place, now, &r->left, &why) != RC_OK)
+	if (rc == RC_OK && count_due(r, now, &r->left, &why) != RC_OK)
 		r->left = -1; /* the database went away meanwhile */
 	return rc;
 }
@@ -212,7 +236,7 @@ run_and_report(struct running *r)
 		ctl_notice(r->c, "stopped; what was not begun is due still");
 	if (r->result.end == DRIVE_SETTLED && r->left > 0 && r->limit == 0)
 		ctl_notice(r->c,
-		    "%" PRId64 " due actions were left: filtered, paused, "
+		    "%" PRId64 " due jobs were left: filtered, paused, "
 		    "limited, held, or only PHP can run them",
 		    r->left);
 	return report(r);
@@ -226,7 +250,7 @@ cmd_run(struct ctl *c)
 	int status = EXIT_USAGE;
 
 	if (read_options(&r))
-		status = place_open_actions(&r.place, c);
+		status = place_open_run(&r.place, c);
 	if (status == EXIT_DONE)
 		status = take_lease(&r);
 	if (status == EXIT_DONE) {

@@ -3,11 +3,14 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "ctl.h"
+#include "blogs.h"
+#include "events.h"
 
 const char *const status_columns[] = { "site", "home", "standing", "pending",
 	"in-progress", "complete", "failed", "canceled", "due", "past_due",
-	"oldest_due_s", "next_due", "foreign_claims", "nodes", "claims", NULL };
+	"oldest_due_s", "next_due", "foreign_claims", "events", "events_due",
+	"events_waiting", "events_running", "next_event", "nodes", "claims",
+	NULL };
 
 /* A row that is due for longer is late. */
 #define PAST_DUE_S 60
@@ -82,6 +85,32 @@ put_due(struct place *p, json_t *row, struct err *err)
 	return RC_OK;
 }
 
+/* WordPress' own events; one that runs late stands first. */
+static enum rc
+put_events(const struct ctl *c, struct place *p, json_t *row, struct err *err)
+{
+	int64_t counts[] = { 0, 0, 0 }, due = 0, now;
+	struct events e;
+	enum rc rc = events_load(p, &e, err);
+
+	now = clock_unix(&clock_system);
+	/* An option that nobody can read is no reason to tell nothing. */
+	if (rc == RC_REJECT)
+		ctl_notice(c, "%s", err->text);
+	for (size_t i = 0; rc == RC_OK && i < e.n; i++) {
+		counts[e.items[i].state]++;
+		due += e.items[i].timestamp <= now &&
+		       e.items[i].state != EVENT_RUNNING;
+	}
+	row_int(row, "events", counts[EVENT_SCHEDULED]);
+	row_int(row, "events_due", due);
+	row_int(row, "events_waiting", counts[EVENT_WAITING]);
+	row_int(row, "events_running", counts[EVENT_RUNNING]);
+	row_time(row, "next_event", e.n > 0 ? e.items[0].timestamp : INT64_MAX);
+	events_clear(&e);
+	return rc == RC_REJECT ? RC_OK : rc;
+}
+
 static enum rc
 put_nodes(struct place *p, json_t *row, struct err *err)
 {
@@ -135,7 +164,7 @@ put_claims(struct place *p, json_t *row, struct err *err)
 }
 
 static enum rc
-fill(struct place *p, json_t *row, struct err *err)
+fill(const struct ctl *c, struct place *p, json_t *row, struct err *err)
 {
 	enum site_standing standing;
 	enum rc rc = site_standing_read(
@@ -150,6 +179,8 @@ fill(struct place *p, json_t *row, struct err *err)
 		rc = put_counts(p, row, err);
 	if (rc == RC_OK && p->actions)
 		rc = put_due(p, row, err);
+	if (rc == RC_OK)
+		rc = put_events(c, p, row, err);
 	if (rc == RC_OK && p->own)
 		rc = put_nodes(p, row, err);
 	if (rc == RC_OK && p->own && p->actions)
@@ -157,28 +188,28 @@ fill(struct place *p, json_t *row, struct err *err)
 	return rc;
 }
 
-int
-cmd_status(struct ctl *c)
+static int
+status(const struct ctl *c, struct place *p, void *arg)
 {
 	json_t *row = json_object();
 	struct err err = ERR_INIT;
-	struct place p;
-	int status;
 
-	if (place_open(&p, c->sites[0], &err) != RC_OK ||
-	    fill(&p, row, &err) != RC_OK) {
-		status = ctl_error(c, &err);
+	(void)arg;
+	if (fill(c, p, row, &err) != RC_OK) {
 		json_decref(row);
-		goto out;
+		return ctl_error(c, &err);
 	}
-	if (!p.actions)
+	if (!p->actions)
 		ctl_notice(c, "no Action Scheduler tables %sactionscheduler_*",
-		    p.scope.prefix);
-	if (!p.own)
-		ctl_notice(
-		    c, "the tables %swpcron_* are not there yet", p.scope.base);
-	status = ctl_print_record(c, row, EXIT_DONE);
-out:
-	place_close(&p);
-	return status;
+		    p->scope.prefix);
+	if (!p->own)
+		ctl_notice(c, "the tables %swpcron_* are not there yet",
+		    p->scope.base);
+	return ctl_print_record(c, row, EXIT_DONE);
+}
+
+int
+cmd_status(struct ctl *c)
+{
+	return blogs_each(c, 0, status, NULL);
 }

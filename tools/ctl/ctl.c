@@ -208,15 +208,21 @@ place_close(struct place *p)
 	*p = (struct place){ .site = NULL };
 }
 
-int
-place_open_actions(struct place *p, const struct ctl *c)
+static int
+open_blog(struct place *p, const struct ctl *c)
 {
 	struct err err = ERR_INIT;
-	int status;
 
 	if (place_open(p, c->sites[0], &err) != RC_OK)
 		return ctl_error(c, &err);
-	status = blogs_choose(p, c);
+	return blogs_choose(p, c);
+}
+
+int
+place_open_actions(struct place *p, const struct ctl *c)
+{
+	int status = open_blog(p, c);
+
 	if (status != EXIT_DONE)
 		return status;
 	if (!p->actions)
@@ -224,18 +230,27 @@ place_open_actions(struct place *p, const struct ctl *c)
 		    "there are no Action Scheduler tables %sactionscheduler_* "
 		    "in database %s; is a plugin that has it active?",
 		    p->scope.prefix, p->site->db.name);
-	/* Who runs work makes them, as the daemon does at its start. */
-	if (!p->own && (c->command->use & USE_RUN)) {
-		if (schema_install(p->db, &p->scope, &err) != RC_OK)
-			return ctl_error(c, &err);
-		p->own = true;
-	}
 	if (!p->own)
 		return ctl_fail(c, EXIT_CONFIG,
 		    "the tables %swpcron_* are not there; `wp-cronctl install` "
 		    "creates them",
 		    p->scope.base);
 	return EXIT_DONE;
+}
+
+int
+place_open_run(struct place *p, const struct ctl *c)
+{
+	struct err err = ERR_INIT;
+	int status = open_blog(p, c);
+
+	/* Who runs work makes them, as the daemon does at its start. */
+	if (status == EXIT_DONE && !p->own) {
+		if (schema_install(p->db, &p->scope, &err) != RC_OK)
+			return ctl_error(c, &err);
+		p->own = true;
+	}
+	return status;
 }
 
 enum rc

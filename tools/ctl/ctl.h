@@ -143,6 +143,8 @@ MUSTUSE enum rc place_turn(struct place *p, uint32_t blog_id, struct err *err);
  * status after words on standard error.
  */
 MUSTUSE int place_open_actions(struct place *p, const struct ctl *c);
+/* The same, for work on whatever queues there are; makes our tables. */
+MUSTUSE int place_open_run(struct place *p, const struct ctl *c);
 /* The microseconds that the database's clock is ahead of ours. */
 MUSTUSE enum rc place_skew(struct place *p, int64_t *skew_us, struct err *err);
 
@@ -203,7 +205,7 @@ extern const char *const status_columns[],
 				*const install_columns[],
 				    *const site_columns[],
 					*const worker_columns[],
-	*const companion_columns[],
-					    *const version_columns[];
+					    *const companion_columns[],
+						*const version_columns[];
 
 #endif

@@ -18,8 +18,7 @@ event_args_json(struct slice args)
 	json_t *out = NULL;
 
 	if (php_serialize_json(args, &text, NULL) == RC_OK)
-		out = json_loadb(
-		    buf_str(&text), text.n, JSON_ALLOW_NUL, NULL);
+		out = json_loadb(buf_str(&text), text.n, JSON_ALLOW_NUL, NULL);
 	buf_clear(&text);
 	return out ? out : output_text(args);
 }

@@ -193,29 +193,29 @@ add_units(struct moment *m, int64_t n, struct slice unit)
 static bool
 take_span(struct slice word, struct slice *rest, struct moment *m)
 {
-	size_t at = word.n > 0 && (word.p[0] == '+' || word.p[0] == '-');
-	size_t end;
+	bool negative = word.n > 0 && word.p[0] == '-';
 	struct slice unit, after;
+	size_t digits = 0;
 	int64_t n;
 
-	if (at == word.n)
+	if (word.n > 0 && (word.p[0] == '+' || word.p[0] == '-'))
+		word = slice_from(word, 1);
+	if (word.n == 0)
 		word = next_word(rest);
-	end = at == word.n ? 0 : at;
-	while (end < word.n && word.p[end] >= '0' && word.p[end] <= '9')
-		end++;
-	if (!slice_i64(slice_mem(word.p + at, end - at), &n))
+	while (
+	    digits < word.n && word.p[digits] >= '0' && word.p[digits] <= '9')
+		digits++;
+	if (!slice_i64(slice_mem(word.p, digits), &n))
 		return false;
-	if (at > 0 && word.p[0] == '-')
-		n = -n;
-	unit = slice_from(word, end);
+	unit = slice_from(word, digits);
 	if (unit.n == 0)
 		unit = next_word(rest);
 	after = *rest;
 	if (slice_eq_nocase(next_word(&after), SLICE_LIT("ago"))) {
 		*rest = after;
-		n = -n;
+		negative = !negative;
 	}
-	return add_units(m, n, unit);
+	return add_units(m, negative ? -n : n, unit);
 }
 
 bool
