@@ -22,7 +22,7 @@ struct cx {
 	struct cron_events_site site;
 	struct clock clock;
 	int64_t now;
-	size_t admits;          /* calls of the admission */
+	_Atomic size_t admits;  /* calls of the admission */
 	void (*on_admit)(void); /* called by the next one */
 };
 extern struct cx cx;
