@@ -135,6 +135,39 @@ fill_posts(void)
 	    " FROM seq_1_to_100000");
 }
 
+/* The history of three blogs; what waits, what is held, what is observed. */
+static void
+fill_events(void)
+{
+	static const struct {
+		const char *state, *claim, *ended;
+		unsigned long rows;
+	} kinds[] = {
+		{ "done", "1 + seq DIV 25",
+		    "UTC_TIMESTAMP(6) - INTERVAL seq SECOND", 200000 },
+		{ "taken", "0", "NULL", 1500 },
+		{ "taken", "1000000001 + seq % 40", "NULL", 400 },
+		{ "running", "1000000001 + seq % 40", "NULL", 400 },
+		{ "observed", "0", "NULL", 1500 },
+	};
+
+	for (size_t i = 0; i < NELEMS(kinds); i++) {
+		char text[512];
+
+		(void)snprintf(text, sizeof text,
+		    "INSERT INTO wp_wpcron_events (blog_id, state, claim_id,"
+		    " node_id, scheduled_at, hook, event_key, slot, event,"
+		    " not_before, taken_at, ended_at, duration_ms)"
+		    " SELECT 1 + seq %% 3, '%s', %s, seq %% 4, seq,"
+		    " CONCAT('hook_', seq %% 20), 'k', UNHEX(MD5(seq)),"
+		    " REPEAT('x', 150), UTC_TIMESTAMP(6), UTC_TIMESTAMP(6),"
+		    " %s, 5 FROM seq_1_to_%lu",
+		    kinds[i].state, kinds[i].claim, kinds[i].ended,
+		    kinds[i].rows);
+		db_test_sql("%s", text);
+	}
+}
+
 static void
 fill_others(void)
 {
@@ -161,6 +194,8 @@ fill_others(void)
 	    " KEY autoload (autoload)) ENGINE=InnoDB");
 	db_test_sql("INSERT INTO wp_options (option_name, option_value)"
 		    " SELECT CONCAT('option_', seq), 'x' FROM seq_1_to_20000");
+	db_test_sql("INSERT INTO wp_options (option_name, option_value) VALUES"
+		    " ('cron', 'a:0:{}'), ('_transient_doing_cron', '1.5')");
 	db_test_sql("CREATE TABLE wp_sitemeta (meta_id BIGINT NOT NULL"
 		    " AUTO_INCREMENT PRIMARY KEY, site_id BIGINT NOT NULL,"
 		    " meta_key VARCHAR(191), meta_value LONGTEXT,"
@@ -181,6 +216,7 @@ fill(void)
 	fill_claims();
 	db_test_actions_indexes(9);
 	fill_others();
+	fill_events();
 	db_test_sql("ANALYZE TABLE wp_actionscheduler_actions,"
 		    " wp_actionscheduler_logs, wp_wpcron_tries, wp_options,"
 		    " wp_posts");
