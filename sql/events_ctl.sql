@@ -118,6 +118,25 @@ UPDATE {base}wpcron_events
    AND event_id = ?
    AND state = 'failed'
 
+-- name: events_ctl.waiting_blogs
+-- in: none
+-- rows: blogs with events that were taken and not begun, and how many
+-- explain: exempt the events in hand
+SELECT e.blog_id, COUNT(*)
+  FROM {base}wpcron_events e
+ WHERE e.state = 'taken'
+ GROUP BY e.blog_id
+
+-- name: events_ctl.unclaim
+-- in: blog:u64
+-- rows: how many had a claim; no node lives that could begin them
+-- explain: exempt the events in hand
+UPDATE {base}wpcron_events
+   SET claim_id = 0, node_id = 0
+ WHERE state = 'taken'
+   AND claim_id > 0
+   AND blog_id = ?
+
 -- name: events_ctl.drop
 -- in: blog:u64, ids
 -- rows: how many of the waiting events will not run

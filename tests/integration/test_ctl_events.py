@@ -420,6 +420,35 @@ class WriteTest(EventsTest):
         self.assertEqual(self.call("event", "list", "--format=count"), "12\n")
 
 
+class UninstallTest(EventsTest):
+    def tearDown(self):
+        self.call("install")
+
+    def test_what_waits_goes_back_into_the_option(self):
+        now = int(time.time())
+        self.put([Event(now + 5, "stays")])
+        self.insert(hook="waits", ts=now - 10, args=["x"])
+        self.insert(hook="claimed", ts=now - 20, claim_id=7, node_id=3)
+        self.insert("done", hook="done", ts=now - 30)
+        self.call("uninstall", "--yes")
+        self.assertEqual(self.cron(), row_of([
+            Event(now + 5, "stays"), Event(now - 10, "waits", ["x"]),
+            Event(now - 20, "claimed")]))
+
+    def test_what_only_php_can_put_back_is_not_lost(self):
+        self.insert(hook="waits")
+        cache = os.path.join(self.s.root, "wp-content", "object-cache.php")
+        with open(cache, "w") as f:
+            f.write("<?php require_once ABSPATH . WPINC . '/cache.php';\n")
+        try:
+            self.call("uninstall", "--yes", code=CONFIG)
+            self.assertIn("1 cron events of blog 1", self.stderr)
+        finally:
+            os.unlink(cache)
+        self.assertEqual(self.event(self.s.value(
+            "SELECT MAX(event_id) FROM wp_wpcron_events"))["state"], "taken")
+
+
 class HistoryTest(EventsTest):
     def ended(self, state, hook, late_ms, took_ms, **columns):
         ts = int(time.time()) - 500

@@ -1,7 +1,10 @@
 /* check, install, uninstall: the configuration and the program's tables. */
+#include <inttypes.h>
 #include <stdio.h>
 
+#include "base/clock.h"
 #include "ctl.h"
+#include "queues/cron_events.h"
 #include "sql/schema.h"
 
 #define DDL_MAX ((size_t)64 << 10)
@@ -167,6 +170,68 @@ live_node(const struct ctl *c, struct place *p, bool *live, struct err *err)
 	return rc;
 }
 
+/* What waits goes back into the option of its blog. */
+static enum rc
+give_back(struct place *p, uint32_t blog_id, struct err *err)
+{
+	struct cron_events *q = NULL;
+	size_t n;
+	enum rc rc = place_turn(p, blog_id, err);
+
+	if (rc == RC_OK)
+		rc = db_exec(p->db, &p->scope, SQL_EVENTS_CTL_UNCLAIM,
+		    SQL_ARGS(V_U64(blog_id)), NULL, err);
+	if (rc != RC_OK)
+		return rc;
+	q = cron_events_new(&(const struct cron_events_opts){
+	    .prefix = p->scope.prefix,
+	    .base = p->scope.base,
+	    .blog_id = blog_id,
+	    .clock = &clock_system,
+	});
+	cron_events_set_site(q, &(const struct cron_events_site){
+				    .object_cache = p->facts.object_cache,
+				    .companion = p->facts.companion,
+				});
+	rc = cron_events_return(q, p->db, &n, err);
+	cron_events_free(q);
+	return rc == RC_NONE ? RC_OK : rc;
+}
+
+static enum rc
+count_waiting(struct place *p, struct db_rows **rows, struct err *err)
+{
+	*rows = NULL;
+	if (!p->own)
+		return RC_NONE;
+	return db_select(p->db, &p->scope, SQL_EVENTS_CTL_WAITING_BLOGS,
+	    SQL_NO_ARGS, rows, err);
+}
+
+/* RC_REJECT: some are left, which would be lost with the tables. */
+static enum rc
+give_all_back(struct place *p, struct err *err)
+{
+	struct db_rows *rows;
+	enum rc rc = count_waiting(p, &rows, err);
+
+	while (rc == RC_OK && db_rows_next(rows))
+		rc = give_back(p, (uint32_t)db_u64(rows, 0), err);
+	db_rows_free(rows);
+	if (rc != RC_OK)
+		return rc == RC_NONE ? RC_OK : rc;
+	rc = count_waiting(p, &rows, err);
+	if (rc == RC_OK && db_rows_next(rows))
+		rc = err_set(err, RC_REJECT,
+		    "%" PRIu64 " cron events of blog %" PRIu64 " were taken "
+		    "and wait: retries, or what only PHP can put back into its "
+		    "cache; run them (`wp-cronctl event run HOOK`) or "
+		    "unschedule them first",
+		    db_u64(rows, 1), db_u64(rows, 0));
+	db_rows_free(rows);
+	return rc;
+}
+
 static int
 uninstall(struct ctl *c, struct place *p)
 {
@@ -181,6 +246,8 @@ uninstall(struct ctl *c, struct place *p)
 		return ctl_fail(c, EXIT_AGAIN,
 		    "a daemon is running on these tables (see `wp-cronctl "
 		    "status`); stop it first");
+	if (rc == RC_OK)
+		rc = give_all_back(p, &err);
 	if (rc == RC_OK)
 		rc = schema_uninstall(p->db, &p->scope, &err);
 	if (rc != RC_OK)
