@@ -40,8 +40,13 @@ check "the daemon runs from there" "$d/root/opt/x/sbin/wp-cron-fcgi" --version
 check "wp-cronctl runs from there" "$d/root/opt/x/bin/wp-cronctl" version
 check "the PHP worker is there" \
 	test -s "$d/root/opt/x/share/wp-cron-fcgi/worker.php"
+check "the companion plugin is there" \
+	test -s "$d/root/opt/x/share/wp-cron-fcgi/companion.php"
 check "wp-cronctl names that worker" \
 	grep -q /opt/x/share/wp-cron-fcgi/worker.php "$d/root/opt/x/bin/wp-cronctl"
+check "wp-cronctl names that companion plugin" \
+	grep -q /opt/x/share/wp-cron-fcgi/companion.php \
+	"$d/root/opt/x/bin/wp-cronctl"
 check "the daemon names that worker" \
 	grep -q /opt/x/share/wp-cron-fcgi/worker.php \
 	"$d/root/opt/x/sbin/wp-cron-fcgi"
