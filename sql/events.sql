@@ -33,6 +33,15 @@ UPDATE {p}options
    SET option_value = ?
  WHERE option_name = 'cron'
 
+-- name: events.options_engine
+-- in:   none
+-- rows: the storage engine of the options
+-- explain: exempt information_schema
+SELECT t.ENGINE
+  FROM information_schema.TABLES t
+ WHERE t.TABLE_SCHEMA = DATABASE()
+   AND t.TABLE_NAME = '{p}options'
+
 -- ---- taking --------------------------------------------------------------
 
 -- What was never taken is no ledger: observed and gone rows.

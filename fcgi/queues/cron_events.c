@@ -168,6 +168,7 @@ cron_events_note_ping(struct cron_events *q, struct slice key)
 	cron_lock_note_ping(&q->settings.pings, key, clock_mono(q->clock));
 	q->woken_by = key.n > 0 ? "page" : "call";
 	q->woken_at = clock_mono(q->clock);
+	q->pinged = true;
 	pthread_mutex_unlock(&q->lock);
 }
 

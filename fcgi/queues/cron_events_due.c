@@ -53,7 +53,7 @@ cron_option_due(struct cron_events *q, const struct cron_settings *s,
 	int64_t first;
 	enum rc rc;
 
-	if (s->export->replaced_by)
+	if (s->export->replaced_by || q->bad_engine)
 		return RC_NONE;
 	rc = db_select(db, &s->scope,
 	    digest ? SQL_EVENTS_OPTION_HEAD : SQL_OPTIONS_CRON_HEAD,
@@ -82,17 +82,21 @@ cron_option_due(struct cron_events *q, const struct cron_settings *s,
 void
 cron_rewind_when_asked(struct cron_events *q)
 {
-	bool all, rows;
+	bool all, rows, pinged;
 
 	pthread_mutex_lock(&q->lock);
 	all = q->rewind;
 	rows = q->look || all;
-	q->rewind = q->look = false;
+	pinged = q->pinged || all;
+	q->rewind = q->look = q->pinged = false;
 	pthread_mutex_unlock(&q->lock);
 	if (all) {
 		q->quiet.digest[0] = '\0';
-		q->held_until = 0;
+		q->bad_engine = false;
 	}
+	/* The lock that is held may be the page's that pings. */
+	if (pinged)
+		q->held_until = 0;
 	if (rows)
 		q->waiting_quiet_until = 0;
 }

@@ -58,6 +58,7 @@ struct cron_events {
 	mono_ms woken_at;
 	bool rewind; /* look at everything again */
 	bool look;   /* a row waits again, or a hook is free */
+	bool pinged; /* since the last look */
 
 	/* The claimer's alone. */
 	struct cron_quiet quiet;
@@ -65,7 +66,8 @@ struct cron_events {
 	bool waiting_barred; /* nobody may run any of the waiting rows */
 	mono_ms held_until;  /* a PHP runner works: not before */
 	bool held_said;      /* ... which the log knows */
-	bool has_mutex;      /* its row is there */
+	bool transactional;  /* the options table is known to be */
+	bool bad_engine;     /* ... not to be, which was said */
 	bool lock_held;      /* the lock may be ours to refresh or remove */
 	mono_ms lock_at;     /* when it was last looked at */
 	mono_ms cleaned_at;  /* retention */

@@ -434,6 +434,37 @@ take_chosen(struct take *t, struct db *db, size_t *taken, struct err *err)
 				       : take_natively(t, db, taken, err);
 }
 
+/* Two writes are one only with InnoDB. RC_NONE: it is something else. */
+static enum rc
+check_engine(const struct take *t, struct db *db, struct err *err)
+{
+	struct cron_events *q = t->q;
+	struct db_rows *rows = NULL;
+	struct slice engine = SLICE_LIT("unknown");
+	enum rc rc;
+
+	if (q->transactional || t->s->site.observe)
+		return RC_OK;
+	if (q->bad_engine)
+		return RC_NONE;
+	rc = db_select(db, &t->s->scope, SQL_EVENTS_OPTIONS_ENGINE, SQL_NO_ARGS,
+	    &rows, err);
+	if (rc != RC_OK)
+		return rc;
+	if (db_rows_next(rows))
+		engine = db_text(rows, 0);
+	q->transactional = slice_eq_nocase(engine, SLICE_LIT("InnoDB"));
+	q->bad_engine = !q->transactional;
+	if (q->bad_engine)
+		log_event(LOG_ERR, "cron.not_transactional",
+		    LOG_U("blog", q->blog_id), LOG_SLICE("engine", engine),
+		    LOG_S("why", "events cannot be moved safely out of an "
+				 "options table that is not InnoDB; convert "
+				 "it, or leave them to WordPress"));
+	db_rows_free(rows);
+	return q->transactional ? RC_OK : RC_NONE;
+}
+
 /* Is it worth to read all of the option? */
 static enum rc
 look_at_head(const struct take *t, struct db *db, struct err *err)
@@ -478,8 +509,10 @@ cron_events_take(struct cron_events *q, const struct cron_settings *s,
 	if (rc != RC_OK)
 		return rc;
 	t.woken_by = woken_by(q);
-	rc = db_select(
-	    db, &s->scope, SQL_EVENTS_OPTION, SQL_NO_ARGS, &rows, err);
+	rc = check_engine(&t, db, err);
+	if (rc == RC_OK)
+		rc = db_select(
+		    db, &s->scope, SQL_EVENTS_OPTION, SQL_NO_ARGS, &rows, err);
 	if (rc == RC_OK && !db_rows_next(rows))
 		rc = RC_NONE;
 	if (rc == RC_OK) {

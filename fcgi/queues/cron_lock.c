@@ -7,6 +7,9 @@
 /* doing_cron/4294967295/<value> */
 #define RECORD_NAME_MAX (CRON_LOCK_VALUE_MAX + 32)
 
+/* PHP may be asked every second: not each time under another value. */
+#define REUSE_S 5
+
 static const char value_name[] = "_transient_doing_cron";
 
 /* Digits with at most one dot among them; the whole seconds. */
@@ -222,39 +225,53 @@ put_json_value(struct buf *out, struct slice value, bool first)
 	buf_put_char(out, '"');
 }
 
+/* The newest value on record, if it will do for another use. */
+static bool
+is_new(const struct cron_lock *l, struct slice value)
+{
+	int64_t now = clock_unix(l->clock), at;
+
+	return is_time(value, &at) && at <= now && now - at < REUSE_S;
+}
+
 enum rc
 cron_lock_json(
     const struct cron_lock *l, struct db *db, struct buf *out, struct err *err)
 {
 	char value[CRON_LOCK_VALUE_MAX], name[RECORD_NAME_MAX];
 	struct db_rows *rows = NULL;
+	struct slice old = SLICE_NONE, use;
 	int64_t seconds;
-	size_t prefix;
+	bool more;
 	enum rc rc;
 
 	record_name(l, SLICE_LIT("%"), name);
-	prefix = strlen(name) - 1;
 	rc = db_select(db, &l->scope, SQL_CRON_LOCK_RECORDED,
 	    SQL_ARGS(V_STR(name)), &rows, err);
-	if (rc == RC_OK)
+	if (rc != RC_OK)
+		return rc;
+	more = db_rows_next(rows);
+	if (more)
+		old = slice_from(db_text(rows, 0), strlen(name) - 1);
+	use = old;
+	if (!is_new(l, old)) {
 		rc = record_new(l, db, value, err);
-	if (rc == RC_OK) {
-		buf_put_str(out, "\"value\":");
-		put_json_value(out, slice_str(value), true);
-		buf_put_str(out, ",\"ours\":[");
-		put_json_value(out, slice_str(value), true);
-		while (db_rows_next(rows)) {
-			struct slice old = slice_from(db_text(rows, 0), prefix);
-
-			if (is_time(old, &seconds))
-				put_json_value(out, old, false);
-		}
-		for (size_t i = 0; i < CRON_LOCK_PINGS; i++)
-			if (ping_lives(l, i))
-				put_json_value(out,
-				    slice_str(l->pings.ping[i].key), false);
-		buf_printf(out, "],\"stale_s\":%" PRIu32, l->timeout_s);
+		use = slice_str(value);
 	}
+	buf_put_str(out, "\"value\":");
+	put_json_value(out, use, true);
+	buf_put_str(out, ",\"ours\":[");
+	put_json_value(out, use, true);
+	for (; more; more = db_rows_next(rows)) {
+		old = slice_from(db_text(rows, 0), strlen(name) - 1);
+		if (is_time(old, &seconds) && !slice_eq(old, use))
+			put_json_value(out, old, false);
+	}
+	for (size_t i = 0; i < CRON_LOCK_PINGS; i++)
+		if (ping_lives(l, i))
+			put_json_value(
+			    out, slice_str(l->pings.ping[i].key), false);
+	buf_printf(out, "],\"stale_s\":%" PRIu32, l->timeout_s);
 	db_rows_free(rows);
 	return rc;
 }

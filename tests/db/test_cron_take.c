@@ -417,6 +417,36 @@ START_TEST(while_a_php_runner_holds_the_lock_nothing_is_taken)
 }
 END_TEST
 
+START_TEST(a_ping_with_the_locks_key_is_served_at_once)
+{
+	cx_open();
+	cx_add(CX_NOW - 10, "one", NO_ARGS, "", 0);
+	db_test_sql("INSERT INTO wp_options (option_name, option_value) VALUES"
+		    " ('_transient_doing_cron', '1699999999.5')");
+	CK_RC(RC_NONE, take_all());
+	cron_events_note_ping(cx.q, SLICE_LIT("1699999999.5"));
+	ck_assert_int_eq(cx_next_due(), CX_NOW - 9);
+	CK_RC(RC_OK, take_all());
+	ck_assert_uint_eq(db_test_u64("SELECT woken_by = 'page' FROM " E), 1);
+}
+END_TEST
+
+START_TEST(options_without_transactions_are_left_alone)
+{
+	cx_open();
+	cx_log_begin();
+	cx_add(CX_NOW - 10, "one", NO_ARGS, "", 0);
+	db_test_sql("ALTER TABLE wp_options ENGINE = MyISAM");
+	CK_RC(RC_NONE, take_all());
+	CK_RC(RC_NONE, take_all());
+	ck_assert_uint_eq(cx_logged("cron.not_transactional"), 1);
+	ck_assert(cx_in_option(CX_NOW - 10, "one"));
+	db_test_sql("ALTER TABLE wp_options ENGINE = InnoDB");
+	cron_events_rewind(cx.q);
+	CK_RC(RC_OK, take_all());
+}
+END_TEST
+
 /* ---- recurring events ---- */
 
 /* Seconds after its time at which an event is taken, and its next run. */
@@ -1022,6 +1052,8 @@ add_option_tests(Suite *s)
 	tcase_add_test(tc, what_others_changed_meanwhile_is_kept);
 	tcase_add_test(tc, when_all_is_gone_nothing_is_written);
 	tcase_add_test(tc, while_a_php_runner_holds_the_lock_nothing_is_taken);
+	tcase_add_test(tc, a_ping_with_the_locks_key_is_served_at_once);
+	tcase_add_test(tc, options_without_transactions_are_left_alone);
 	tcase_add_loop_test(tc, a_row_says_what_brought_it, 0, NELEMS(wakers));
 	tcase_add_test(tc, where_events_are_kept_elsewhere_nothing_is_taken);
 	suite_add_tcase(s, tc);
