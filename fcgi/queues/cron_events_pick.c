@@ -201,17 +201,34 @@ cron_picks_remember(struct cron_events *q, const struct cron_picks *p,
 		: clock_mono(q->clock) + wait;
 }
 
-/* One worker's part of what was found. */
+/* Is the hook of a pick among the first n? */
+static bool
+is_among(const struct cron_pick *picks, size_t n, const struct cron_pick *p)
+{
+	for (size_t i = 0; i < n; i++)
+		if (slice_eq(picks[i].hook, p->hook))
+			return true;
+	return false;
+}
+
+/* One worker's part of what was found, with all events of its hooks that may
+ * not run beside it. */
 void
 cron_picks_share(
     struct cron_picks *p, const struct claim_request *req, size_t l)
 {
+	struct cron_pick *picks = p->lane[l].picks;
 	size_t share = req->share[l] > 1 ? req->share[l] : 1;
-	size_t part = (p->lane[l].n + share - 1) / share;
+	size_t all = p->lane[l].n, part = (all + share - 1) / share, n;
 
 	if (part > req->room[l])
 		part = req->room[l];
-	if (part < p->lane[l].n)
+	n = part;
+	for (size_t i = part; i < all && n < req->room[l]; i++)
+		if (!picks[i].policy->overlap &&
+		    is_among(picks, part, &picks[i]))
+			picks[n++] = picks[i];
+	if (n < all)
 		p->more = true;
-	p->lane[l].n = part;
+	p->lane[l].n = n;
 }

@@ -120,12 +120,25 @@ START_TEST(one_worker_takes_its_part_of_what_waits)
 	struct claim_result res;
 
 	cx_open();
-	for (int i = 0; i < 8; i++)
-		row("php_a", 10);
+	for (int i = 0; i < 8; i++) {
+		char hook[16];
+
+		(void)snprintf(hook, sizeof hook, "php_%d", i);
+		row(hook, 10 - i);
+	}
 	CK_RC(RC_OK, cron_events_ops.claim(
 			 cron_events_queue(cx.q), t.db, &req, &res, &t.err));
 	ck_assert_uint_eq(res.njobs[LANE_PHP], 2);
+	ck_assert(is_hook(res.jobs[LANE_PHP], "php_0"));
+	ck_assert(is_hook(res.jobs[LANE_PHP]->next, "php_1"));
 	ck_assert(res.more);
+	cx_claims_free(&res);
+	/* Events that may not run beside it come with their hook's first. */
+	row("php_2", 1);
+	row("php_2", 1);
+	CK_RC(RC_OK, cron_events_ops.claim(
+			 cron_events_queue(cx.q), t.db, &req, &res, &t.err));
+	ck_assert_uint_eq(res.njobs[LANE_PHP], 4);
 	cx_claims_free(&res);
 }
 END_TEST
