@@ -27,7 +27,9 @@ digit_at(const struct decimal *d, size_t i)
 	if (i < d->before.n)
 		return d->before.p[i];
 	i -= d->before.n;
-	return i < d->after.n ? d->after.p[i] : '0';
+	if (i < d->after.n)
+		return d->after.p[i];
+	return '0';
 }
 
 static struct slice
@@ -121,7 +123,9 @@ cron_numeric(struct slice s, int64_t *out)
 static char
 byte_at(struct slice s, size_t i)
 {
-	return i < s.n ? s.p[i] : '\0';
+	if (i < s.n)
+		return s.p[i];
+	return '\0';
 }
 
 /* Two runs of digits that stand at *i and *j. Right-aligned, as whole numbers:

@@ -38,7 +38,7 @@ cron_tree_init(struct cron_tree *t, struct arena *a)
 static bool
 add_chunk(struct cron_tree *t)
 {
-	const size_t each = sizeof *t->chunks;
+	const size_t each = sizeof(struct cron_node *);
 	struct cron_node *chunk;
 
 	if (t->nchunks == t->chunks_cap) {
@@ -107,7 +107,7 @@ cron_tree_copy(struct cron_tree *to, const struct cron_tree *from,
 	}
 	if (!cron_tree_table(to, more))
 		return false;
-	for (uint32_t i = 1; i < to->n; i++)
+	for (uint32_t i = 1; to->chunks && i < to->n; i++)
 		if (!cron_node_at(to, i)->dead)
 			enter_in_table(to, i);
 	return true;

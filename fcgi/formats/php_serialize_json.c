@@ -116,7 +116,10 @@ put_digits(struct buf *out, struct slice digits, int point)
 		return;
 	}
 	for (int i = 0; i < point; i++)
-		buf_put_char(out, (size_t)i < digits.n ? digits.p[i] : '0');
+		if ((size_t)i < digits.n)
+			buf_put_char(out, digits.p[i]);
+		else
+			buf_put_char(out, '0');
 	if ((size_t)point < digits.n) {
 		buf_put_char(out, '.');
 		buf_put_slice(out, slice_from(digits, (size_t)point));
@@ -161,8 +164,7 @@ put_float(struct writing *w, struct slice digits)
 	}
 	do
 		(void)snprintf(text, sizeof text, "%.*e", precision, v);
-	while (++precision < FLOAT_DIGITS &&
-	       memcmp(&(double){ strtod(text, NULL) }, &v, sizeof v) != 0);
+	while (++precision < FLOAT_DIGITS && strtod(text, NULL) != v);
 	put_scientific(w->out, text);
 	return RC_OK;
 }
@@ -198,15 +200,16 @@ compare_keys(const void *a, const void *b)
 static enum rc
 check_keys(struct writing *w, const struct php_serialize_value *v)
 {
+	const size_t each = sizeof(struct php_serialize_member *);
 	const struct php_serialize_member **sorted =
-	    arena_array(&w->arena, v->nmembers, sizeof *sorted);
+	    arena_array(&w->arena, v->nmembers, each);
 
 	if (!sorted)
 		return err_set(
 		    w->err, RC_RETRY, "no memory for %zu keys", v->nmembers);
 	for (size_t i = 0; i < v->nmembers; i++)
 		sorted[i] = &v->members[i];
-	qsort(sorted, v->nmembers, sizeof *sorted, compare_keys);
+	qsort(sorted, v->nmembers, each, compare_keys);
 	for (size_t i = 1; i < v->nmembers; i++)
 		if (compare_keys(&sorted[i - 1], &sorted[i]) == 0)
 			return cannot_say(w, "key twice");

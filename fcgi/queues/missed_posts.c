@@ -6,7 +6,6 @@
 
 #include "base/arena.h"
 #include "base/ceilings.h"
-#include "base/log.h"
 #include "formats/cron_array.h"
 #include "queues/cron_events_internal.h"
 
@@ -289,9 +288,6 @@ missed_posts_find(struct db *db, const struct sql_scope *scope,
 		rc = db_transact(db, repair, &s, err);
 	if (rc != RC_OK)
 		s.repaired = 0;
-	if (s.repaired > 0)
-		log_event(LOG_WARN, "posts.missed", LOG_U("blog", blog_id),
-		    LOG_U("n", s.repaired));
 	if (repaired)
 		*repaired = s.repaired;
 	arena_clear(&s.arena);

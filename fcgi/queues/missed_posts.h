@@ -15,7 +15,7 @@
  * option nor in the table: put one into {base}wpcron_events, due when the post
  * was. Core's hook then checks the post and publishes it. A post for which one
  * was put, or run, in the last hour is left alone. *repaired (may be NULL):
- * how many; they are logged.
+ * how many.
  *
  * Not for sites that are only observed: it writes. RC_RETRY: not now.
  * RC_REJECT: the tables or the option are not as WordPress has them.

@@ -206,6 +206,94 @@ START_TEST(anything_else_is_rejected_with_words)
 }
 END_TEST
 
+/* A walk over all of it; RC_REJECT also when bytes follow. */
+static enum rc
+walked(struct slice in, struct php_serialize_walk *w)
+{
+	struct php_serialize_value v;
+	struct err err = ERR_INIT;
+	enum rc rc;
+
+	php_serialize_walk_init(w, in, &PHP_SERIALIZE_LIMITS, &arena, &err);
+	rc = php_serialize_walk_value(w, &v);
+	if (rc == RC_OK && w->pos != in.n)
+		return RC_REJECT;
+	if (rc == RC_OK)
+		ck_assert(slice_eq(v.span, in) && v.nmembers == 0);
+	return rc;
+}
+
+START_TEST(a_walk_accepts_what_a_tree_does)
+{
+	struct php_serialize_walk w;
+
+	ck_assert_int_eq(walked(canonical[_i], &w), RC_OK);
+	ck_assert_uint_gt(w.nslots, 0);
+}
+END_TEST
+
+START_TEST(a_walk_rejects_what_a_tree_does)
+{
+	struct php_serialize_walk w;
+	struct php_serialize_value v;
+	struct err err = ERR_INIT;
+
+	/* Whether `r:` names an object is all that a walk does not know. */
+	if (walked(broken[_i], &w) == RC_OK) {
+		ck_assert_int_eq(php_serialize_parse(broken[_i],
+				     &PHP_SERIALIZE_LIMITS, &arena, &v, &err),
+		    RC_REJECT);
+		ck_assert_ptr_nonnull(strstr(err.text, "r: does not name"));
+	}
+}
+END_TEST
+
+static void
+note_reference(void *ctx, size_t from, size_t to, uint64_t number)
+{
+	struct buf *notes = ctx;
+
+	buf_printf(notes, "%zu-%zu:%u ", from, to, (unsigned)number);
+}
+
+START_TEST(a_walk_steps_in_and_counts_what_references_count)
+{
+	static const struct slice in =
+	    ROW("a:2:{s:1:\"a\";a:2:{i:0;O:1:\"A\":1:{s:1:\"x\";R:2;}i:1;r:3;}"
+		"i:7;C:1:\"C\":4:{r:9;}}");
+	struct buf notes = BUF_INIT(256);
+	struct php_serialize_walk w;
+	struct php_serialize_member m;
+	struct php_serialize_value v;
+	struct err err = ERR_INIT;
+	uint64_t count = 0;
+
+	php_serialize_walk_init(&w, in, &PHP_SERIALIZE_LIMITS, &arena, &err);
+	w.on_reference = note_reference;
+	w.ctx = &notes;
+	ck_assert(php_serialize_walk_at_array(&w));
+	ck_assert_int_eq(php_serialize_walk_enter(&w, &count), RC_OK);
+	ck_assert_uint_eq(count, 2);
+	ck_assert_int_eq(php_serialize_walk_key(&w, &m), RC_OK);
+	ck_assert(slice_eq_str(m.key, "a"));
+	ck_assert_int_eq(php_serialize_walk_value(&w, &v), RC_OK);
+	ck_assert_uint_eq(w.nslots, 4);
+	ck_assert_uint_eq(w.nreferences, 2);
+	ck_assert_uint_eq(w.lowest_reference, 2);
+	ck_assert_str_eq(buf_str(&notes), "43-44:2 52-53:3 ");
+	ck_assert_int_eq(php_serialize_walk_key(&w, &m), RC_OK);
+	ck_assert(m.int_key && m.index == 7);
+	ck_assert(!php_serialize_walk_at_array(&w));
+	ck_assert_int_eq(php_serialize_walk_leave(&w), RC_REJECT);
+	ck_assert_int_eq(php_serialize_walk_value(&w, &v), RC_OK);
+	ck_assert_uint_eq(w.ncustom, 1);
+	ck_assert_uint_eq(w.lowest_reference, 0);
+	ck_assert_int_eq(php_serialize_walk_leave(&w), RC_OK);
+	ck_assert_uint_eq(w.pos, in.n);
+	buf_clear(&notes);
+}
+END_TEST
+
 START_TEST(every_cut_of_a_value_is_rejected)
 {
 	static const struct slice whole =
@@ -413,6 +501,9 @@ php_serialize_suite(void)
 	ROWS(tc, keys, a_shortest_decimal_key_of_an_array_is_a_number);
 	ROWS(
 	    tc, properties, a_property_is_found_whatever_its_stored_visibility);
+	ROWS(tc, canonical, a_walk_accepts_what_a_tree_does);
+	ROWS(tc, broken, a_walk_rejects_what_a_tree_does);
+	tcase_add_test(tc, a_walk_steps_in_and_counts_what_references_count);
 	tcase_add_test(tc, every_cut_of_a_value_is_rejected);
 	tcase_add_test(tc, no_memory_is_retry_not_reject);
 	tcase_add_test(tc, each_value_knows_its_bytes);
