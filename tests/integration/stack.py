@@ -232,7 +232,7 @@ class Stack:
         self.php_socket = self.path("php.sock")
         self.db_port = None
         self.http_port = None
-        self.network_domain = None  # in whose sub-domains blogs are
+        self.network_domain = None  # its name, unless it has a port
         self.redis_socket = None
         self.mariadb = self.php_fpm = self.nginx = self.redis = None
         self.config_extra = ""
@@ -571,12 +571,12 @@ class Stack:
             }
             """ % ("%s/%s.php" % (name, name)))
 
-    def make_network(self, blogs=1, subdomain_of=None):
+    def make_network(self, blogs=1, name=None, subdomains=False):
         """Turn the site into a network with `blogs` more sites, in
         sub-directories (/b1) or in sub-domains of a name (b1.NAME); returns
-        their ids. Core takes no port in a network's domain but through
-        DOMAIN_CURRENT_SITE, so it is set."""
-        domain = subdomain_of or "127.0.0.1:%d" % self.http_port
+        their ids. Without a name its domain is 127.0.0.1 and the port: core
+        takes a port through DOMAIN_CURRENT_SITE only, so it is set."""
+        domain = name or "127.0.0.1:%d" % self.http_port
         self.wp_eval("""
             foreach ( $GLOBALS['wpdb']->tables( 'ms_global' ) as $k => $t ) {
                 $GLOBALS['wpdb']->$k = $t;
@@ -590,7 +590,7 @@ class Stack:
                 fwrite( STDERR, $done->get_error_message() );
                 exit( 1 );
             }
-            """ % (domain, "true" if subdomain_of else "false"))
+            """ % (domain, "true" if subdomains else "false"))
         self.write_config(self.config_extra + """
 define( 'MULTISITE', true );
 define( 'SUBDOMAIN_INSTALL', %s );
@@ -598,11 +598,11 @@ define( 'DOMAIN_CURRENT_SITE', '%s' );
 define( 'PATH_CURRENT_SITE', '/' );
 define( 'SITE_ID_CURRENT_SITE', 1 );
 define( 'BLOG_ID_CURRENT_SITE', 1 );
-""" % ("true" if subdomain_of else "false", domain))
-        self.network_domain = subdomain_of
-        where = [("b%d.%s" % (i, domain), "/") if subdomain_of else
+""" % ("true" if subdomains else "false", domain))
+        self.network_domain = name
+        where = [("b%d.%s" % (i, domain), "/") if subdomains else
                  (domain, "/b%d/" % i) for i in range(1, blogs + 1)]
-        if subdomain_of:
+        if name:
             self.mysql("UPDATE %soptions SET option_value = %%s WHERE"
                        " option_name IN ('home', 'siteurl')" % self.prefix,
                        ("http://" + domain,))
