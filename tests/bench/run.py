@@ -11,6 +11,7 @@ QUICK=1: shorter and three instead of five.
 import json
 import os
 import re
+import resource
 import signal
 import statistics
 import subprocess
@@ -21,6 +22,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 REPO = os.path.dirname(os.path.dirname(HERE))
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(REPO, "tests", "integration"))
+import cronrow  # noqa: E402
 from stack import Stack, rss_anon_kib, tool, wait_until  # noqa: E402
 
 QUICK = bool(os.environ.get("QUICK"))
@@ -358,6 +360,106 @@ def bench_idle(site):
         connections = c.fetchone()[0]
     row("statements/s when idle", asked, "/s",
         remark="%d connections" % connections)
+
+
+def cpu_seconds(pid):
+    """Processor time of one process."""
+    with open("/proc/%d/schedstat" % pid) as f:
+        return int(f.read().split()[0]) / 1e9
+
+
+def pool_seconds(s):
+    """Processor time of the pool's children; static ones do not go."""
+    with open("/proc/%d/task/%d/children" % (s.php_fpm.pid,
+                                             s.php_fpm.pid)) as f:
+        return sum(cpu_seconds(int(pid)) for pid in f.read().split())
+
+
+def cron_event(s, spend, n):
+    """Processor ms of PHP for one due no-op event; spend() gets it run and
+    says what it used beside the pool."""
+    used = []
+    for i in range(n):
+        cronrow.put(s, [cronrow.Event(time.time() - 3, PHP,
+                                      [i, time.monotonic()])])
+        cronrow.drop_lock(s)
+        before = pool_seconds(s)
+        beside = spend()
+        wait_until(lambda: not cronrow.events(s) and not cronrow.lock(s), 20,
+                   0.005, "the event has run")
+        time.sleep(0.05)
+        used.append(1000 * (pool_seconds(s) - before + beside))
+    return statistics.median(used)
+
+
+def wp_cli(s, path):
+    def spend():
+        begun = resource.getrusage(resource.RUSAGE_CHILDREN)
+        subprocess.run(
+            s.as_web_user([tool("php"), path, "--path=" + s.root, "cron",
+                           "event", "run", "--due-now", "--quiet"]),
+            check=True, stdin=subprocess.DEVNULL, capture_output=True,
+            cwd=s.dir)
+        now = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return now.ru_utime + now.ru_stime - begun.ru_utime - begun.ru_stime
+    return spend
+
+
+def idle_ms(s, spend, seconds):
+    """Processor ms of PHP in a minute without anything due; spend: what a
+    crontab does once a minute, or None."""
+    used = []
+    for _ in range(ROUNDS if spend else 1):
+        before = pool_seconds(s)
+        beside = spend() if spend else 0
+        time.sleep(0.5 if spend else seconds)
+        used.append(1000 * (pool_seconds(s) - before + beside))
+    return statistics.median(used) * (1 if spend else 60 / seconds)
+
+
+def bench_cron(site):
+    """One no-op cron event, and an idle minute, by everybody's runner."""
+    s, n = site.s, 5 if QUICK else 25
+    seconds = 10 if QUICK else 60
+    event = "PHP for one cron event, CPU"
+    idle = "PHP in an idle minute, CPU"
+    s.core_events = cronrow.parse(cronrow.value(s))
+    site.start()
+    for _ in range(40):  # every child has served, and its caches are warm
+        s.get("/")
+
+    def ping(path):
+        def spend():
+            s.get(path)
+            return 0
+        return spend
+    time.sleep(3)  # what PHP is asked once an hour is behind us
+    ours = cron_event(s, lambda: 0, n)
+    ours_idle = idle_ms(s, None, seconds)
+    daemon = cpu_seconds_of_threads(site.daemon.pid)
+    time.sleep(seconds)
+    daemon = 60000 * (cpu_seconds_of_threads(site.daemon.pid) - daemon) \
+        / seconds
+    site.stop()
+    s.start_nginx(stock_cron=True)
+    row(event, ours, "ms", "stock wp-cron.php",
+        cron_event(s, ping("/wp-cron.php"), n))
+    row(idle, ours_idle, "ms", "stock, called once a minute",
+        idle_ms(s, ping("/wp-cron.php"), seconds),
+        remark="the daemon's own %.0f ms" % daemon)
+    phar = os.environ.get("WP_CLI_PHAR")
+    if not phar:
+        not_measured("the same against WP-CLI", "WP_CLI_PHAR is not set")
+        return
+    cli = wp_cli(s, phar)
+    row(event, ours, "ms", "wp cron event run --due-now",
+        cron_event(s, cli, n))
+    row(idle, ours_idle, "ms", "WP-CLI, called once a minute",
+        idle_ms(s, cli, seconds))
+
+
+def cpu_seconds_of_threads(pid):
+    return sum(cpu_seconds(int(t)) for t in os.listdir("/proc/%d/task" % pid))
 
 
 def print_table():
