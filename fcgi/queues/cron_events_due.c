@@ -48,9 +48,9 @@ cron_option_due(struct cron_events *q, const struct cron_settings *s,
     struct db *db, int64_t *when, struct err *err)
 {
 	bool digest = q->quiet.digest[0] != '\0';
+	int64_t now = clock_unix(q->clock), first;
 	mono_ms held = q->held_until - clock_mono(q->clock);
 	struct db_rows *rows = NULL;
-	int64_t first;
 	enum rc rc;
 
 	if (s->export->replaced_by || q->bad_engine)
@@ -60,23 +60,20 @@ cron_option_due(struct cron_events *q, const struct cron_settings *s,
 	    SQL_NO_ARGS, &rows, err);
 	if (rc != RC_OK)
 		return rc;
-	if (!db_rows_next(rows))
-		rc = RC_NONE;
-	else if (digest && is_quiet(q, db_text(rows, 1)))
-		*when = q->quiet.until;
-	/* What was observed may have gone. */
-	else if (digest && s->site.observe)
-		*when = clock_unix(q->clock);
-	else if (cron_array_first(db_text(rows, 0), &first))
-		*when = cron_takeable_at(s, first);
-	else
-		rc = RC_NONE;
+	*when = INT64_MAX;
+	if (db_rows_next(rows)) {
+		if (digest && is_quiet(q, db_text(rows, 1)))
+			*when = q->quiet.until;
+		/* What was observed may have gone. */
+		else if (digest && s->site.observe)
+			*when = now;
+		else if (cron_array_first(db_text(rows, 0), &first))
+			*when = cron_takeable_at(s, first);
+	}
 	db_rows_free(rows);
-	if (rc == RC_OK && *when == INT64_MAX)
-		return RC_NONE;
-	if (rc == RC_OK && held > 0 && *when <= clock_unix(q->clock))
-		*when = clock_unix(q->clock) + (held + 999) / 1000;
-	return rc;
+	if (held > 0 && *when <= now)
+		*when = now + (held + 999) / 1000;
+	return *when < INT64_MAX ? RC_OK : RC_NONE;
 }
 
 void

@@ -72,9 +72,11 @@ known_and_gone(struct observing *o, struct db *db, const struct slots *there,
 	out->n = 0;
 	out->slots = arena_array(&o->arena, max + 1, sizeof *out->slots);
 	gone = arena_array(&o->arena, max + 1, sizeof *gone);
-	if (!out->slots || !gone)
-		rc = err_set(err, RC_RETRY, "no memory to observe");
-	while (rc == RC_OK && db_rows_next(rows)) {
+	if (!out->slots || !gone) {
+		db_rows_free(rows);
+		return err_set(err, RC_RETRY, "no memory to observe");
+	}
+	while (db_rows_next(rows)) {
 		struct slice slot = db_text(rows, 1);
 
 		if (slot.n == CRON_SLOT_LEN && has_slot(there, slot.p))
@@ -83,10 +85,9 @@ known_and_gone(struct observing *o, struct db *db, const struct slots *there,
 			gone[args.nids++] = db_u64(rows, 0);
 	}
 	db_rows_free(rows);
-	if (rc == RC_OK)
-		qsort(out->slots, out->n, CRON_SLOT_LEN, by_slot);
+	qsort(out->slots, out->n, CRON_SLOT_LEN, by_slot);
 	args.ids = gone;
-	if (rc == RC_OK && args.nids > 0)
+	if (args.nids > 0)
 		rc = db_exec(
 		    db, &o->s->scope, SQL_EVENTS_GONE, &args, NULL, err);
 	return rc;

@@ -31,18 +31,18 @@ cron_busy_read(const struct cron_events *q, const struct cron_settings *s,
 		return rc;
 	max = db_rows_count(rows);
 	out->hooks = arena_array(a, max ? max : 1, sizeof *out->hooks);
-	if (!out->hooks)
-		rc = err_set(err, RC_RETRY, "no memory for busy hooks");
-	while (rc == RC_OK && out->n < max && db_rows_next(rows)) {
+	while (out->hooks && out->n < max && db_rows_next(rows)) {
 		struct slice hook = db_text(rows, 0);
+		const char *copy = arena_strdup(a, hook);
 
-		out->hooks[out->n].p = arena_strdup(a, hook);
-		out->hooks[out->n].n = hook.n;
-		if (!out->hooks[out->n++].p)
-			rc = err_set(err, RC_RETRY, "no memory for busy hooks");
+		if (!copy)
+			out->hooks = NULL;
+		else
+			out->hooks[out->n++] = slice_mem(copy, hook.n);
 	}
 	db_rows_free(rows);
-	return rc;
+	return out->hooks ? RC_OK
+			  : err_set(err, RC_RETRY, "no memory for busy hooks");
 }
 
 bool

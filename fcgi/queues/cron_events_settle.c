@@ -281,7 +281,7 @@ settle_failed(struct settling *st, struct db *db, const struct outcome *o,
     struct err *err)
 {
 	struct row_state r = row_of(st, o->job);
-	struct buf message = BUF_INIT(2 * ERR_TEXT_MAX);
+	struct buf message = BUF_INIT((size_t)2 * ERR_TEXT_MAX);
 	uint32_t strikes;
 	bool retry = retry_allowed(o, &strikes);
 	enum rc rc;

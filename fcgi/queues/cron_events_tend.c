@@ -11,7 +11,7 @@
 #include "queues/cron_events_internal.h"
 
 /* History; the ledger needs an hour of it. */
-#define HISTORY_S (7 * 86400)
+#define HISTORY_S 604800
 #define CLEAN_EVERY_MS 600000
 #define CLEAN_ROWS 500
 #define LOCK_LOOK_MS 10000
