@@ -154,7 +154,7 @@ host_has_share(struct admission *a, const struct route *r)
 
 /* By what the hook took so far: with others, alone, or not now. */
 static enum admit
-pace_admit(const struct admission *a, const struct candidate *c, enum lane lane,
+pace_admit(struct admission *a, const struct candidate *c, enum lane lane,
     int64_t *p95)
 {
 	*p95 = 0;
@@ -163,12 +163,17 @@ pace_admit(const struct admission *a, const struct candidate *c, enum lane lane,
 	pthread_mutex_lock(&a->site->engine->lock);
 	*p95 = pace_p95(&a->site->pace, c->hook);
 	pthread_mutex_unlock(&a->site->engine->lock);
-	if (a->alone)
+	if (a->alone || a->closed)
 		return ADMIT_FULL;
-	if (*p95 < 0 || *p95 > SLOW_MS)
-		return a->slow_left == 0 || a->php_ms > 0 ? ADMIT_FULL
-							  : ADMIT_ALONE;
-	return a->php_ms > QUICK_TOTAL_MS ? ADMIT_FULL : ADMIT_TAKE;
+	if (*p95 >= 0 && *p95 <= SLOW_MS)
+		return a->php_ms > QUICK_TOTAL_MS ? ADMIT_FULL : ADMIT_TAKE;
+	/* What is known to be slow leaves a worker to the others; for one that
+	 * never ran that would be to wait for a stranger. */
+	if (*p95 >= 0 && a->slow_left == 0)
+		return ADMIT_FULL;
+	/* Those behind it do not pass it: they keep core's order. */
+	a->closed = a->php_ms > 0;
+	return a->closed ? ADMIT_FULL : ADMIT_ALONE;
 }
 
 enum admit

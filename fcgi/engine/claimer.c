@@ -275,10 +275,12 @@ look_at_locked(const struct site_run *s, mono_ms now)
 
 	if (s->backlog && s->room_seen != e->room_epoch)
 		return now;
-	if (network_is_scanned(s->network))
-		return s->wanted ? now : s->again_at;
-	if (s->kicked && interval > KICK_INTERVAL_MS)
+	if ((s->kicked || s->wanted) && interval > KICK_INTERVAL_MS)
 		interval = KICK_INTERVAL_MS;
+	if (network_is_scanned(s->network))
+		return s->wanted && s->looked_at + interval < s->again_at
+			   ? s->looked_at + interval - EARLY_MS
+			   : s->again_at;
 	at = s->looked_at + interval;
 	if (interval == SECOND_MS && !s->kicked)
 		at = on_the_second(e, at);

@@ -264,7 +264,7 @@ engine_progress_fd(const struct engine *e)
 
 /* Which blog a ping means; without one, the main blog. */
 static struct site_run *
-pinged_locked(const struct network *n, const struct engine_ping *ping)
+pinged_locked(struct network *n, const struct engine_ping *ping)
 {
 	return ping ? network_blog_locked(n, ping->host, ping->path)
 		    : n->blogs[0];
@@ -284,8 +284,10 @@ engine_kick(
 		return answer;
 	pthread_mutex_lock(&e->lock);
 	s = pinged_locked(n, ping);
-	if (ping)
+	if (ping) {
 		cron_events_note_ping(s->events, ping->key);
+		s->wanted = true;
+	}
 	kicked = network_is_scanned(n) ? &n->kicked : &s->kicked;
 	looked_at = network_is_scanned(n) ? n->scanned_at : s->looked_at;
 	if (!*kicked && !s->looking && !s->held &&
@@ -327,7 +329,7 @@ void
 engine_watch_begin(struct engine *e, const struct site *site,
     const struct engine_ping *ping, struct engine_watch *w)
 {
-	const struct network *n = network_find(e, site);
+	struct network *n = network_find(e, site);
 
 	*w = (struct engine_watch){ .site = site,
 		.begun = clock_wall(e->clock) };

@@ -123,11 +123,13 @@ struct network {
 	struct site_run **blogs; /* the main blog first */
 	size_t nblogs, blogs_cap;
 	bool kicked;        /* many blogs: scan as soon as allowed */
+	bool stranger;      /* a ping was for a blog that is not known */
 	mono_ms scanned_at; /* many blogs */
 
 	/* The claimer's alone. */
 	bool prepared;
-	mono_ms turned_at, prepare_at, heartbeat_at, nodes_at, blogs_at;
+	mono_ms turned_at, prepare_at, heartbeat_at, nodes_at;
+	mono_ms blogs_read_at, tables_at;
 	mono_ms retry_at; /* no turn before; after a failure */
 	uint64_t node_id;
 	struct pause *pauses;
@@ -241,6 +243,7 @@ struct admission {
 	mono_ms now;
 	size_t left;      /* once: how many more may be claimed */
 	bool alone;       /* a slow hook is picked for the PHP lane */
+	bool closed;      /* one is next in it */
 	int64_t php_ms;   /* what the lane's picks will take */
 	size_t slow_left; /* slow hooks that may still begin */
 };

@@ -12,7 +12,10 @@
 #include "sql/schema.h"
 
 #define PREPARE_AGAIN_MS 1000
-#define BLOGS_EVERY_MS 30000
+#define BLOGS_EVERY_MS 20000
+/* A ping for a blog that is not known: it may be new. */
+#define STRANGER_MS 2000
+#define TABLES_EVERY_MS 60000
 /* How soon a pause holds on every node. */
 #define PAUSES_EVERY_MS 1000
 
@@ -95,7 +98,7 @@ network_init(struct network *n, struct engine *e, const struct site *site,
     struct database *d)
 {
 	*n = (struct network){ .engine = e, .site = site, .database = d };
-	n->turned_at = n->scanned_at = INT64_MIN / 2;
+	n->turned_at = n->scanned_at = n->blogs_read_at = INT64_MIN / 2;
 	blog_add_locked(n, blog_new(n, 1));
 	/* It is looked at once whatever a scan says: a start shows what is
 	 * wrong. */
@@ -141,18 +144,26 @@ same_path(struct slice request, const char *stored)
 	return slice_eq_nocase(request, s);
 }
 
+/* A domain may be stored with a port that is not its scheme's. */
+static bool
+same_host(struct slice host, const char *domain)
+{
+	struct slice s = slice_str(domain);
+
+	return slice_eq_nocase(host, slice_mem(s.p, slice_find(s, ':')));
+}
+
 struct site_run *
-network_blog_locked(
-    const struct network *n, struct slice host, struct slice path)
+network_blog_locked(struct network *n, struct slice host, struct slice path)
 {
 	for (size_t i = 0; i < n->nblogs; i++) {
 		struct site_run *s = n->blogs[i];
 
-		if (s->domain && !s->gone &&
-		    slice_eq_nocase(host, slice_str(s->domain)) &&
+		if (s->domain && !s->gone && same_host(host, s->domain) &&
 		    same_path(path, s->path))
 			return s;
 	}
+	n->stranger = n->site->multisite;
 	return n->blogs[0];
 }
 
@@ -463,6 +474,18 @@ network_turn_at(const struct network *n)
 	return n->nodes_at < at ? n->nodes_at : at;
 }
 
+static mono_ms
+blogs_at(struct network *n)
+{
+	bool stranger;
+
+	pthread_mutex_lock(&n->engine->lock);
+	stranger = n->stranger;
+	n->stranger = false;
+	pthread_mutex_unlock(&n->engine->lock);
+	return n->blogs_read_at + (stranger ? STRANGER_MS : BLOGS_EVERY_MS);
+}
+
 enum rc
 network_turn(struct network *n, struct config *c, mono_ms now, struct err *err)
 {
@@ -476,11 +499,13 @@ network_turn(struct network *n, struct config *c, mono_ms now, struct err *err)
 		rc = heartbeat(n, c, now, err);
 	if (rc == RC_OK && !n->prepared)
 		rc = prepare(n, c, now, err);
-	if (rc == RC_OK && now >= n->blogs_at) {
-		n->blogs_at = now + BLOGS_EVERY_MS;
+	if (rc == RC_OK && now >= blogs_at(n)) {
+		n->blogs_read_at = now;
 		rc = read_blogs(n, &scope, err);
-		if (rc == RC_OK)
-			rc = read_action_tables(n, &scope, err);
+	}
+	if (rc == RC_OK && now >= n->tables_at) {
+		n->tables_at = now + TABLES_EVERY_MS;
+		rc = read_action_tables(n, &scope, err);
 	}
 	if (rc == RC_OK && now >= n->pauses_at) {
 		n->pauses_at = now + PAUSES_EVERY_MS;

@@ -11,7 +11,7 @@ void network_clear(struct network *n);
 /* The blog that serves a host and path as WordPress chooses it; the main one
  * when none does. Host without port. With the lock. */
 struct site_run *network_blog_locked(
-    const struct network *n, struct slice host, struct slice path);
+    struct network *n, struct slice host, struct slice path);
 struct site_run *network_blog_by_id_locked(
     const struct network *n, uint32_t blog_id);
 

@@ -118,7 +118,7 @@ site_probe(struct site_run *s, struct err *err)
 	rc = db_probe(db, &scope, &schema, err);
 	if (rc != RC_OK && rc != RC_NONE)
 		return rc;
-	s->has_actions = rc == RC_OK;
+	s->has_actions = s->maybe_actions = rc == RC_OK;
 	s->probe_at = clock_mono(s->engine->clock) + PROBE_AGAIN_MS;
 	if (s->has_actions) {
 		actions_set_schema(s->actions, &schema);

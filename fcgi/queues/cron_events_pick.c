@@ -115,6 +115,25 @@ pick(struct cron_picks *p, enum lane lane, const struct cron_pick *found,
 	p->lane[lane].alone = verdict == ADMIT_ALONE;
 }
 
+/*
+ * Does it wait for an event of its own hook? Asked without its id, so that
+ * nothing is counted as admitted for what is then not picked.
+ */
+static bool
+is_blocked(const struct claim_request *req, enum lane lane,
+    const struct candidate *c, const struct cron_busy *busy,
+    const struct cron_picks *p)
+{
+	struct candidate any = *c;
+	const struct policy *policy;
+	const struct route *route;
+
+	any.id = 0;
+	return (cron_busy_has(busy, c->hook) || is_beside(p, lane, c->hook)) &&
+	       req->admit(req->arg, lane, &any, &route, &policy) != ADMIT_BAR &&
+	       !policy->overlap;
+}
+
 /* Choose a row for a lane, or count why not. */
 void
 cron_picks_judge(const struct claim_request *req, const struct cron_settings *s,
@@ -134,16 +153,16 @@ cron_picks_judge(const struct claim_request *req, const struct cron_settings *s,
 			full = true;
 			continue;
 		}
+		if (is_blocked(req, lane, c, busy, p)) {
+			look->blocked++;
+			return;
+		}
 		verdict =
 		    req->admit(req->arg, lane, c, &found.route, &found.policy);
 		if (verdict == ADMIT_BAR)
 			continue;
 		if (verdict == ADMIT_FULL)
 			look->full++;
-		else if (!found.policy->overlap &&
-			 (cron_busy_has(busy, c->hook) ||
-			     is_beside(p, lane, c->hook)))
-			look->blocked++;
 		else
 			pick(p, lane, &found, verdict);
 		return;

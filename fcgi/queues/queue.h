@@ -14,7 +14,8 @@ struct queue;
 /* A row that could be claimed, as far as a first look shows it. */
 struct candidate {
 	enum job_kind kind;
-	uint64_t id; /* JOB_EVENT: 0 while it is only in the option */
+	uint64_t id; /* JOB_EVENT: 0: may it be run at all? Nothing is counted
+			as admitted */
 	struct slice hook;
 	uint64_t group_id;
 	unsigned priority;
