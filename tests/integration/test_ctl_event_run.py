@@ -34,6 +34,7 @@ class RunTest(unittest.TestCase):
         return r.stdout
 
     def setUp(self):
+        put(self.s, [])
         cronrow.forget(self.s)
         cronrow.drop_lock(self.s)
         self.s.ticks.clear()
@@ -147,6 +148,91 @@ class RunTest(unittest.TestCase):
         finally:
             os.unlink(cache)
         self.assertEqual(self.left(), [(now + 900, "tick_c", [])])
+
+    def test_a_pause_holds_on_a_running_node_within_two_seconds(self):
+        d = self.s.start_daemon(rest=RULES)
+        try:
+            self.call("pause", "tick_*")
+            time.sleep(2)
+            put(self.s, [Event(int(time.time()) - 5, "tick_a"),
+                         Event(int(time.time()) - 5, "tick_c")])
+            time.sleep(3)
+            self.assertEqual(self.s.ticks.count(), 0)
+            self.assertEqual(len(self.left()), 2)
+            self.call("resume", "tick_*")
+            self.s.wait_until(lambda: self.s.ticks.count() == 2, timeout=10)
+        finally:
+            d.stop()
+            self.s.ctl("resume", "tick_*", config=self.conf)
+
+    def test_a_trial_compares_with_what_wordpress_ran(self):
+        d = self.s.start_daemon(rest=RULES, site="mode = observe")
+        try:
+            now = int(time.time())
+            put(self.s, [Event(now - 20, "tick_a"), Event(now - 10, "tick_c"),
+                         Event(now + 3600, "tick_one")])
+            self.s.wait_until(lambda: len(ledger(
+                self.s, "hook LIKE 'tick%%' AND state = 'observed'", ())) == 2)
+            self.assertEqual(self.s.ticks.count(), 0)
+            self.s.wp_eval("wp_clear_scheduled_hook( 'tick_c' );")
+            self.s.wait_until(lambda: len(ledger(
+                self.s, "state = 'gone' AND hook = 'tick_c'")) == 1)
+            got = {g["hook"]: g for g in json.loads(self.call(
+                "shadow", "report", "--format=json"))}
+            self.assertEqual(
+                [(got[h]["would_have_run"], got[h]["wordpress_ran"],
+                  got[h]["not_yet"]) for h in ("tick_a", "tick_c")],
+                [(1, 0, 1), (1, 1, 0)])
+            self.assertGreater(got["tick_c"]["max_late_s"], 9)
+            self.assertNotIn("tick_one", got)
+        finally:
+            d.stop()
+
+    def test_who_answers_is_told_apart(self):
+        d = self.s.start_daemon(rest=RULES)
+        try:
+            self.s.start_nginx(daemon=d)
+            got = json.loads(self.call("cron", "test", "--format=json"))
+            self.assertEqual((got["answered_by"], got["status"]),
+                             ("wp-cron-fcgi", 200))
+            self.assertIn(got["x_wp_cron"], ("started", "queued"))
+            self.s.nginx.stop()
+            self.s.start_nginx(stock_cron=True)
+            got = json.loads(self.call("cron", "test", "--format=json",
+                                       code=FAILED))
+            self.assertEqual((got["answered_by"], got["status"]),
+                             ("stock", 200))
+            self.s.nginx.stop()
+        finally:
+            d.stop()
+
+
+class NetworkTest(unittest.TestCase):
+    def test_every_blog_runs_its_own(self):
+        s = cronrow.tick_site(type(self), children=2, actions=False)
+        blogs = s.make_network(2)
+        conf = s.path("net.conf")
+        with open(conf, "w") as f:
+            f.write(s.config_text())
+        s.ctl("install", config=conf, check=True)
+        now = int(time.time())
+        for blog in [1] + blogs:
+            put(s, [Event(now + 900, "tick_where", [blog])], blog=blog)
+        r = s.ctl("event", "run", "tick_where", "--network", config=conf)
+        self.assertEqual(r.returncode, DONE, r.stderr)
+        self.assertIn("Executed a total of 3 cron events across 3 sites.",
+                      r.stdout)
+        self.assertEqual(
+            sorted((t["blog"], t["args"]) for t in s.ticks.all("tick_where")),
+            [(b, [b]) for b in [1] + blogs])
+        url = "http://127.0.0.1:%d/b1/" % s.http_port
+        put(s, [Event(now - 5, "tick_a")], blog=blogs[0])
+        put(s, [Event(now - 5, "tick_a")], blog=blogs[1])
+        s.ticks.clear()
+        r = s.ctl("event", "run", "--due-now", "--url", url, config=conf)
+        self.assertEqual(r.returncode, DONE, r.stderr)
+        self.assertEqual([t["blog"] for t in s.ticks.all("tick_a")],
+                         [blogs[0]])
 
 
 if __name__ == "__main__":

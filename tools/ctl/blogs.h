@@ -24,6 +24,14 @@ void blogs_clear(struct blogs *b);
  */
 const struct blog *blogs_find(const struct blogs *b, struct slice url);
 
+/*
+ * blogs_next_due - when each blog has next something due, cron events and
+ * actions, by a few queries for all of them; INT64_MAX: nothing. `due` has
+ * room for b->n.
+ */
+MUSTUSE enum rc blogs_next_due(
+    struct place *p, const struct blogs *b, int64_t *due, struct err *err);
+
 /* place_turn() to what --url says; 0, or an exit status after words. */
 MUSTUSE int blogs_choose(struct place *p, const struct ctl *c);
 

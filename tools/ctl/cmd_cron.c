@@ -221,12 +221,11 @@ cmd_cron_lock(struct ctl *c)
 	json_t *rows = json_array();
 	int status = blogs_each(c, 0, lock, rows);
 
-	if (status == EXIT_DONE)
-		return c->opts.network
-			   ? ctl_print_rows(c, rows, EXIT_DONE)
-			   : ctl_print_record(c,
-				 json_incref(json_array_get(rows, 0)),
-				 EXIT_DONE);
+	if (status == EXIT_DONE && c->opts.network)
+		status = ctl_print_rows(c, json_incref(rows), EXIT_DONE);
+	else if (status == EXIT_DONE)
+		status = ctl_print_record(
+		    c, json_incref(json_array_get(rows, 0)), EXIT_DONE);
 	json_decref(rows);
 	return status;
 }

@@ -138,17 +138,9 @@ leave_held(struct run *r, struct err *err)
 static bool
 is_selected(void *arg, const struct cron_event *x)
 {
-	const struct run *r = arg;
+	struct run *r = arg;
 
-	for (size_t i = 0; i < r->events.n; i++) {
-		const struct event *e = &r->events.items[i];
-
-		if (e->state == EVENT_SCHEDULED &&
-		    e->timestamp == x->timestamp &&
-		    slice_eq(e->hook, x->hook) && slice_eq(e->key, x->key))
-			return true;
-	}
-	return false;
+	return events_has_slot(&r->events, x);
 }
 
 static int64_t
@@ -392,6 +384,36 @@ await(struct run *r, const struct drive_result *result, struct err *err)
 	return rc == RC_OK ? walk(r, true, &is, err) : rc;
 }
 
+/* What is due of the chosen hooks, in the option and in the table. */
+static uint64_t
+due_now(struct run *r)
+{
+	int64_t now = clock_unix(&clock_system);
+	struct events e;
+	uint64_t n = 0;
+	enum rc rc = events_load(r->p, &e, NULL);
+
+	for (size_t i = 0; rc == RC_OK && i < e.n; i++)
+		n += e.items[i].state != EVENT_RUNNING &&
+		     e.items[i].timestamp <= now &&
+		     has_name(&r->names, e.items[i].hook);
+	events_clear(&e);
+	return rc == RC_OK ? n : UINT64_MAX;
+}
+
+/* The engine ends when it has nothing to do at the moment, and what waits is
+ * then put back into the option. */
+static uint64_t
+left(void *arg)
+{
+	struct run *r = arg;
+	struct elsewhere is;
+
+	if (r->c->opts.due_now || r->p->facts.object_cache)
+		return due_now(r);
+	return walk(r, false, &is, NULL) == RC_OK ? is.free : UINT64_MAX;
+}
+
 static enum rc
 run_selected(struct run *r, struct err *err)
 {
@@ -399,7 +421,9 @@ run_selected(struct run *r, struct err *err)
 		.queues = 1u << JOB_EVENT,
 		.blog_id = r->p->blog_id,
 		.hooks = &r->names,
-		.total = r->events.n };
+		.total = r->events.n,
+		.left = left,
+		.arg = r };
 	struct drive_result result;
 	enum rc rc = read_newest(r, err);
 

@@ -214,10 +214,8 @@ cmd_event_schedule(struct ctl *c)
 
 /* ---- unschedule, delete ------------------------------------------------- */
 
-/* Slots that go, in the option's order; ids of rows that shall not run. */
+/* Ids of rows that shall not run, and what became of all. */
 struct removing {
-	const struct event *slots;
-	size_t nslots, at;
 	uint64_t *ids;
 	size_t nids;
 	size_t removed;
@@ -227,21 +225,7 @@ struct removing {
 static bool
 is_chosen(void *arg, const struct cron_event *x)
 {
-	struct removing *r = arg;
-
-	/* The option is read in the same order again: near the last hit. */
-	for (size_t i = 0; i < r->nslots; i++) {
-		size_t at = (r->at + i) % r->nslots;
-		const struct event *e = &r->slots[at];
-
-		if (e->state == EVENT_SCHEDULED &&
-		    e->timestamp == x->timestamp &&
-		    slice_eq(e->hook, x->hook) && slice_eq(e->key, x->key)) {
-			r->at = at;
-			return true;
-		}
-	}
-	return false;
+	return events_has_slot(arg, x);
 }
 
 static bool
@@ -285,7 +269,7 @@ unschedule(const struct ctl *c, struct place *p, void *arg)
 {
 	const struct cron_admin admin = admin_of(p);
 	struct slice hook = slice_str(c->args[0]);
-	struct removing r = { .nslots = 0 };
+	struct removing r = { .nids = 0 };
 	struct events e;
 	struct err err = ERR_INIT;
 	uint64_t n;
@@ -370,13 +354,13 @@ delete_chosen(
     const struct ctl *c, struct place *p, struct events *e, json_t *rows)
 {
 	const struct cron_admin admin = admin_of(p);
-	struct removing r = { .slots = e->items, .nslots = e->n };
+	struct removing r = { .nids = 0 };
 	struct err err = ERR_INIT;
 	uint64_t n;
 	enum rc rc;
 
 	collect_waiting(&r, e);
-	rc = cron_admin_remove(&admin, is_chosen, &r, &r.removed, &err);
+	rc = cron_admin_remove(&admin, is_chosen, e, &r.removed, &err);
 	if (rc == RC_OK)
 		rc = drop(p, &r, &err);
 	free(r.ids);

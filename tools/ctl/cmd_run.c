@@ -5,6 +5,7 @@
 #include <sys/random.h>
 
 #include "base/xalloc.h"
+#include "blogs.h"
 #include "drive.h"
 #include "events.h"
 #include "sql/leases.h"
@@ -27,7 +28,8 @@ struct running {
 	uint64_t token;
 	mono_ms renew_at;
 	struct drive_result result;
-	int64_t left; /* due rows that were not run */
+	int64_t begun; /* what is due by then is run */
+	int64_t left;  /* due rows that were not run */
 };
 
 /* ---- arguments ---------------------------------------------------------- */
@@ -167,6 +169,42 @@ count_due(struct running *r, int64_t by, int64_t *n, struct err *err)
 	return rc;
 }
 
+/* How many blogs have something due; on a network the engine tells of the
+ * main one alone. */
+static uint64_t
+blogs_due(struct place *p, int64_t by)
+{
+	struct blogs blogs = { .n = 0 };
+	int64_t *due = NULL;
+	uint64_t n = 0;
+	enum rc rc = blogs_read(p, &blogs, NULL);
+
+	if (rc == RC_OK) {
+		due = xcalloc(blogs.n + 1, sizeof *due);
+		rc = blogs_next_due(p, &blogs, due, NULL);
+	}
+	for (size_t i = 0; rc == RC_OK && i < blogs.n; i++)
+		n += due[i] <= by;
+	blogs_clear(&blogs);
+	free(due);
+	return rc == RC_OK ? n : UINT64_MAX;
+}
+
+static uint64_t
+due_left(void *arg)
+{
+	struct running *r = arg;
+	int64_t n = 0;
+
+	if (r->place.site->multisite && !r->c->opts.url)
+		return blogs_due(&r->place, r->begun);
+	if (!r->c->sites[0]->config->cron || r->groups.n > 0)
+		return 0;
+	return count_events(&r->place, r->begun, &n, NULL) == RC_OK
+		   ? (uint64_t)n
+		   : UINT64_MAX;
+}
+
 static enum rc
 run_due(struct running *r, struct err *err)
 {
@@ -179,18 +217,22 @@ run_due(struct running *r, struct err *err)
 		/* Cron events have no groups. */
 		.queues = r->groups.n > 0 ? 1u << JOB_ACTION : 0,
 		.tick = renew_lease,
+		.left = due_left,
 		.arg = r,
 	};
-	int64_t now = clock_unix(&clock_system), due = 0;
+	int64_t due = 0;
 	struct err why = ERR_INIT;
-	enum rc rc = count_due(r, now, &due, err);
+	enum rc rc;
+
+	r->begun = clock_unix(&clock_system);
+	rc = count_due(r, r->begun, &due, err);
 
 	if (rc != RC_OK)
 		return rc;
 	o.total =
 	    r->limit > 0 && r->limit < (uint64_t)due ? r->limit : (uint64_t)due;
 	rc = drive(r->c, &o, &r->result, err);
-	if (rc == RC_OK && count_due(r, now, &r->left, &why) != RC_OK)
+	if (rc == RC_OK && count_due(r, r->begun, &r->left, &why) != RC_OK)
 		r->left = -1; /* the database went away meanwhile */
 	return rc;
 }

@@ -10,6 +10,9 @@
 #define TICK_MS 100
 /* So long nothing moves although something is due: nobody takes the work. */
 #define STUCK_MS 15000
+/* So long what is left does not get less: it is not for us. */
+#define STILL_MS 3000
+#define LEFT_MS 200
 
 struct driving {
 	const struct drive_opts *o;
@@ -19,6 +22,8 @@ struct driving {
 	struct engine_counts counts;
 	uint64_t moved_sum;
 	mono_ms moved_at;
+	uint64_t left; /* at the last asking, and since when it was so much */
+	mono_ms left_at, ask_at;
 };
 
 static uint64_t
@@ -71,6 +76,27 @@ is_stuck(struct driving *d, uint64_t running)
 	return running == 0 && now - d->moved_at > STUCK_MS;
 }
 
+static bool
+has_left(struct driving *d)
+{
+	mono_ms now = clock_mono(&clock_system);
+	uint64_t left;
+
+	if (!d->o->left)
+		return false;
+	if (now < d->ask_at)
+		return true;
+	d->ask_at = now + LEFT_MS;
+	left = d->o->left(d->o->arg);
+	if (left == 0)
+		return false;
+	if (left != d->left) {
+		d->left = left;
+		d->left_at = now;
+	}
+	return now - d->left_at <= STILL_MS;
+}
+
 /* RC_AGAIN: not yet; RC_OK: all of it; RC_RETRY: it will not be. */
 static enum rc
 look(struct driving *d, struct drive_result *out)
@@ -84,9 +110,10 @@ look(struct driving *d, struct drive_result *out)
 	progress_show(&d->progress, d->counts.done,
 	    d->counts.failed + d->counts.retried, health.running);
 	all = ended(&d->counts) + d->counts.released;
-	if (health.running == 0 &&
-	    (rc == RC_OK || (d->o->limit > 0 && all >= d->o->limit)))
+	if (health.running == 0 && d->o->limit > 0 && all >= d->o->limit)
 		return RC_OK;
+	if (health.running == 0 && rc == RC_OK)
+		return has_left(d) ? RC_AGAIN : RC_OK;
 	if (!is_stuck(d, health.running))
 		return RC_AGAIN;
 	(void)snprintf(out->why, sizeof out->why, "%s",

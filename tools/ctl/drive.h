@@ -8,6 +8,9 @@
 /* Called some times a second; false: stop now. */
 typedef bool drive_tick_fn(void *arg);
 
+/* How much is left that was to be run; UINT64_MAX: not known. */
+typedef uint64_t drive_left_fn(void *arg);
+
 struct drive_opts {
 	const struct site *site;
 	uint64_t only_id; /* this row of only_kind; 0: what is due */
@@ -18,6 +21,10 @@ struct drive_opts {
 	const struct config_list *hooks, *groups; /* NULL: any */
 	uint64_t total;                           /* for the bar */
 	drive_tick_fn *tick;                      /* may be NULL */
+	/* Asked when the engine sees nothing more to do on the main blog: what
+	 * is left there or on others is waited for, as long as it gets less.
+	 * May be NULL. */
+	drive_left_fn *left;
 	void *arg;
 };
 

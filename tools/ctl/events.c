@@ -30,6 +30,53 @@ events_clear(struct events *e)
 	*e = (struct events){ .arena = ARENA_INIT(EVENTS_ARENA_MAX) };
 }
 
+static int
+compare_times(const void *a, const void *b)
+{
+	const struct event *x = *(struct event *const *)a;
+	const struct event *y = *(struct event *const *)b;
+
+	return x->timestamp < y->timestamp ? -1 : x->timestamp > y->timestamp;
+}
+
+/* Where the list's first event that is not before `timestamp` stands. */
+static size_t
+first_at(const struct events *e, int64_t timestamp)
+{
+	size_t low = 0, high = e->n;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (e->by_time[middle]->timestamp < timestamp)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+bool
+events_has_slot(struct events *e, const struct cron_event *x)
+{
+	if (!e->by_time) {
+		e->by_time =
+		    arena_array(&e->arena, e->n + 1, sizeof(struct event *));
+		for (size_t i = 0; e->by_time && i < e->n; i++)
+			e->by_time[i] = &e->items[i];
+		if (e->by_time)
+			qsort(e->by_time, e->n, sizeof(struct event *),
+			    compare_times);
+	}
+	for (size_t i = e->by_time ? first_at(e, x->timestamp) : e->n;
+	     i < e->n && e->by_time[i]->timestamp == x->timestamp; i++)
+		if (e->by_time[i]->state == EVENT_SCHEDULED &&
+		    slice_eq(e->by_time[i]->hook, x->hook) &&
+		    slice_eq(e->by_time[i]->key, x->key))
+			return true;
+	return false;
+}
+
 static struct slice
 keep(struct events *e, struct slice text)
 {

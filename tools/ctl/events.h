@@ -32,6 +32,7 @@ struct events {
 	struct cron_array array;
 	struct event *items;
 	size_t n;
+	struct event **by_time; /* of events_has_slot() */
 };
 
 /* events_load - the option and, with `own`, our table. `out` is to be cleared
@@ -39,6 +40,12 @@ struct events {
 MUSTUSE enum rc events_load(
     struct place *p, struct events *out, struct err *err);
 void events_clear(struct events *e);
+/*
+ * events_has_slot - is this event of the option one of the scheduled ones in
+ * the list, which is as it shall be from the first call on? Quick, for it is
+ * asked while the option is locked.
+ */
+bool events_has_slot(struct events *e, const struct cron_event *x);
 
 /* "now", "5 minutes 3 seconds": WP-CLI's words for a time span. */
 #define EVENT_SPAN_MAX 64
