@@ -81,7 +81,7 @@ SELECT TIMESTAMPDIFF(MICROSECOND, UTC_TIMESTAMP(6), MIN(e.not_before))
 -- The index gives the rows of one blog; there are not many more than
 -- CRON_TAKE_MAX of them, so that they may be sorted.
 -- name: events.waiting
--- in:   blog:u64, max:u64=3000
+-- in:   blog:u64, max:u64=10000
 -- rows: id, hook and time of rows that may begin now, first due first
 SELECT e.event_id, e.hook, e.scheduled_at
   FROM {base}wpcron_events AS e FORCE INDEX (waiting)
@@ -194,6 +194,33 @@ SELECT 1
    AND claim_id = ?
    AND state = 'running'
 
+-- name: events.php_end
+-- in:   state:text, message:bytes, blog:u64, id:u64, claim:u64
+-- rows: 1 when the row runs under our claim, and ends; run by worker.php when
+--       the program that would settle it is gone
+UPDATE {base}wpcron_events FORCE INDEX (PRIMARY)
+   SET state = ?, message = ?,
+       duration_ms = TIMESTAMPDIFF(MICROSECOND, started_at,
+           UTC_TIMESTAMP(6)) DIV 1000,
+       ended_at = UTC_TIMESTAMP(6)
+ WHERE blog_id = ?
+   AND event_id = ?
+   AND claim_id = ?
+   AND state = 'running'
+
+-- name: events.php_again
+-- in:   try:u64, wait_us:i64, message:bytes, blog:u64, id:u64, claim:u64
+-- rows: 1 when the row runs under our claim, and waits for its next try; run
+--       by worker.php in place of events.php_end
+UPDATE {base}wpcron_events FORCE INDEX (PRIMARY)
+   SET state = 'taken', claim_id = 0, node_id = 0, try = ?,
+       not_before = UTC_TIMESTAMP(6) + INTERVAL ? MICROSECOND,
+       claimed_at = NULL, started_at = NULL, deadline = NULL, message = ?
+ WHERE blog_id = ?
+   AND event_id = ?
+   AND claim_id = ?
+   AND state = 'running'
+
 -- name: events.lock
 -- in:   blog:u64, ids
 -- rows: state and claim of rows about to be settled, locked
@@ -284,7 +311,7 @@ SELECT EXISTS (SELECT 1
 -- name: events.php_left
 -- in:   claim:u64, blog:u64, same_blog:u64
 -- rows: 0 when only this claim's events are in our hands; run by worker.php
---       at the end of a batch
+--       at the end of a batch, and, with claim 0, after it took events
 -- explain: rows 5000 what all nodes hold at one time
 SELECT EXISTS (SELECT 1
                  FROM {base}wpcron_events AS e FORCE INDEX (waiting)

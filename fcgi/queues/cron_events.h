@@ -34,7 +34,8 @@ extern const struct queue_ops cron_events_ops;
 
 /* An ended event is known for so long, by the server's clock. */
 #define CRON_LEDGER_S 3600
-/* Never more events than this are in the table and wait for a worker. */
+/* When so many events wait for a worker no more are taken out of the option,
+ * but of hooks of which none waits. */
 #define CRON_TAKE_MAX 1000
 /* In a statement each byte may take two, and servers refuse over 16 MiB. */
 #define CRON_EVENT_BYTES ((size_t)4 << 20)

@@ -389,7 +389,6 @@ cron_events_claim(struct queue *queue, struct db *db,
 	cron_picks_init(&p, req);
 	rc = cron_picks_waiting(q, &s, db, req, &p, &look, err);
 	if (rc == RC_OK) {
-		p.waiting -= look.barred;
 		take = cron_events_take(q, &s, db, req, &p, res, &taken, &why);
 	}
 	if (rc == RC_OK && taken > 0)

@@ -6,6 +6,7 @@
 #include "base/ceilings.h"
 #include "formats/cron_array.h"
 #include "queues/cron_events.h"
+#include "queues/cron_hooks.h"
 #include "queues/cron_lock.h"
 
 /* The widths of the table's columns. */
@@ -17,6 +18,8 @@
 #define CRON_DIGEST_LEN 32
 /* An export is believed for so long. */
 #define CRON_EXPORT_S 3600
+/* So many rows that wait are looked at. */
+#define CRON_WAITING_ROWS 10000
 /* Events that stay in the option are said once; so many are remembered. */
 #define CRON_SAID_MAX 64
 
@@ -113,7 +116,8 @@ struct cron_picks {
 		bool looked; /* its rows were looked at */
 		bool alone;  /* its one pick bears no other */
 	} lane[LANE_COUNT];
-	size_t waiting;  /* rows that wait and that somebody may run */
+	size_t waiting; /* rows that wait, as far as they were read */
+	struct cron_hooks hooks;
 	uint64_t max_id; /* newest row seen; 0: none */
 	bool more;       /* due ones were left for want of room */
 };
@@ -183,7 +187,29 @@ struct cron_choice {
 	const struct cron_event *event; /* NULL: it is gone */
 	const struct route *route;
 	const struct policy *policy;
+	struct cron_hook *hook;
 };
+
+/* The due events of an option that are to be taken, as they stand there. */
+struct cron_chosen {
+	struct cron_events *q;
+	const struct cron_settings *s;
+	const struct claim_request *req;
+	struct cron_picks *picks; /* `more` is set where some are left */
+	int64_t now;
+	struct arena *arena;
+	const struct cron_array *array;
+
+	struct cron_choice *choices;
+	size_t n;
+	int64_t until; /* when another one may be taken; set to INT64_MAX */
+	bool left;     /* some may run, but not now */
+	bool wants_export;
+};
+MUSTUSE enum rc cron_choose(struct cron_chosen *c, struct err *err);
+/* What the table cannot hold, or PHP would not run, stays where it is; said
+ * once. */
+bool cron_is_fit(struct cron_events *q, const struct cron_event *e);
 
 /* A row to insert; texts live in the plan's arena or the option's value. */
 struct cron_row {

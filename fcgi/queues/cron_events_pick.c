@@ -9,7 +9,6 @@
 #include "queues/cron_events_internal.h"
 
 #define PICKS_ARENA_MAX (16u << 20)
-#define WAITING_ROWS 3000
 /* Rows that nobody may run are looked at again; sooner where it is another
  * row's end that they wait for. */
 #define BARRED_MS 2000
@@ -171,7 +170,12 @@ cron_picks_judge(const struct claim_request *req, const struct cron_settings *s,
 	look->barred += !full;
 }
 
-/* Rows behind the newest one that was seen before. */
+static size_t
+not_runnable(const struct cron_look *l)
+{
+	return l->blocked + l->full + l->barred;
+}
+
 enum rc
 cron_picks_waiting(const struct cron_events *q, const struct cron_settings *s,
     struct db *db, const struct claim_request *req, struct cron_picks *p,
@@ -181,10 +185,14 @@ cron_picks_waiting(const struct cron_events *q, const struct cron_settings *s,
 	struct db_rows *rows = NULL;
 	struct cron_busy busy = { 0 };
 	enum rc rc = db_select(db, &s->scope, SQL_EVENTS_WAITING,
-	    SQL_ARGS(V_U64(q->blog_id), V_U64(WAITING_ROWS)), &rows, err);
+	    SQL_ARGS(V_U64(q->blog_id), V_U64(CRON_WAITING_ROWS)), &rows, err);
 
 	if (rc == RC_OK && db_rows_count(rows) > 0)
 		rc = cron_busy_read(q, s, db, &p->arena, &busy, err);
+	if (rc == RC_OK && !p->hooks.slots &&
+	    !cron_hooks_init(&p->hooks, &p->arena,
+		db_rows_count(rows) + 2 * (size_t)CRON_TAKE_MAX))
+		rc = err_set(err, RC_RETRY, "no memory for waiting events");
 	while (rc == RC_OK && db_rows_next(rows)) {
 		const struct candidate c = {
 			.kind = JOB_EVENT,
@@ -192,6 +200,8 @@ cron_picks_waiting(const struct cron_events *q, const struct cron_settings *s,
 			.hook = db_text(rows, 1),
 			.due = db_i64(rows, 2),
 		};
+		size_t before = not_runnable(look);
+		struct cron_hook *hook;
 
 		if (c.id <= seen)
 			continue;
@@ -199,6 +209,12 @@ cron_picks_waiting(const struct cron_events *q, const struct cron_settings *s,
 			p->max_id = c.id;
 		p->waiting++;
 		cron_picks_judge(req, s, &c, &busy, p, look);
+		hook = cron_hooks_get(&p->hooks, c.hook);
+		if (!hook)
+			continue;
+		hook->waiting++;
+		if (not_runnable(look) > before)
+			hook->stuck = true;
 	}
 	db_rows_free(rows);
 	return rc;

@@ -13,13 +13,9 @@
 
 /* A foreign runner is looked for again. */
 #define HELD_MS 1000
-/* An export was asked for; until it comes, or it is asked for again. */
-#define EXPORT_WAIT_S 5
 #define COMPANION_WAIT_S 1
 /* What is taken so soon after a ping was brought by it. */
 #define WOKEN_MS 5000
-/* Bytes of events in one transaction: it lasts milliseconds. */
-#define TAKE_BYTES ((size_t)8 << 20)
 
 /* ---- what ---------------------------------------------------------------- */
 
@@ -36,133 +32,13 @@ struct take {
 	struct slice digest;
 	struct arena arena; /* holds what was parsed of it, and the choices */
 	struct cron_array array;
-	struct cron_choice *choices;
-	size_t n, max, bytes;
-	int64_t until; /* the first event that cannot be taken yet */
-	bool left;     /* some may run, but not now */
+	struct cron_chosen chosen;
 
 	struct arena again;     /* what is made anew in each try of the write */
 	struct db_rows *locked; /* the option under the lock; lends texts */
 	struct cron_plan plan;
 	const char *woken_by;
 };
-
-/* Said before? Remembers the first few. */
-static bool
-is_said(struct cron_events *q, const struct cron_event *e)
-{
-	char slot[CRON_SLOT_LEN];
-	uint64_t mark;
-
-	cron_slot(e->timestamp, e->hook, e->key, slot);
-	memcpy(&mark, slot, sizeof mark);
-	for (size_t i = 0; i < q->nsaid; i++)
-		if (q->said[i] == mark)
-			return true;
-	if (q->nsaid == CRON_SAID_MAX)
-		return true;
-	q->said[q->nsaid++] = mark;
-	return false;
-}
-
-/* What the table cannot hold, or PHP would not run, stays where it is. */
-static bool
-is_fit(struct cron_events *q, const struct cron_event *e)
-{
-	const char *why = e->hook.n > CRON_HOOK_MAX ? "the hook is too long"
-			  : e->key.n > CRON_KEY_MAX ? "the key is too long"
-			  : e->recurrence.n > CRON_RECURRENCE_MAX
-			      ? "the name of its recurrence is too long"
-			  : e->span.n > CRON_EVENT_BYTES
-			      ? "its arguments are too long"
-			  : e->args.n == 0 ? "it has no arguments"
-					   : NULL;
-
-	if (why && !is_said(q, e))
-		log_event(LOG_WARN, "cron.left_in_option",
-		    LOG_U("blog", q->blog_id), LOG_I("at", e->timestamp),
-		    LOG_SLICE("hook",
-			slice_mem(e->hook.p, slice_utf8_cut(e->hook, 200))),
-		    LOG_S("why", why));
-	return !why;
-}
-
-/* May it be taken for a worker of some lane? */
-static bool
-admitted(struct take *t, const struct cron_event *e, struct cron_choice *c)
-{
-	const struct candidate cand = {
-		.kind = JOB_EVENT, .hook = e->hook, .due = e->timestamp
-	};
-
-	for (int l = 0; l < LANE_COUNT; l++) {
-		enum lane lane = (enum lane)l;
-		bool open = t->req->room[l] > 0 && cron_lane_open(t->p, lane);
-
-		if (lane == LANE_PHP && t->s->site.hold_php)
-			continue;
-		if (!open && !t->p->lane[l].looked) {
-			t->left = true;
-			continue;
-		}
-		switch (t->req->admit(
-		    t->req->arg, lane, &cand, &c->route, &c->policy)) {
-		case ADMIT_TAKE:
-		case ADMIT_ALONE:
-			if (open || t->s->site.observe)
-				return true;
-			t->left = t->p->more = true;
-			return false;
-		case ADMIT_FULL:
-			t->left = t->p->more = true;
-			return false;
-		case ADMIT_BAR:
-			break;
-		}
-	}
-	return false;
-}
-
-static void
-wait_until(struct take *t, int64_t when)
-{
-	if (when < t->until)
-		t->until = when;
-}
-
-static enum rc
-choose(struct take *t, struct err *err)
-{
-	t->choices =
-	    arena_array(&t->arena, t->max ? t->max : 1, sizeof *t->choices);
-	if (!t->choices)
-		return err_set(err, RC_RETRY, "no memory for what is due");
-	for (size_t i = 0; i < t->array.n; i++) {
-		const struct cron_event *e = &t->array.events[i];
-		struct cron_choice c = { .event = e };
-		int64_t interval;
-
-		if (cron_takeable_at(t->s, e->timestamp) > t->now) {
-			wait_until(t, cron_takeable_at(t->s, e->timestamp));
-			continue;
-		}
-		if (t->n == t->max || t->bytes > TAKE_BYTES) {
-			t->left = t->p->more = true;
-			break;
-		}
-		if (!is_fit(t->q, e) || !admitted(t, e, &c))
-			continue;
-		if (!t->s->site.observe && !t->s->site.object_cache &&
-		    cron_interval(t->s, e, t->now, &interval) == RC_AGAIN) {
-			t->res->wants_export = true;
-			wait_until(t, t->now + EXPORT_WAIT_S);
-			continue;
-		}
-		t->bytes += e->span.n + e->hook.n;
-		t->choices[t->n++] = c;
-	}
-	return RC_OK;
-}
 
 /* Nobody may run what is there: do not read it again before it changes. */
 static void
@@ -171,11 +47,11 @@ be_quiet(struct take *t)
 	struct cron_quiet *quiet = &t->q->quiet;
 
 	quiet->digest[0] = '\0';
-	if (t->left || t->digest.n != CRON_DIGEST_LEN)
+	if (t->chosen.left || t->digest.n != CRON_DIGEST_LEN)
 		return;
 	memcpy(quiet->digest, t->digest.p, CRON_DIGEST_LEN);
 	quiet->digest[CRON_DIGEST_LEN] = '\0';
-	quiet->until = t->until;
+	quiet->until = t->chosen.until;
 }
 
 /* Not PHP's format, or one that only PHP may rewrite: said once a value. */
@@ -191,8 +67,8 @@ unreadable(struct take *t, const char *why)
 		memcpy(said, t->digest.p, CRON_DIGEST_LEN);
 		said[CRON_DIGEST_LEN] = '\0';
 	}
-	t->until = INT64_MAX;
-	t->left = false;
+	t->chosen.until = INT64_MAX;
+	t->chosen.left = false;
 	be_quiet(t);
 	return RC_NONE;
 }
@@ -226,7 +102,7 @@ choices_again(struct take *t, struct slice text, struct cron_array *array,
 {
 	enum rc rc;
 
-	memcpy(out, t->choices, t->n * sizeof *out);
+	memcpy(out, t->chosen.choices, t->chosen.n * sizeof *out);
 	if (slice_eq(text, t->text)) {
 		*array = t->array;
 		return RC_OK;
@@ -234,12 +110,12 @@ choices_again(struct take *t, struct slice text, struct cron_array *array,
 	rc = parse(t, text, &t->again, array, err);
 	if (rc != RC_OK)
 		return rc;
-	for (size_t i = 0; i < t->n; i++) {
+	for (size_t i = 0; i < t->chosen.n; i++) {
 		const struct cron_event *e = out[i].event;
 
 		out[i].event =
 		    cron_array_find(array, e->timestamp, e->hook, e->key);
-		if (out[i].event && !is_fit(t->q, out[i].event))
+		if (out[i].event && !cron_is_fit(t->q, out[i].event))
 			out[i].event = NULL;
 	}
 	return RC_OK;
@@ -328,7 +204,7 @@ take_body(struct db *db, void *arg, struct err *err)
 	t->locked = NULL;
 	arena_clear(&t->again);
 	t->q->held_until = 0;
-	choices = arena_array(&t->again, t->n, sizeof *choices);
+	choices = arena_array(&t->again, t->chosen.n, sizeof *choices);
 	if (!choices)
 		return err_set(err, RC_RETRY, "no memory for what is due");
 	rc = db_select(db, &t->s->scope, SQL_EVENTS_OPTION_LOCK, SQL_NO_ARGS,
@@ -340,7 +216,7 @@ take_body(struct db *db, void *arg, struct err *err)
 		    t, db_text(t->locked, 0), &array, choices, err);
 	if (rc == RC_OK)
 		rc = cron_plan_make(t->q, t->s, db, &t->again, &array, choices,
-		    t->n, &t->plan, err);
+		    t->chosen.n, &t->plan, err);
 	if (rc == RC_OK && t->plan.n == 0)
 		rc = RC_NONE;
 	if (rc == RC_OK) {
@@ -393,7 +269,7 @@ static enum rc
 take_by_php(struct take *t, struct db *db, struct err *err)
 {
 	enum rc rc = cron_plan_make(t->q, t->s, db, &t->again, &t->array,
-	    t->choices, t->n, &t->plan, err);
+	    t->chosen.choices, t->chosen.n, &t->plan, err);
 
 	if (rc == RC_OK && t->plan.n == 0)
 		rc = RC_NONE;
@@ -422,10 +298,10 @@ take_chosen(struct take *t, struct db *db, size_t *taken, struct err *err)
 {
 	if (t->s->site.observe) {
 		be_quiet(t);
-		return cron_events_observe(
-		    t->q, t->s, db, &t->array, t->choices, t->n, err);
+		return cron_events_observe(t->q, t->s, db, &t->array,
+		    t->chosen.choices, t->chosen.n, err);
 	}
-	if (t->n == 0) {
+	if (t->chosen.n == 0) {
 		be_quiet(t);
 		return RC_NONE;
 	}
@@ -498,13 +374,20 @@ cron_events_take(struct cron_events *q, const struct cron_settings *s,
 		.now = clock_unix(q->clock),
 		.arena = ARENA_INIT(CEILING_CRON_ARENA),
 		.again = ARENA_INIT(2 * CEILING_CRON_ARENA),
-		.until = INT64_MAX,
-		.max =
-		    p->waiting < CRON_TAKE_MAX ? CRON_TAKE_MAX - p->waiting : 0,
 	};
 	struct db_rows *rows = NULL;
 	enum rc rc = look_at_head(&t, db, err);
 
+	t.chosen = (struct cron_chosen){
+		.q = q,
+		.s = s,
+		.req = req,
+		.picks = p,
+		.now = t.now,
+		.arena = &t.arena,
+		.array = &t.array,
+		.until = INT64_MAX,
+	};
 	*taken = 0;
 	if (rc != RC_OK)
 		return rc;
@@ -521,7 +404,8 @@ cron_events_take(struct cron_events *q, const struct cron_settings *s,
 		rc = parse(&t, t.text, &t.arena, &t.array, err);
 	}
 	if (rc == RC_OK)
-		rc = choose(&t, err);
+		rc = cron_choose(&t.chosen, err);
+	res->wants_export = t.chosen.wants_export;
 	if (rc == RC_OK)
 		rc = take_chosen(&t, db, taken, err);
 	db_rows_free(rows);
