@@ -135,6 +135,28 @@ class MisbehaviourTest(unittest.TestCase):
         self.assertEqual(len({r["scheduled_at"] for r in rows}), len(rows))
         self.assertEqual({r["state"] for r in rows}, {"failed"})
 
+    def test_series_slower_than_its_interval_does_not_pile_up(self):
+        ts = int(time.time()) - 2
+        cronrow.put(self.s, [Event(ts, "tick_sleep", [2.5], 1)])
+        time.sleep(12)
+        slots = cronrow.events(self.s)
+        self.assertEqual(len(slots), 1, slots)
+        cronrow.put(self.s, [])
+        self.s.wait_until(lambda: cronrow.unfinished(
+            self.s, "event_id >= %s", (self.first,)) == 0, 40)
+        ticks = [x for x in self.s.ticks.all()
+                 if x["hook"] in ("tick_sleep", "slept")]
+        # One after the other, never beside itself.
+        self.assertEqual([x["hook"] for x in ticks],
+                         ["tick_sleep", "slept"] * (len(ticks) // 2))
+        rows = self.rows("tick_sleep")
+        print("       %d runs of 2.5 s in 12 s for an event a second" %
+              len(rows), flush=True)
+        self.assertLessEqual(len(rows), 7)
+        self.assertGreaterEqual(len(rows), 3)
+        times = [r["scheduled_at"] for r in rows]
+        self.assertEqual(len(times), len(set(times)))
+
     def test_stock_runner_loses_what_comes_after_a_fault(self):
         """What the others are measured against: core's own loop."""
         self.daemon.stop()
