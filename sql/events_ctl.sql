@@ -118,6 +118,15 @@ UPDATE {base}wpcron_events
    AND event_id = ?
    AND state = 'failed'
 
+-- name: events_ctl.in_hand
+-- in: none
+-- rows: one: how many events of all blogs are claimed or run
+-- explain: exempt the events in hand
+SELECT COUNT(*)
+  FROM {base}wpcron_events e
+ WHERE e.state IN ('taken', 'running')
+   AND e.claim_id > 0
+
 -- name: events_ctl.waiting_blogs
 -- in: none
 -- rows: blogs with events that were taken and not begun, and how many

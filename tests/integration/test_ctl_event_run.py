@@ -225,6 +225,14 @@ class NetworkTest(unittest.TestCase):
         self.assertEqual(
             sorted((t["blog"], t["args"]) for t in s.ticks.all("tick_where")),
             [(b, [b]) for b in [1] + blogs])
+        s.ticks.clear()
+        for blog in [1] + blogs:
+            put(s, [Event(now - 5 - i, "tick_a", [i]) for i in range(5)],
+                blog=blog)
+        r = s.ctl("run", "--format=json", config=conf)
+        self.assertEqual(r.returncode, DONE, r.stderr)
+        self.assertEqual(json.loads(r.stdout)["done"], 15)
+        self.assertEqual(s.ticks.count("tick_a"), 15)
         url = "http://127.0.0.1:%d/b1/" % s.http_port
         put(s, [Event(now - 5, "tick_a")], blog=blogs[0])
         put(s, [Event(now - 5, "tick_a")], blog=blogs[1])

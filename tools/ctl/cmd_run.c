@@ -169,13 +169,26 @@ count_due(struct running *r, int64_t by, int64_t *n, struct err *err)
 	return rc;
 }
 
-/* How many blogs have something due; on a network the engine tells of the
- * main one alone. */
+static enum rc
+count_in_hand(struct place *p, uint64_t *n, struct err *err)
+{
+	struct db_rows *rows = NULL;
+	enum rc rc = db_select(
+	    p->db, &p->scope, SQL_EVENTS_CTL_IN_HAND, SQL_NO_ARGS, &rows, err);
+
+	if (rc == RC_OK && db_rows_next(rows))
+		*n += db_u64(rows, 0);
+	db_rows_free(rows);
+	return rc;
+}
+
+/* Blogs with something due, and events under way; on a network the engine
+ * tells of the main blog alone. */
 static uint64_t
-blogs_due(struct place *p, int64_t by)
+network_left(struct place *p)
 {
 	struct blogs blogs = { .n = 0 };
-	int64_t *due = NULL;
+	int64_t *due = NULL, now = clock_unix(&clock_system);
 	uint64_t n = 0;
 	enum rc rc = blogs_read(p, &blogs, NULL);
 
@@ -184,7 +197,9 @@ blogs_due(struct place *p, int64_t by)
 		rc = blogs_next_due(p, &blogs, due, NULL);
 	}
 	for (size_t i = 0; rc == RC_OK && i < blogs.n; i++)
-		n += due[i] <= by;
+		n += due[i] <= now;
+	if (rc == RC_OK)
+		rc = count_in_hand(p, &n, NULL);
 	blogs_clear(&blogs);
 	free(due);
 	return rc == RC_OK ? n : UINT64_MAX;
@@ -197,7 +212,7 @@ due_left(void *arg)
 	int64_t n = 0;
 
 	if (r->place.site->multisite && !r->c->opts.url)
-		return blogs_due(&r->place, r->begun);
+		return network_left(&r->place);
 	if (!r->c->sites[0]->config->cron || r->groups.n > 0)
 		return 0;
 	return count_events(&r->place, r->begun, &n, NULL) == RC_OK
