@@ -91,20 +91,22 @@ blogs_choose(struct place *p, const struct ctl *c)
 	struct blogs blogs;
 	struct err err = ERR_INIT;
 	int status = EXIT_DONE;
+	enum rc rc;
 
 	if (!c->opts.url || !p->site->multisite)
 		return EXIT_DONE;
-	if (blogs_read(p, &blogs, &err) == RC_OK)
+	rc = blogs_read(p, &blogs, &err);
+	if (rc == RC_OK)
 		blog = blogs_find(&blogs, slice_str(c->opts.url));
-	if (err.text[0])
+	if (rc == RC_OK && blog)
+		rc = place_turn(p, blog->id, &err);
+	if (rc != RC_OK)
 		status = ctl_error(c, &err);
 	else if (!blog)
 		status = ctl_fail(c, EXIT_USAGE,
 		    "no blog of this network has the URL %s; `wp-cronctl site "
 		    "list` shows them",
 		    c->opts.url);
-	else if (place_turn(p, blog->id, &err) != RC_OK)
-		status = ctl_error(c, &err);
 	blogs_clear(&blogs);
 	return status;
 }

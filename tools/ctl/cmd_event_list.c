@@ -145,14 +145,6 @@ read_page(const struct ctl *c, struct page *g)
 	    o->status);
 }
 
-/* Seconds to the millisecond. */
-static void
-row_seconds(json_t *row, const char *name, int64_t us)
-{
-	(void)json_object_set_new(
-	    row, name, json_real((double)(us / 1000) / 1000));
-}
-
 static void
 row_micros(json_t *row, const char *name, const struct db_rows *r, unsigned col)
 {

@@ -13,8 +13,7 @@ static void
 row_us(json_t *row, const char *name, const struct db_rows *r, unsigned col)
 {
 	if (!db_is_null(r, col))
-		(void)json_object_set_new(row, name,
-		    json_real((double)(db_i64(r, col) / 1000) / 1000));
+		row_seconds(row, name, db_i64(r, col));
 }
 
 static enum rc

@@ -132,6 +132,14 @@ row_time(json_t *row, const char *name, int64_t unix_time)
 	(void)json_object_set_new(row, name, output_time(unix_time));
 }
 
+void
+row_seconds(json_t *row, const char *name, int64_t us)
+{
+	const int64_t ms = us / 1000;
+
+	(void)json_object_set_new(row, name, json_real((double)ms / 1000));
+}
+
 /* ---- a site's database -------------------------------------------------- */
 
 /* RC_NONE of a look for tables is an answer here. */

@@ -110,6 +110,8 @@ void row_slice(json_t *row, const char *name, struct slice text);
 void row_int(json_t *row, const char *name, int64_t v);
 void row_bool(json_t *row, const char *name, bool v);
 void row_time(json_t *row, const char *name, int64_t unix_time);
+/* Seconds with three digits behind the point. */
+void row_seconds(json_t *row, const char *name, int64_t us);
 
 /* A site's database, and what is known of its tables. */
 struct place {

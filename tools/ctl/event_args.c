@@ -76,7 +76,7 @@ put_digits(struct buf *out, struct slice digits, int before)
 	for (int i = 0; i < (int)digits.n || i < before; i++) {
 		if (i > 0 && i == before)
 			buf_put_char(out, '.');
-		buf_put_char(out, i < (int)digits.n ? digits.p[i] : '0');
+		buf_put(out, i < (int)digits.n ? &digits.p[i] : "0", 1);
 	}
 }
 
