@@ -39,6 +39,9 @@ final class WPCron_FCGI_Companion {
 	/** The option as this process would see it if it were alone. */
 	private static $view;
 
+	/** What is merged, timestamp => hook => key => event. */
+	private $old, $new, $stored;
+
 	public static function start() {
 		// Last, so that what other plugins make of the value is merged, too.
 		add_filter( 'pre_update_option_cron', array( __CLASS__, 'before_write' ), PHP_INT_MAX, 2 );
@@ -67,7 +70,7 @@ final class WPCron_FCGI_Companion {
 			return $new;
 		}
 		self::$view = $text;
-		return self::as_news( self::merge( ...$lists ), $stored );
+		return self::as_news( ( new self( ...$lists ) )->merged(), $stored );
 	}
 
 	/**
@@ -121,39 +124,76 @@ final class WPCron_FCGI_Companion {
 		return $value;
 	}
 
-	/** $stored with the changes that lead from $old to $new. */
-	private static function merge( array $old, array $new, array $stored ) {
-		$made = array();
-		$gone = array();
-		foreach ( self::slots( $new ) as list( $time, $hook, $key, $event ) ) {
-			if ( ! self::same( $event, $old[ $time ][ $hook ][ $key ] ?? null )
-				&& ! self::same( $event, $stored[ $time ][ $hook ][ $key ] ?? null ) ) {
-				$made[ $hook ][ $key ][ $time ] = $event;
-			}
-		}
-		foreach ( self::slots( $old ) as list( $time, $hook, $key, $event ) ) {
-			if ( ! isset( $new[ $time ][ $hook ][ $key ] ) ) {
-				$gone[ $hook ][ $key ][ $time ] = $event;
-			}
-		}
-		$series = self::series( array( $made, $gone ), $old, $new );
-		foreach ( self::slots( $stored ) as list( $time, $hook, $key, $event ) ) {
-			$foreign = ! isset( $old[ $time ][ $hook ][ $key ] );
+	private function __construct( array $old, array $new, array $stored ) {
+		$this->old    = $old;
+		$this->new    = $new;
+		$this->stored = $stored;
+	}
+
+	/** What is stored, with the changes that lead from the old to the new. */
+	private function merged() {
+		$made   = $this->made();
+		$gone   = $this->gone();
+		$series = $this->series( array( $made, $gone ) );
+		$merged = $this->stored;
+		foreach ( self::slots( $this->stored ) as list( $time, $hook, $key, $event ) ) {
+			$foreign = ! isset( $this->old[ $time ][ $hook ][ $key ] );
 			if ( isset( $gone[ $hook ][ $key ][ $time ] )
 				|| ( $foreign && self::is_recurring( $event ) && isset( $series[ $hook ][ $key ] ) )
 				|| ( $foreign && self::is_duplicate( $time, $event, $made[ $hook ][ $key ] ?? array() ) ) ) {
-				self::remove( $stored, $time, $hook, $key );
+				self::remove( $merged, $time, $hook, $key );
 			}
 		}
 		foreach ( $made as $hook => $keys ) {
 			foreach ( $keys as $key => $times ) {
 				foreach ( $times as $time => $event ) {
-					$stored[ $time ][ $hook ][ $key ] = $event;
+					$merged[ $time ][ $hook ][ $key ] = $event;
 				}
 			}
 		}
-		uksort( $stored, 'strnatcasecmp' ); // As WordPress does.
-		return $stored;
+		uksort( $merged, 'strnatcasecmp' ); // As WordPress does.
+		return $merged;
+	}
+
+	/** hook => key => timestamp => event, what this process has added or changed. */
+	private function made() {
+		$made = array();
+		foreach ( self::slots( $this->new ) as list( $time, $hook, $key, $event ) ) {
+			if ( ! self::same( $event, $this->old[ $time ][ $hook ][ $key ] ?? null )
+				&& ! self::same( $event, $this->stored[ $time ][ $hook ][ $key ] ?? null )
+				&& ! $this->follows_gone( $time, $hook, $key, $event ) ) {
+				$made[ $hook ][ $key ][ $time ] = $event;
+			}
+		}
+		return $made;
+	}
+
+	/** The same of what it has removed. */
+	private function gone() {
+		$gone = array();
+		foreach ( self::slots( $this->old ) as list( $time, $hook, $key, $event ) ) {
+			if ( ! isset( $this->new[ $time ][ $hook ][ $key ] ) ) {
+				$gone[ $hook ][ $key ][ $time ] = $event;
+			}
+		}
+		return $gone;
+	}
+
+	/**
+	 * WordPress' runner gives a recurring event its next time and then removes
+	 * it from the present one. If the present one is gone already, then another
+	 * process has rescheduled the event, or cleared it for good.
+	 */
+	private function follows_gone( $time, $hook, $key, array $event ) {
+		$interval = isset( $event['interval'] ) ? (int) $event['interval'] : 0;
+		foreach ( $interval > 0 ? $this->new : array() as $before => $hooks ) {
+			if ( isset( $hooks[ $hook ][ $key ], $this->old[ $before ][ $hook ][ $key ] )
+				&& ! isset( $this->stored[ $before ][ $hook ][ $key ] )
+				&& $before < $time && 0 === ( (int) $time - (int) $before ) % $interval ) {
+				return true;
+			}
+		}
+		return false;
 	}
 
 	/**
@@ -162,13 +202,13 @@ final class WPCron_FCGI_Companion {
 	 * goes. Else two that each find none would leave two for ever, and one
 	 * that was just rescheduled would survive its clearing.
 	 */
-	private static function series( array $changes, array $old, array $new ) {
+	private function series( array $changes ) {
 		$series = array();
 		foreach ( $changes as $changed ) {
 			foreach ( $changed as $hook => $keys ) {
 				foreach ( $keys as $key => $times ) {
 					if ( array_filter( $times, array( __CLASS__, 'is_recurring' ) )
-						&& ! ( self::has( $old, $hook, $key ) && self::has( $new, $hook, $key ) ) ) {
+						&& ! ( self::has( $this->old, $hook, $key ) && self::has( $this->new, $hook, $key ) ) ) {
 						$series[ $hook ][ $key ] = true;
 					}
 				}

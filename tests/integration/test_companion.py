@@ -3,6 +3,7 @@ once is all kept, and a process that is alone sees no difference."""
 
 import os
 import subprocess
+import time
 
 import cronrow
 from companion import T, CompanionTest
@@ -238,6 +239,30 @@ class SeriesTest(CompanionTest):
             """, [], [], before=[Event(T, "a", [], 3600, "hourly")],
             answers=[1])
 
+    def test_a_runner_brings_no_series_back_that_was_cleared(self):
+        """Its list is that of its beginning; the event runs once more."""
+        ago = int(time.time()) - 5
+        self.both("""
+            $ts = %d;
+            other( "wp_clear_scheduled_hook( 'a' );" );
+            out( wp_reschedule_event( $ts, 'hourly', 'a', array(), true ) );
+            out( wp_unschedule_event( $ts, 'a', array(), true ) );
+            """ % ago, [(ago + 3600 - T, "a")], [],
+            before=[Event(ago, "a", [], 3600, "hourly")],
+            answers=[True, True])
+
+    def test_a_runner_brings_no_series_back_to_its_old_time(self):
+        ago = int(time.time()) - 5
+        self.both("""
+            $ts = %d;
+            other( "wp_clear_scheduled_hook( 'a' );
+                wp_schedule_event( T, 'hourly', 'a' );" );
+            out( wp_reschedule_event( $ts, 'hourly', 'a', array(), true ) );
+            out( wp_unschedule_event( $ts, 'a', array(), true ) );
+            """ % ago, [(ago + 3600 - T, "a")], [(0, "a")],
+            before=[Event(ago, "a", [], 3600, "hourly")],
+            answers=[True, True])
+
     def test_a_series_moved_to_another_time_is_not_two(self):
         self.both("""
             other( "wp_schedule_event( T + 3600, 'hourly', 'a' );
@@ -246,6 +271,23 @@ class SeriesTest(CompanionTest):
             out( wp_schedule_event( T + 77, 'hourly', 'a' ) );
             """, [(77, "a")], [(77, "a")],
             before=[Event(T, "a", [], 3600, "hourly")], answers=[1, True])
+
+    def test_an_event_that_is_there_already_ends_no_other(self):
+        self.both("""
+            other( "wp_schedule_event( T, 'daily', 'a' );
+                wp_schedule_event( T + 40000, 'daily', 'a' );" );
+            out( wp_schedule_event( T, 'daily', 'a' ) );
+            """, [(0, "a")], [(0, "a"), (40000, "a")], answers=[True])
+
+    def test_one_shots_that_were_known_stay(self):
+        self.both("""
+            other( "wp_schedule_single_event( T, 'theirs' );" );
+            $list = _get_cron_array();
+            $list[ T + 60 ]['a'] = $list[ T ]['a'];
+            uksort( $list, 'strnatcasecmp' );
+            out( _set_cron_array( $list ) );
+            """, [(0, "a"), (60, "a")], [(0, "a"), (0, "theirs"), (60, "a")],
+            before=[Event(T, "a")], answers=[True])
 
     def test_another_event_of_a_series_does_not_end_the_first(self):
         self.both("""
