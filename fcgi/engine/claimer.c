@@ -21,9 +21,11 @@
 #define CONNECT_RETRY_MAX_MS 10000
 /* A kick is served once a second, whatever the clock's own interval. */
 #define KICK_INTERVAL_MS 1000
-/* Whole seconds of the clock are when most events are due. */
+/* Looks are made on full seconds, when events become due. One that was late
+ * does not make the next one miss its second: over time they are one a second
+ * all the same. */
 #define SECOND_MS 1000
-#define EARLY_MS 50
+#define EARLY_MS 500
 
 static void
 health_error_locked(struct site_run *s, const struct err *err)

@@ -108,14 +108,13 @@ wait_until(struct cron_chosen *t, int64_t when)
 		t->until = when;
 }
 
-/* Would a recurring one be scheduled again by a guess? */
+/* Only PHP knows whether a plugin keeps events elsewhere, and by what interval
+ * a recurring one is scheduled again: nothing is taken by a guess. */
 static bool
-needs_export(const struct cron_chosen *t, const struct cron_event *e)
+needs_export(const struct cron_chosen *t)
 {
-	int64_t interval;
-
-	return !t->s->site.observe && !t->s->site.object_cache &&
-	       cron_interval(t->s, e, t->now, &interval) == RC_AGAIN;
+	return t->s->site.php && !t->s->site.observe &&
+	       !cron_export_is_known(t->s, t->now);
 }
 
 /* As they stand in the option. */
@@ -219,7 +218,7 @@ choose_one(struct cron_chosen *t, struct budget *b, struct spares *spares,
 	}
 	if (!admitted(t, e, &c))
 		return;
-	if (needs_export(t, e)) {
+	if (needs_export(t)) {
 		t->wants_export = true;
 		wait_until(t, t->now + EXPORT_WAIT_S);
 		return;

@@ -107,6 +107,7 @@ struct cron_pick {
 	struct slice hook; /* in the arena */
 	const struct route *route;
 	const struct policy *policy;
+	bool fetched; /* there is a job of it */
 };
 struct cron_picks {
 	struct arena arena;
@@ -238,6 +239,8 @@ struct cron_plan {
 	size_t waiting; /* rows in state taken */
 };
 
+/* Is what only PHP knows known, and not too old? */
+bool cron_export_is_known(const struct cron_settings *s, int64_t now);
 /* The interval by which a recurring event is scheduled again; 0: none, its
  * recurrence vanished. RC_AGAIN: only an export would tell. */
 MUSTUSE enum rc cron_interval(const struct cron_settings *s,

@@ -60,12 +60,20 @@ cron_args_key(struct slice args, char out[CRON_DIGEST_LEN + 1])
 	buf_clear(&hex);
 }
 
+bool
+cron_export_is_known(const struct cron_settings *s, int64_t now)
+{
+	const struct cron_export *x = s->export;
+
+	return x->exported_at > 0 && now - x->exported_at < CRON_EXPORT_S;
+}
+
 enum rc
 cron_interval(const struct cron_settings *s, const struct cron_event *e,
     int64_t now, int64_t *interval)
 {
 	const struct cron_export *x = s->export;
-	bool known = x->exported_at > 0 && now - x->exported_at < CRON_EXPORT_S;
+	bool known = cron_export_is_known(s, now);
 
 	*interval = 0;
 	if (e->recurrence.n == 0)
