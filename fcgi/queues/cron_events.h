@@ -74,7 +74,8 @@ struct cron_events_site {
 	bool object_cache; /* options are changed through PHP only */
 	bool companion;    /* the must-use plugin merges writes */
 	bool php;          /* the site's PHP can be asked (export) */
-	bool observe;      /* record what would run; change nothing else */
+	bool observe;      /* record what would run; change nothing else,
+			      and run nothing, but for cron_events_return */
 	bool hold_php;     /* maintenance mode: PHP's jobs wait */
 };
 void cron_events_set_site(

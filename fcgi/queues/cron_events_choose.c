@@ -235,12 +235,17 @@ enum rc
 cron_choose(struct cron_chosen *t, struct err *err)
 {
 	const size_t room = CRON_TAKE_MAX;
-	struct budget b = budget_of(t);
+	struct budget b;
 	struct spares *spares = arena_alloc(t->arena, sizeof *spares);
 
 	t->choices = arena_array(t->arena, room, sizeof *t->choices);
-	if (!spares || !t->choices)
+	/* Only observed: no rows were looked at. */
+	if (!spares || !t->choices ||
+	    (!t->picks->hooks.slots &&
+		!cron_hooks_init(&t->picks->hooks, &t->picks->arena,
+		    2 * (size_t)CRON_TAKE_MAX)))
 		return err_set(err, RC_RETRY, "no memory for what is due");
+	b = budget_of(t);
 	for (size_t i = 0; i < t->array->n && t->n < room; i++)
 		choose_one(t, &b, spares, &t->array->events[i]);
 	for (size_t i = 0; i < spares->n; i++) {

@@ -61,7 +61,7 @@ claim_kind(struct claiming *c, struct db *db, enum executor_kind kind,
 	for (size_t i = 0; i < c->n; i++) {
 		const struct cron_pick *p = &c->picks[i];
 
-		if (p->route->kind == kind &&
+		if (p->fetched && p->route->kind == kind &&
 		    (p->policy->overlap || !cron_busy_has(busy, p->hook)))
 			c->ids[n++] = p->id;
 	}
@@ -196,6 +196,7 @@ fetch(const struct claiming *c, struct db *db, struct claim *claim,
 			err_set(err, rc, "%s", why.text);
 			continue;
 		}
+		c->picks[i].fetched = true;
 		j->route = c->picks[i].route;
 		j->policy = c->picks[i].policy;
 		j->next = *jobs;
@@ -387,7 +388,10 @@ cron_events_claim(struct queue *queue, struct db *db,
 	cron_rewind_when_asked(q);
 	cron_settings_get(q, &s);
 	cron_picks_init(&p, req);
-	rc = cron_picks_waiting(q, &s, db, req, &p, &look, err);
+	/* What was taken before waits until this ends, or is given back. */
+	rc = s.site.observe
+		 ? RC_OK
+		 : cron_picks_waiting(q, &s, db, req, &p, &look, err);
 	if (rc == RC_OK) {
 		take = cron_events_take(q, &s, db, req, &p, res, &taken, &why);
 	}
@@ -424,6 +428,8 @@ cron_events_claim_one(struct cron_events *q, struct db *db, uint64_t event_id,
 	cron_picks_init(&p, req);
 	rc = db_select(db, &s.scope, SQL_EVENTS_WAITING_ONE,
 	    SQL_ARGS(V_U64(q->blog_id), V_U64(event_id)), &rows, err);
+	if (rc == RC_OK && s.site.observe)
+		rc = err_set(err, RC_NONE, "the site is only observed");
 	if (rc == RC_OK && !db_rows_next(rows))
 		rc = err_set(err, RC_NONE, "the event does not wait");
 	if (rc == RC_OK)

@@ -109,7 +109,7 @@ cron_events_next_due(
 
 	cron_rewind_when_asked(q);
 	cron_settings_get(q, &s);
-	also = waiting_due(q, &s, db, &waiting, err);
+	also = s.site.observe ? RC_NONE : waiting_due(q, &s, db, &waiting, err);
 	rc = also == RC_OK || also == RC_NONE
 		 ? cron_option_due(q, &s, db, &option, err)
 		 : also;

@@ -277,7 +277,7 @@ cron_events_return(
 
 	*n = 0;
 	cron_settings_get(q, &s);
-	if (s.site.object_cache || s.site.observe)
+	if (s.site.object_cache)
 		goto out;
 	companion = s.site.companion;
 	/* What its merge then overwrites is found again by nobody: wait. */
