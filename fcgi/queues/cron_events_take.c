@@ -360,6 +360,17 @@ look_at_head(const struct take *t, struct db *db, struct err *err)
 	return rc;
 }
 
+/* A claim that is full already takes nothing: a large option is not read for
+ * every batch of what waits. */
+static bool
+has_room(const struct take *t)
+{
+	for (int l = 0; l < LANE_COUNT; l++)
+		if (t->req->room[l] > 0 && cron_lane_open(t->p, (enum lane)l))
+			return true;
+	return t->s->site.observe;
+}
+
 enum rc
 cron_events_take(struct cron_events *q, const struct cron_settings *s,
     struct db *db, const struct claim_request *req, struct cron_picks *p,
@@ -391,6 +402,10 @@ cron_events_take(struct cron_events *q, const struct cron_settings *s,
 	*taken = 0;
 	if (rc != RC_OK)
 		return rc;
+	if (!has_room(&t)) {
+		p->more = true;
+		return RC_NONE;
+	}
 	t.woken_by = woken_by(q);
 	rc = check_engine(&t, db, err);
 	if (rc == RC_OK)
