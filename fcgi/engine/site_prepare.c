@@ -125,7 +125,7 @@ site_probe(struct site_run *s, struct err *err)
 		actions_rewind(s->actions);
 		s->no_tables_said = false;
 	} else if (!s->no_tables_said) {
-		log_event(LOG_WARN, "queue.off", LOG_S("site", s->site->name),
+		log_event(LOG_INFO, "queue.off", LOG_S("site", s->site->name),
 		    LOG_S("queue", "actions"),
 		    LOG_S(
 			"why", "no Action Scheduler tables with this prefix"));

@@ -11,6 +11,9 @@ import unittest
 import cronrow
 from cronrow import Event
 
+# What it measures would be others' load.
+ALONE = True
+
 EVENTS, SECONDS = (int(x) for x in os.environ.get(
     "LATENESS", "300/20").split("/"))
 P95_S, MAX_S = 1.1, 2.0
