@@ -22,22 +22,57 @@
 /* Bytes of events in one transaction: it lasts milliseconds. */
 #define TAKE_BYTES ((size_t)8 << 20)
 
-/* Said before? Remembers the first few. */
-static bool
-is_said(struct cron_events *q, const struct cron_event *e)
+/* ---- what stays ---------------------------------------------------------- */
+
+static uint64_t
+mark_of(const struct cron_event *e)
 {
 	char slot[CRON_SLOT_LEN];
 	uint64_t mark;
 
 	cron_slot(e->timestamp, e->hook, e->key, slot);
 	memcpy(&mark, slot, sizeof mark);
-	for (size_t i = 0; i < q->nsaid; i++)
-		if (q->said[i] == mark)
+	return mark;
+}
+
+static bool
+has_mark(const uint64_t *marks, size_t n, uint64_t mark)
+{
+	for (size_t i = 0; i < n; i++)
+		if (marks[i] == mark)
 			return true;
-	if (q->nsaid == CRON_SAID_MAX)
-		return true;
-	q->said[q->nsaid++] = mark;
 	return false;
+}
+
+/* Once; the first few are remembered. */
+static void
+say(struct cron_events *q, const struct cron_event *e, const char *why)
+{
+	uint64_t mark = mark_of(e);
+
+	if (q->nsaid == CRON_SAID_MAX || has_mark(q->said, q->nsaid, mark))
+		return;
+	q->said[q->nsaid++] = mark;
+	log_event(LOG_WARN, "cron.left_in_option", LOG_U("blog", q->blog_id),
+	    LOG_I("at", e->timestamp),
+	    LOG_SLICE(
+		"hook", slice_mem(e->hook.p, slice_utf8_cut(e->hook, 200))),
+	    LOG_S("why", why));
+}
+
+void
+cron_leave(struct cron_events *q, const struct cron_event *e, const char *why)
+{
+	say(q, e, why);
+	q->left[q->nleft++ % CRON_LEFT_MAX] = mark_of(e);
+}
+
+static bool
+is_left(const struct cron_events *q, const struct cron_event *e)
+{
+	size_t n = q->nleft < CRON_LEFT_MAX ? q->nleft : CRON_LEFT_MAX;
+
+	return n > 0 && has_mark(q->left, n, mark_of(e));
 }
 
 bool
@@ -52,13 +87,9 @@ cron_is_fit(struct cron_events *q, const struct cron_event *e)
 			  : e->args.n == 0 ? "it has no arguments"
 					   : NULL;
 
-	if (why && !is_said(q, e))
-		log_event(LOG_WARN, "cron.left_in_option",
-		    LOG_U("blog", q->blog_id), LOG_I("at", e->timestamp),
-		    LOG_SLICE("hook",
-			slice_mem(e->hook.p, slice_utf8_cut(e->hook, 200))),
-		    LOG_S("why", why));
-	return !why;
+	if (why)
+		say(q, e, why);
+	return !why && !is_left(q, e);
 }
 
 /* ---- one by one ---------------------------------------------------------- */

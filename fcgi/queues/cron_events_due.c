@@ -90,6 +90,7 @@ cron_rewind_when_asked(struct cron_events *q)
 	if (all) {
 		q->quiet.digest[0] = '\0';
 		q->bad_engine = false;
+		q->nleft = 0;
 	}
 	/* The lock that is held may be the page's that pings. */
 	if (pinged)

@@ -22,6 +22,8 @@
 #define CRON_WAITING_ROWS 10000
 /* Events that stay in the option are said once; so many are remembered. */
 #define CRON_SAID_MAX 64
+/* So many that the server refused are not tried again until a rewind. */
+#define CRON_LEFT_MAX 32
 
 /* An export; shared, and freed with its last user. */
 struct cron_export {
@@ -77,6 +79,8 @@ struct cron_events {
 	char unreadable[CRON_DIGEST_LEN + 1]; /* was said */
 	uint64_t said[CRON_SAID_MAX];
 	size_t nsaid;
+	uint64_t left[CRON_LEFT_MAX]; /* events the server refused */
+	size_t nleft;
 };
 
 static inline struct cron_events *
@@ -211,6 +215,9 @@ MUSTUSE enum rc cron_choose(struct cron_chosen *c, struct err *err);
 /* What the table cannot hold, or PHP would not run, stays where it is; said
  * once. */
 bool cron_is_fit(struct cron_events *q, const struct cron_event *e);
+/* It stays for that reason, too. */
+void cron_leave(
+    struct cron_events *q, const struct cron_event *e, const char *why);
 
 /* A row to insert; texts live in the plan's arena or the option's value. */
 struct cron_row {

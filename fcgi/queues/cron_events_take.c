@@ -17,6 +17,9 @@
 /* What is taken so soon after a ping was brought by it. */
 #define WOKEN_MS 5000
 
+/* As many events may be refused for a reason of their own. */
+#define REFUSED_MAX 8
+
 /* ---- what ---------------------------------------------------------------- */
 
 /* One attempt to take. */
@@ -36,6 +39,14 @@ struct take {
 
 	struct arena again;     /* what is made anew in each try of the write */
 	struct db_rows *locked; /* the option under the lock; lends texts */
+	const struct cron_choice *some; /* those of this write */
+	size_t nsome, taken;
+	bool wrote;
+	struct {
+		const struct cron_event *event;
+		char why[ERR_TEXT_MAX];
+	} refused[REFUSED_MAX];
+	size_t nrefused;
 	struct cron_plan plan;
 	const char *woken_by;
 };
@@ -102,7 +113,7 @@ choices_again(struct take *t, struct slice text, struct cron_array *array,
 {
 	enum rc rc;
 
-	memcpy(out, t->chosen.choices, t->chosen.n * sizeof *out);
+	memcpy(out, t->some, t->nsome * sizeof *out);
 	if (slice_eq(text, t->text)) {
 		*array = t->array;
 		return RC_OK;
@@ -110,7 +121,7 @@ choices_again(struct take *t, struct slice text, struct cron_array *array,
 	rc = parse(t, text, &t->again, array, err);
 	if (rc != RC_OK)
 		return rc;
-	for (size_t i = 0; i < t->chosen.n; i++) {
+	for (size_t i = 0; i < t->nsome; i++) {
 		const struct cron_event *e = out[i].event;
 
 		out[i].event =
@@ -204,7 +215,7 @@ take_body(struct db *db, void *arg, struct err *err)
 	t->locked = NULL;
 	arena_clear(&t->again);
 	t->q->held_until = 0;
-	choices = arena_array(&t->again, t->chosen.n, sizeof *choices);
+	choices = arena_array(&t->again, t->nsome, sizeof *choices);
 	if (!choices)
 		return err_set(err, RC_RETRY, "no memory for what is due");
 	rc = db_select(db, &t->s->scope, SQL_EVENTS_OPTION_LOCK, SQL_NO_ARGS,
@@ -216,7 +227,7 @@ take_body(struct db *db, void *arg, struct err *err)
 		    t, db_text(t->locked, 0), &array, choices, err);
 	if (rc == RC_OK)
 		rc = cron_plan_make(t->q, t->s, db, &t->again, &array, choices,
-		    t->chosen.n, &t->plan, err);
+		    t->nsome, &t->plan, err);
 	if (rc == RC_OK && t->plan.n == 0)
 		rc = RC_NONE;
 	if (rc == RC_OK) {
@@ -239,8 +250,49 @@ say_held(struct cron_events *q, bool held)
 	q->held_said = held;
 }
 
+/*
+ * A permanent error is one event's: what it does not keep is halves of a list
+ * that are written without it. When it is met often, it is everyone's.
+ */
 static enum rc
-take_natively(struct take *t, struct db *db, size_t *taken, struct err *err)
+take_some(struct take *t, struct db *db, const struct cron_choice *some,
+    size_t n, struct err *err)
+{
+	enum rc rc;
+
+	t->some = some;
+	t->nsome = n;
+	rc = db_transact(db, take_body, t, err);
+	if (rc == RC_OK) {
+		cron_plan_log(&t->plan, t->q->blog_id);
+		t->taken += t->plan.waiting;
+		t->wrote = true;
+	}
+	if (rc != RC_REJECT || t->nrefused == REFUSED_MAX)
+		return rc;
+	if (n == 1) {
+		t->refused[t->nrefused].event = some->event;
+		(void)snprintf(t->refused[t->nrefused++].why, ERR_TEXT_MAX,
+		    "%s", err ? err->text : "");
+		return RC_REJECT;
+	}
+	rc = take_some(t, db, some, n / 2, err);
+	if (rc == RC_RETRY || t->q->held_until > 0 ||
+	    t->nrefused == REFUSED_MAX)
+		return rc;
+	return take_some(t, db, some + n / 2, n - n / 2, err);
+}
+
+/* Others could be written: these few stay in the option. */
+static void
+leave_refused(struct take *t)
+{
+	for (size_t i = 0; i < t->nrefused && t->wrote; i++)
+		cron_leave(t->q, t->refused[i].event, t->refused[i].why);
+}
+
+static enum rc
+take_natively(struct take *t, struct db *db, struct err *err)
 {
 	const struct sql_scope *scope = &t->s->scope;
 	bool companion = t->s->site.companion;
@@ -251,17 +303,16 @@ take_natively(struct take *t, struct db *db, size_t *taken, struct err *err)
 		rc = companion_lock(db, scope, COMPANION_WAIT_S, err);
 	if (rc != RC_OK)
 		return rc;
-	rc = db_transact(db, take_body, t, err);
+	rc = take_some(t, db, t->chosen.choices, t->chosen.n, err);
 	if (companion)
 		companion_unlock(db, scope);
 	if (rc == RC_OK || rc == RC_NONE)
 		say_held(t->q, rc == RC_NONE && t->q->held_until > 0);
-	if (rc != RC_OK)
+	leave_refused(t);
+	if (!t->wrote)
 		return rc;
-	cron_plan_log(&t->plan, t->q->blog_id);
 	t->q->lock_held = true;
 	t->q->lock_at = clock_mono(t->q->clock);
-	*taken = t->plan.waiting;
 	return RC_OK;
 }
 
@@ -294,7 +345,7 @@ woken_by(struct cron_events *q)
 }
 
 static enum rc
-take_chosen(struct take *t, struct db *db, size_t *taken, struct err *err)
+take_chosen(struct take *t, struct db *db, struct err *err)
 {
 	if (t->s->site.observe) {
 		be_quiet(t);
@@ -307,7 +358,7 @@ take_chosen(struct take *t, struct db *db, size_t *taken, struct err *err)
 	}
 	t->q->quiet.digest[0] = '\0';
 	return t->s->site.object_cache ? take_by_php(t, db, err)
-				       : take_natively(t, db, taken, err);
+				       : take_natively(t, db, err);
 }
 
 /* Two writes are one only with InnoDB. RC_NONE: it is something else. */
@@ -422,7 +473,8 @@ cron_events_take(struct cron_events *q, const struct cron_settings *s,
 		rc = cron_choose(&t.chosen, err);
 	res->wants_export = t.chosen.wants_export;
 	if (rc == RC_OK)
-		rc = take_chosen(&t, db, taken, err);
+		rc = take_chosen(&t, db, err);
+	*taken = t.taken;
 	db_rows_free(rows);
 	db_rows_free(t.locked);
 	arena_clear(&t.arena);
