@@ -23,8 +23,8 @@
  * Both then write under companion_lock().
  *
  * What stays in the option, said once in the log: hooks, keys and names over
- * the table's columns, events over CRON_EVENT_BYTES, and those without
- * arguments.
+ * the table's columns, events over CRON_EVENT_BYTES, those without arguments,
+ * and what the server refuses to write while it writes others.
  *
  * The lock `doing_cron` is held while events of the blog are in our hands; see
  * cron_lock.h.

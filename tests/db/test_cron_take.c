@@ -179,18 +179,24 @@ START_TEST(the_bytes_of_an_event_are_kept)
 }
 END_TEST
 
+static void
+refuse_bad(void)
+{
+	db_test_sql("CREATE TRIGGER no_bad BEFORE INSERT ON " E
+		    " FOR EACH ROW IF NEW.hook LIKE 'bad%%' THEN SIGNAL"
+		    " SQLSTATE '45000' SET MESSAGE_TEXT = 'no'; END IF");
+}
+
 START_TEST(a_failing_insert_leaves_the_option_untouched)
 {
 	struct claim_result res;
 	char *before;
 
 	cx_open();
-	cx_add(CX_NOW - 10, "good", NO_ARGS, "", 0);
-	cx_add(CX_NOW - 9, "bad", NO_ARGS, "", 0);
+	cx_add(CX_NOW - 10, "bad", NO_ARGS, "", 0);
+	cx_add(CX_NOW - 9, "bad2", NO_ARGS, "five", 300);
 	before = strndup(cx_option().p, cx_option().n);
-	db_test_sql("CREATE TRIGGER no_bad BEFORE INSERT ON " E
-		    " FOR EACH ROW IF NEW.hook = 'bad' THEN SIGNAL SQLSTATE"
-		    " '45000' SET MESSAGE_TEXT = 'no'; END IF");
+	refuse_bad();
 	CK_RC(RC_REJECT, cx_claim(10, 0, &res));
 	ck_assert(slice_eq_str(cx_option(), before));
 	ck_assert_uint_eq(db_test_u64("SELECT COUNT(*) FROM " E), 0);
@@ -203,6 +209,56 @@ START_TEST(a_failing_insert_leaves_the_option_untouched)
 	ck_assert_uint_eq(res.njobs[0], 2);
 	cx_claims_free(&res);
 	free(before);
+}
+END_TEST
+
+START_TEST(an_event_that_the_server_refuses_does_not_keep_the_others)
+{
+	struct claim_result res;
+	char hook[16];
+
+	cx_open();
+	cx_log_begin();
+	for (int i = 0; i < 20; i++) {
+		(void)snprintf(
+		    hook, sizeof hook, "%s%d", i % 7 == 3 ? "bad" : "good", i);
+		cx_add(CX_NOW - 100 + i, hook, NO_ARGS, "", 0);
+	}
+	refuse_bad();
+	CK_RC(RC_OK, cx_claim(50, 0, &res));
+	ck_assert_uint_eq(res.njobs[0], 17);
+	cx_claims_free(&res);
+	ck_assert(cx_in_option(CX_NOW - 97, "bad3"));
+	ck_assert_uint_eq(cx_logged("cron.left_in_option"), 3);
+	/* Not again and again. */
+	CK_RC(RC_NONE, cx_claim(50, 0, &res));
+	ck_assert_int_eq(cx_next_due(), INT64_MAX);
+	db_test_sql("DROP TRIGGER no_bad");
+	cron_events_rewind(cx.q);
+	CK_RC(RC_OK, cx_claim(50, 0, &res));
+	ck_assert_uint_eq(res.njobs[0], 3);
+	cx_claims_free(&res);
+}
+END_TEST
+
+START_TEST(what_the_server_refuses_of_all_is_an_error)
+{
+	struct claim_result res;
+	char hook[16];
+
+	cx_open();
+	cx_log_begin();
+	for (int i = 0; i < 100; i++) {
+		(void)snprintf(hook, sizeof hook, "bad%d", i);
+		cx_add(CX_NOW - 200 + i, hook, NO_ARGS, "", 0);
+	}
+	refuse_bad();
+	CK_RC(RC_REJECT, cx_claim(50, 0, &res));
+	ck_assert_uint_eq(cx_logged("cron.left_in_option"), 0);
+	db_test_sql("DROP TRIGGER no_bad");
+	CK_RC(RC_OK, cx_claim(100, 0, &res));
+	ck_assert_uint_eq(res.njobs[0], 100);
+	cx_claims_free(&res);
 }
 END_TEST
 
@@ -922,6 +978,7 @@ many(size_t n, int64_t first, const char *prefix)
 START_TEST(a_backlog_is_taken_a_thousand_at_a_time)
 {
 	struct claim_result res;
+	size_t admits;
 
 	cx_open();
 	many(2500, CX_NOW - 3000, "h");
@@ -931,8 +988,12 @@ START_TEST(a_backlog_is_taken_a_thousand_at_a_time)
 	ck_assert(slice_eq_str(res.jobs[0]->hook, "h0"));
 	ck_assert_uint_eq(cx_rows("taken", NULL), 1000);
 	cx_claims_free(&res);
-	/* As long as rows wait for the room there is, nothing is taken. */
+	/* As long as rows wait for the room there is, nothing is taken, nor is
+	 * anything of the option asked about. */
+	admits = cx.admits;
 	CK_RC(RC_OK, cx_claim(10, 0, &res));
+	ck_assert_uint_lt(cx.admits - admits, 1000);
+	ck_assert(res.more);
 	ck_assert_uint_eq(cx_rows("taken", NULL), 1000);
 	cx_claims_free(&res);
 	/* With many that wait, only hooks of which none waits are added to. */
@@ -1127,6 +1188,9 @@ add_option_tests(Suite *s)
 	    tc, only_what_is_taken_changes_in_the_option, 0, NELEMS(splices));
 	tcase_add_test(tc, the_bytes_of_an_event_are_kept);
 	tcase_add_test(tc, a_failing_insert_leaves_the_option_untouched);
+	tcase_add_test(
+	    tc, an_event_that_the_server_refuses_does_not_keep_the_others);
+	tcase_add_test(tc, what_the_server_refuses_of_all_is_an_error);
 	tcase_add_test(tc, a_failing_option_write_leaves_the_table_untouched);
 	tcase_add_test(tc, what_nobody_may_run_stays_and_is_not_read_again);
 	tcase_add_test(tc, a_lane_without_room_leaves_its_events_in_the_option);
