@@ -33,6 +33,9 @@ struct claim {
 	void *origin;          /* the engine's: whose claim this is */
 };
 
+/* A literal of its own, so that no name of a table can hold it. */
+#define PHP_MESSAGE_LITERAL "_binary'{message}'"
+
 /* One piece of due work. Text lives in the claim's arena. */
 struct job {
 	struct claim *claim;
@@ -64,6 +67,9 @@ struct job {
 	struct slice sql_start;   /* we run the hook: mark it in-progress */
 	struct slice sql_running; /* was it us, if that answer got lost? */
 	struct slice sql_started_log;
+	/* JOB_EVENT: its row's end, which PHP writes when we are gone; in
+	 * sql_failed PHP_MESSAGE_LITERAL stands for the message. */
+	struct slice sql_done, sql_failed;
 	struct job *next; /* for whoever holds it */
 };
 

@@ -130,6 +130,7 @@ open_request(struct php *p, struct job *const *jobs, size_t n, bool export,
 		.context = p->opts.context,
 		.budget_ms = p->opts.budget_ms,
 		.export = export,
+		.tcp = p->addr.tcp,
 		.take = take,
 		.jobs = jobs,
 		.njobs = n,
@@ -204,6 +205,14 @@ is_plugins(const struct php *p, const struct php_slot *slot)
 	return p->mode == PHP_MODE_PLUGIN && slot->job->kind == JOB_ACTION;
 }
 
+/* Will PHP write the row's end, though nobody listens any more? */
+static bool
+is_left_to_php(const struct php *p, const struct php_slot *slot)
+{
+	return p->goes_on &&
+	       (is_plugins(p, slot) || slot->job->kind == JOB_EVENT);
+}
+
 /* What a job may have come to when nothing more will be heard. */
 static void
 end_slot(struct php *p, struct php_slot *slot, bool abandoned)
@@ -217,10 +226,12 @@ end_slot(struct php *p, struct php_slot *slot, bool abandoned)
 		break;
 	case PHP_SLOT_TAKEN:
 		/* The plugin's row is still pending, ours maybe not. */
-		if (is_plugins(p, slot))
-			php_report(p, slot,
-			    p->goes_on ? OUTCOME_LOST : OUTCOME_RELEASED, false,
-			    false, SLICE_NONE);
+		if (is_left_to_php(p, slot))
+			php_report(
+			    p, slot, OUTCOME_LOST, false, false, SLICE_NONE);
+		else if (is_plugins(p, slot))
+			php_report(p, slot, OUTCOME_RELEASED, false, false,
+			    SLICE_NONE);
 		else
 			php_report(p, slot, OUTCOME_DIED, false, false,
 			    SLICE_LIT("PHP ended while it took the job"));
@@ -231,7 +242,7 @@ end_slot(struct php *p, struct php_slot *slot, bool abandoned)
 			    "timed out after %u s", p->limit_ms / 1000);
 			php_report(p, slot, OUTCOME_FAILED, true, false,
 			    slice_str(text));
-		} else if (p->goes_on && is_plugins(p, slot)) {
+		} else if (is_left_to_php(p, slot)) {
 			php_report(p, slot, OUTCOME_LOST, false, false,
 			    SLICE_LIT(
 				"the program stopped; PHP goes on with it"));
@@ -426,7 +437,7 @@ php_abandon(struct executor *e, outcome_fn *report, void *arg)
 		return;
 	/*
 	 * Otherwise PHP would go on under rows that were settled here. Where it
-	 * cannot be ended the plugin still writes its own row when it is done.
+	 * cannot be ended, the plugin's rows and events' are left to it.
 	 */
 	p->goes_on = php_child_signal(&p->child, SIGTERM, &err) == RC_REJECT;
 	close_request(p, true);

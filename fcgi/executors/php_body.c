@@ -71,6 +71,8 @@ put_event(struct buf *out, const struct job *job)
 	put_bytes(out, "recurrence64", job->recurrence);
 	put_text(out, "start", job->sql_start);
 	put_text(out, "running", job->sql_running);
+	put_text(out, "done", job->sql_done);
+	put_text(out, "failed", job->sql_failed);
 	buf_put_char(out, '}');
 }
 
@@ -97,6 +99,7 @@ php_body_render(struct buf *out, const struct php_batch *b)
 	put_text(out, "context", slice_str(b->context));
 	put_number(out, "budget_ms", b->budget_ms);
 	buf_put_str(out, b->export ? ",\"export\":true" : ",\"export\":false");
+	buf_put_str(out, b->tcp ? ",\"tcp\":true" : ",\"tcp\":false");
 	if (b->take) {
 		buf_put_str(out, ",\"take\":");
 		buf_put_str(out, b->take);

@@ -17,10 +17,12 @@
  *   context    who runs them, for Action Scheduler's log
  *   budget_ms  no job is started later than this
  *   export     tell in `hello` what only PHP knows about the site
+ *   tcp        the program is at the other end of a network
  *   take       cron events to take before the jobs, if any:
- *     lock     {value, ours, stale_s}: the lock doing_cron is to become
+ *     lock     {value, ours, stale_s, left}: the lock doing_cron is to become
  *              `value`; held by any of `ours`, older than stale_s or in the
- *              far future it is replaced, else nothing is taken
+ *              far future it is replaced, else nothing is taken. It is given
+ *              back if the SQL `left` counts 0 after that
  *     events   [{ts, hook, key, drop, insert}]: slots of the option, hook and
  *              key in base64. Each that is still there leaves it, a recurring
  *              one gets its next slot, and the SQL `insert` is run, all in one
@@ -28,9 +30,12 @@
  *              a next slot is only made if there is no later one
  *   jobs       [{id, hook, args, own, start, running, log}], actions;
  *              [{id, event: true, hook64, args64, recurrence64, start,
- *              running}], cron events: args PHP-serialized, all in base64.
- *              own, start, running, log are SQL: claim the row for the plugin;
- *              mark it running; was that us; the log line
+ *              running, done, failed}], cron events: args PHP-serialized, all
+ *              in base64. The rest is SQL: own: claim the row for the plugin;
+ *              start: mark it running; running: was that us; log: its line;
+ *              done, failed: end the row, if it still runs for this claim,
+ *              where the program to which the end is told is gone. In failed
+ *              the literal _binary'{message}' stands for the message
  *   lock       {value, ours, left}: after the jobs, the lock is deleted if the
  *              SQL `left` counts 0 and it is ours or `value`; else it becomes
  *              `value` when it is older than 30 s
@@ -69,6 +74,8 @@ final class WPCron_FCGI_Worker {
 	const CLOCK_SLACK_S = 5;
 	const MEMORY_SHARE  = 0.6;
 	const TEXT_MAX      = 1000;
+	const MESSAGE_MAX   = 280;
+	const ROUND_TRIP_US = 2000;
 	const FATAL         = E_ERROR | E_PARSE | E_CORE_ERROR | E_COMPILE_ERROR | E_USER_ERROR | E_RECOVERABLE_ERROR;
 
 	private static $body;
@@ -90,6 +97,7 @@ final class WPCron_FCGI_Worker {
 	private static $opening = 0;  // connection whose transaction marks the job's row running
 	private static $closing = false; // ours around the plugin's writes of its end
 	private static $final;        // frame held back until all shutdown functions ran
+	private static $told = array(); // array( event, frame, fields ): ends that may be in no row yet
 	private static $rest = array();
 	private static $why  = 'done';
 
@@ -117,7 +125,7 @@ final class WPCron_FCGI_Worker {
 		}
 		self::$request += array(
 			'blog_id' => 1, 'context' => 'WP Cron FCGI', 'budget_ms' => 20000,
-			'export' => false, 'take' => null, 'lock' => null,
+			'export' => false, 'tcp' => false, 'take' => null, 'lock' => null,
 		);
 		foreach ( $r['jobs'] as $job ) {
 			self::$rest[] = $job['id'];
@@ -265,6 +273,13 @@ final class WPCron_FCGI_Worker {
 				'why'      => self::$why,
 			)
 		);
+		if ( self::$told && self::$request['tcp'] ) {
+			// Until the other side has said that it is closed.
+			usleep( self::ROUND_TRIP_US );
+			echo "\n";
+			flush();
+		}
+		self::end_unheard();
 	}
 
 	private static function enter_blog() {
@@ -366,6 +381,7 @@ final class WPCron_FCGI_Worker {
 		 * job has called fastcgi_finish_request().
 		 */
 		self::frame( 'take', array( 'id' => $job['id'] ) );
+		self::end_unheard();
 		if ( CONNECTION_NORMAL !== connection_status() ) {
 			self::$why = 'gone';
 			return false;
@@ -393,7 +409,7 @@ final class WPCron_FCGI_Worker {
 		$clean       = self::restore_state();
 		self::$phase = 'idle';
 		self::$job   = null;
-		self::frame( $final[0], $final[1] );
+		self::tell_end_of( $job, $final );
 		if ( ! $clean ) {
 			self::$why = 'state';
 		}
@@ -625,6 +641,74 @@ final class WPCron_FCGI_Worker {
 		);
 	}
 
+	/* ---- an end that nobody hears -------------------------------------- */
+
+	/**
+	 * To settle an event is the program's business. Where that is gone the row
+	 * would run until its deadline, and hold back all others of its hook. What
+	 * it was told just before may not be settled either, so all of the batch
+	 * is written; a row that was settled does not run any more.
+	 */
+	private static function tell_end_of( array $job, array $final ) {
+		self::frame( $final[0], $final[1] );
+		if ( ! empty( $job['event'] ) ) {
+			self::$told[] = array( $job, $final[0], $final[1] );
+			// Only the second write to a connection that is closed shows it.
+			echo "\n";
+			flush();
+			self::end_unheard();
+		}
+	}
+
+	/** To be called after a write. */
+	private static function end_unheard() {
+		if ( ! self::$told || CONNECTION_NORMAL === connection_status() ) {
+			return;
+		}
+		$told       = self::$told;
+		self::$told = array();
+		foreach ( $told as list( $job, $type, $fields ) ) {
+			try {
+				self::write_end( $job, 'done' === $type ? $job['done'] : self::failed_sql( $job, $type, $fields ) );
+			} catch ( Throwable $e ) {
+				error_log( 'wp-cron-fcgi: the end of event ' . $job['id'] . ': ' . $e->getMessage() );
+			}
+		}
+	}
+
+	/** In the program's words. */
+	private static function failed_sql( array $job, $type, array $fields ) {
+		$message = '' === $fields['msg'] && isset( $fields['class'] ) ? $fields['class'] : $fields['msg'];
+		if ( strlen( $message ) > self::MESSAGE_MAX ) {
+			$message = preg_replace( '/[\xc0-\xff][\x80-\xbf]*$/D', '', substr( $message, 0, self::MESSAGE_MAX ) );
+		}
+		if ( 'fail' === $type || null !== $fields['type'] ) {
+			$message .= ' in ' . $fields['file'] . ' on line ' . $fields['line'];
+		}
+		if ( 'fatal' === $type && null !== $fields['type'] ) {
+			$message = 'PHP Fatal error ' . $message;
+		}
+		$message = trim( preg_replace( '/[\x00-\x20\x7f]+/', ' ', $message ) );
+		return str_replace( "_binary'{message}'", "x'" . bin2hex( self::cut( $message ) ) . "'", $job['failed'] );
+	}
+
+	private static function write_end( array $job, $sql ) {
+		global $wpdb;
+		self::roll_back();
+		$quiet = $wpdb->suppress_errors( true );
+		for ( $try = 0; $try < 4; $try++ ) {
+			$rows = $wpdb->query( $sql );
+			if ( false !== $rows || ! self::may_query_again() ) {
+				break;
+			}
+			usleep( 10000 << $try );
+		}
+		if ( false === $rows ) {
+			error_log( 'wp-cron-fcgi: the end of event ' . $job['id'] . ': ' . $wpdb->last_error );
+		}
+		$wpdb->suppress_errors( $quiet );
+	}
+
 	/* ---- one job must not colour the next ------------------------------ */
 
 	private static function remember_state() {
@@ -853,7 +937,7 @@ final class WPCron_FCGI_Worker {
 
 	public static function report_last() {
 		self::unwind( 0 );
-		self::frame( self::$final[0], self::$final[1] );
+		self::tell_end_of( self::$job, self::$final );
 		self::$job = null;
 		self::leave_lock();
 		self::say_end();
@@ -903,14 +987,17 @@ final class WPCron_FCGI_Worker {
 		if ( 'cron' === self::$phase ) {
 			self::frame( 'took', WPCron_FCGI_Cron::ended( null === $error ? 'PHP ended by exit or die' : self::cut( $error['message'] ) ) );
 		} elseif ( null !== self::$job ) {
-			self::frame(
-				'fatal',
+			self::tell_end_of(
+				self::$job,
 				array(
-					'id'   => self::$job['id'],
-					'type' => null === $error ? null : $error['type'],
-					'msg'  => null === $error ? 'the callback ended PHP by exit or die' : self::cut( $error['message'] ),
-					'file' => null === $error ? '' : $error['file'],
-					'line' => null === $error ? 0 : $error['line'],
+					'fatal',
+					array(
+						'id'   => self::$job['id'],
+						'type' => null === $error ? null : $error['type'],
+						'msg'  => null === $error ? 'the callback ended PHP by exit or die' : self::cut( $error['message'] ),
+						'file' => null === $error ? '' : $error['file'],
+						'line' => null === $error ? 0 : $error['line'],
+					),
 				)
 			);
 			if ( null !== $error && self::is_plugins( self::$job ) ) {
@@ -1023,7 +1110,7 @@ final class WPCron_FCGI_Cron {
 	private static $held_hooks = array(); // others' filters meanwhile
 	private static $open = false;    // our transaction
 	private static $companion;       // SQL of its lock's name while it is ours
-	private static $new_lock;        // value of a lock that was taken just now
+	private static $lock;            // the request's, once it was taken
 
 	/* ---- taking events ------------------------------------------------- */
 
@@ -1034,11 +1121,10 @@ final class WPCron_FCGI_Cron {
 		if ( ! self::take_lock( $was, $take['lock'] ) ) {
 			return array( 'held' => true ) + self::answer();
 		}
-		// One that was ours already may stand for events taken before.
-		self::$new_lock = self::is_one_of( $was, $take['lock'] ) ? null : $take['lock']['value'];
-		$answer         = self::answer();
-		$gone           = array();
-		$quiet          = $wpdb->suppress_errors( true );
+		self::$lock = $take['lock'];
+		$answer     = self::answer();
+		$gone       = array();
+		$quiet      = $wpdb->suppress_errors( true );
 		try {
 			if ( $take['events'] ) {
 				$answer = self::take_events( $take['events'], $gone );
@@ -1046,23 +1132,30 @@ final class WPCron_FCGI_Cron {
 		} catch ( Throwable $e ) {
 			$answer = self::give_up( $e->getMessage() );
 		}
-		self::drop_needless_lock( $answer );
+		self::drop_needless_lock();
 		$gone && wp_using_ext_object_cache() && self::correct_database( $gone );
 		$wpdb->suppress_errors( $quiet );
 		return $answer;
 	}
 
-	private static function drop_needless_lock( array $answer ) {
-		if ( 0 === $answer['taken'] && null !== self::$new_lock && self::lock() === self::$new_lock ) {
+	/** Of what was taken, and before, nothing may be left to run. */
+	private static function drop_needless_lock() {
+		global $wpdb;
+		$lock       = self::$lock;
+		self::$lock = null;
+		if ( null === $lock || self::lock() !== $lock['value'] ) {
+			return;
+		}
+		$left = $wpdb->get_var( $lock['left'] );
+		if ( null !== $left && 0 === (int) $left ) {
 			delete_transient( 'doing_cron' );
 		}
-		self::$new_lock = null;
 	}
 
 	/** PHP ends while events are taken. */
 	public static function ended( $why ) {
 		$answer = self::give_up( $why );
-		self::drop_needless_lock( $answer );
+		self::drop_needless_lock();
 		return $answer;
 	}
 

@@ -9,6 +9,7 @@
 
 #include "base/xalloc.h"
 #include "queues/cron_events_internal.h"
+#include "queues/retry.h"
 
 /* Every byte as two digits, and once over for rows of many columns. */
 #define INSERT_MAX (4 * CRON_EVENT_BYTES)
@@ -105,18 +106,46 @@ put_step(const struct cron_events *q, const struct cron_settings *s,
 	return rc;
 }
 
+static struct slice
+copy_text(struct arena *a, const struct buf *text)
+{
+	return slice_mem(arena_strdup(a, buf_slice(text)), text->n);
+}
+
+/* The members of a lock: its values, and SQL that counts what is in our hands
+ * but for one claim. */
+static enum rc
+put_lock(const struct cron_events *q, const struct cron_settings *s,
+    struct db *db, uint64_t but, struct buf *out, struct err *err)
+{
+	struct cron_lock lock = cron_lock_of(q, s);
+	struct buf left = BUF_INIT(STATEMENT_MAX);
+	enum rc rc;
+
+	buf_put_char(out, '{');
+	rc = cron_lock_json(&lock, db, out, err);
+	if (rc == RC_OK)
+		rc = sql_render(SQL_EVENTS_PHP_LEFT, &s->scope,
+		    SQL_ARGS(V_U64(but), V_U64(q->blog_id), V_U64(q->blog_id)),
+		    &left, err);
+	buf_put_str(out, ",\"left\":");
+	put_json(out, buf_slice(&left));
+	buf_put_char(out, '}');
+	buf_clear(&left);
+	return rc;
+}
+
 enum rc
 cron_plan_php(const struct cron_events *q, const struct cron_settings *s,
     struct db *db, const struct cron_plan *plan, const char *woken_by,
     char **out, struct err *err)
 {
 	struct buf json = BUF_INIT(TAKE_JSON_MAX + 2 * INSERT_MAX);
-	struct cron_lock lock = cron_lock_of(q, s);
 	enum rc rc;
 
-	buf_put_str(&json, "{\"lock\":{");
-	rc = cron_lock_json(&lock, db, &json, err);
-	buf_put_str(&json, "},\"events\":[");
+	buf_put_str(&json, "{\"lock\":");
+	rc = put_lock(q, s, db, 0, &json, err);
+	buf_put_str(&json, ",\"events\":[");
 	for (size_t i = 0; i < plan->n && rc == RC_OK; i++) {
 		if (i > 0 && json.n > TAKE_JSON_MAX)
 			break;
@@ -132,46 +161,25 @@ cron_plan_php(const struct cron_events *q, const struct cron_settings *s,
 	return rc;
 }
 
-static struct slice
-copy_text(struct arena *a, const struct buf *text)
-{
-	return slice_mem(arena_strdup(a, buf_slice(text)), text->n);
-}
-
 enum rc
 cron_php_lock(const struct cron_events *q, const struct cron_settings *s,
     struct db *db, struct claim *claim, struct err *err)
 {
 	struct buf json = BUF_INIT(LOCK_JSON_MAX);
-	struct buf left = BUF_INIT(STATEMENT_MAX);
-	struct cron_lock lock = cron_lock_of(q, s);
-	enum rc rc;
+	enum rc rc = put_lock(q, s, db, claim->id, &json, err);
 
-	buf_put_char(&json, '{');
-	rc = cron_lock_json(&lock, db, &json, err);
-	if (rc == RC_OK)
-		rc = sql_render(SQL_EVENTS_PHP_LEFT, &s->scope,
-		    SQL_ARGS(
-			V_U64(claim->id), V_U64(q->blog_id), V_U64(q->blog_id)),
-		    &left, err);
-	buf_put_str(&json, ",\"left\":");
-	put_json(&json, buf_slice(&left));
-	buf_put_char(&json, '}');
 	if (rc == RC_OK && !json.failed)
 		claim->php_lock = copy_text(&claim->arena, &json);
 	buf_clear(&json);
-	buf_clear(&left);
 	return rc;
 }
 
 static enum rc
 statement(const struct cron_settings *s, enum sql_id id, struct job *j,
-    struct slice *out, struct err *err)
+    const struct sql_args *args, struct slice *out, struct err *err)
 {
 	struct buf text = BUF_INIT(STATEMENT_MAX);
-	enum rc rc = sql_render(id, &s->scope,
-	    SQL_ARGS(V_U64(j->blog_id), V_U64(j->id), V_U64(j->claim->id)),
-	    &text, err);
+	enum rc rc = sql_render(id, &s->scope, args, &text, err);
 
 	if (rc == RC_OK)
 		*out = copy_text(&j->claim->arena, &text);
@@ -179,14 +187,46 @@ statement(const struct cron_settings *s, enum sql_id id, struct job *j,
 	return rc;
 }
 
+/* What a failure makes of the row: the same as when we settle it. */
+static enum rc
+failed_statement(const struct cron_settings *s, struct job *j, struct err *err)
+{
+	const struct outcome failed = { .job = j, .kind = OUTCOME_FAILED };
+	const struct sql_value message = V_BYTES(SLICE_LIT("{message}"));
+	uint32_t strikes;
+	int64_t wait;
+
+	if (!retry_allowed(&failed, &strikes))
+		return statement(s, SQL_EVENTS_PHP_END, j,
+		    SQL_ARGS(V_STR("failed"), message, V_U64(j->blog_id),
+			V_U64(j->id), V_U64(j->claim->id)),
+		    &j->sql_failed, err);
+	wait = retry_backoff_ms(
+	    j->policy, j->try, j->claim->id ^ j->id * 2654435761u);
+	return statement(s, SQL_EVENTS_PHP_AGAIN, j,
+	    SQL_ARGS(V_U64(j->try + 1), V_I64(wait * 1000), message,
+		V_U64(j->blog_id), V_U64(j->id), V_U64(j->claim->id)),
+	    &j->sql_failed, err);
+}
+
 enum rc
 cron_php_statements(
     const struct cron_settings *s, struct job *j, struct err *err)
 {
-	enum rc rc = statement(s, SQL_EVENTS_PHP_START, j, &j->sql_start, err);
+	const struct sql_args *row =
+	    SQL_ARGS(V_U64(j->blog_id), V_U64(j->id), V_U64(j->claim->id));
+	enum rc rc =
+	    statement(s, SQL_EVENTS_PHP_START, j, row, &j->sql_start, err);
 
 	if (rc == RC_OK)
 		rc = statement(
-		    s, SQL_EVENTS_PHP_RUNNING, j, &j->sql_running, err);
+		    s, SQL_EVENTS_PHP_RUNNING, j, row, &j->sql_running, err);
+	if (rc == RC_OK)
+		rc = statement(s, SQL_EVENTS_PHP_END, j,
+		    SQL_ARGS(V_STR("done"), V_BYTES(SLICE_LIT("")),
+			V_U64(j->blog_id), V_U64(j->id), V_U64(j->claim->id)),
+		    &j->sql_done, err);
+	if (rc == RC_OK)
+		rc = failed_statement(s, j, err);
 	return rc;
 }

@@ -140,7 +140,8 @@ struct row_state {
 		ROW_GONE,
 		ROW_TAKEN,
 		ROW_RUNNING,
-		ROW_ENDED
+		ROW_DONE,
+		ROW_FAILED /* or whatever else ended it */
 	} state;
 };
 
@@ -191,7 +192,8 @@ settle_lock(struct settling *st, struct db *db, struct err *err)
 			.claim = db_u64(rows, 2),
 			.state = slice_eq_str(state, "taken")     ? ROW_TAKEN
 				 : slice_eq_str(state, "running") ? ROW_RUNNING
-								  : ROW_ENDED,
+				 : slice_eq_str(state, "done")    ? ROW_DONE
+								  : ROW_FAILED,
 		};
 	}
 	db_rows_free(rows);
@@ -209,6 +211,32 @@ row_of(const struct settling *st, const struct job *j)
 		: bsearch(&key, st->rows, st->nrows, sizeof key, row_by_id);
 
 	return r && r->claim == j->claim->id ? *r : key;
+}
+
+static bool
+is_over(struct row_state r)
+{
+	return r.state == ROW_GONE || r.state == ROW_DONE ||
+	       r.state == ROW_FAILED;
+}
+
+/*
+ * Is an ended row as it should be? Either a commit of ours got lost; or PHP,
+ * with which we lost the connection, ended it under our claim: as we would, or
+ * knowing more about it.
+ */
+static bool
+is_settled(const struct outcome *o, struct row_state r)
+{
+	bool done = r.state == ROW_DONE;
+
+	if (r.state == ROW_GONE)
+		/* A retry that is written bears our claim no more. */
+		return o->uncertain && o->kind != OUTCOME_DONE;
+	if (o->uncertain)
+		return true;
+	return executor_lane(o->job->route->kind) == LANE_PHP &&
+	       (o->kind == OUTCOME_DIED || done == (o->kind == OUTCOME_DONE));
 }
 
 static void
@@ -247,10 +275,10 @@ settle_done(struct settling *st, struct db *db, const struct outcome *o,
 {
 	struct row_state r = row_of(st, o->job);
 
-	if (r.state == ROW_ENDED && o->uncertain)
-		return RC_OK;
-	if (r.state == ROW_GONE || r.state == ROW_ENDED) {
-		settle_lost(o, "done, but the row is not ours any more");
+	if (is_over(r)) {
+		if (!is_settled(o, r))
+			settle_lost(
+			    o, "done, but the row is not ours any more");
 		return RC_OK;
 	}
 	/* A failover may have lost the start: it ran all the same. */
@@ -286,17 +314,16 @@ settle_failed(struct settling *st, struct db *db, const struct outcome *o,
 	bool retry = retry_allowed(o, &strikes);
 	enum rc rc;
 
-	/* A retry that is written bears our claim no more. */
-	if (o->uncertain && (r.state == ROW_GONE || r.state == ROW_ENDED))
-		return RC_OK;
 	/* PHP died under it before it was begun. */
 	if (r.state == ROW_TAKEN && !o->job->started &&
 	    o->kind == OUTCOME_DIED) {
 		st->released[st->nreleased++] = r.id;
 		return RC_OK;
 	}
-	if (r.state == ROW_GONE || r.state == ROW_ENDED) {
-		settle_lost(o, "failed, but the row is not ours any more");
+	if (is_over(r)) {
+		if (!is_settled(o, r))
+			settle_lost(
+			    o, "failed, but the row is not ours any more");
 		return RC_OK;
 	}
 	if (retry)

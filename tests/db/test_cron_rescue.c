@@ -130,6 +130,27 @@ START_TEST(what_was_rescued_is_due_and_its_old_owner_loses)
 }
 END_TEST
 
+/* A stop that left the event to PHP, which nobody may end. */
+START_TEST(what_was_left_to_php_is_php_s_until_its_deadline)
+{
+	struct job *j;
+
+	cx_open();
+	claimed("php_a", true);
+	j = res.jobs[LANE_PHP];
+	CK_RC(RC_OK, cx_settle(j, OUTCOME_LOST, "PHP goes on with it"));
+	ck_assert_uint_eq(res.claims[LANE_PHP]->left, 0);
+	ck_assert_uint_eq(node_dies(), 0);
+	ck_assert_uint_eq(
+	    is_row("state = 'running' AND claim_id > 0 AND deadline >"
+		   " UTC_TIMESTAMP() + INTERVAL 60 SECOND"),
+	    1);
+	db_test_sql("%.*s", SLICE_FMT(j->sql_done));
+	ck_assert_uint_eq(cx_rows("done", "php_a"), 1);
+	cx_claims_free(&res);
+}
+END_TEST
+
 START_TEST(php_that_was_about_to_begin_a_rescued_row_does_not)
 {
 	struct job *j;
@@ -323,6 +344,7 @@ cron_rescue_suite(void)
 	tcase_add_test(tc, what_a_live_node_holds_is_left_alone);
 	tcase_add_test(tc, a_claim_of_ours_that_nobody_holds_is_taken_back);
 	tcase_add_test(tc, what_was_rescued_is_due_and_its_old_owner_loses);
+	tcase_add_test(tc, what_was_left_to_php_is_php_s_until_its_deadline);
 	tcase_add_test(tc, php_that_was_about_to_begin_a_rescued_row_does_not);
 	tcase_add_test(tc, a_node_taken_for_dead_adopts_what_nobody_rescued);
 	tcase_add_test(tc, many_are_rescued_in_pieces);

@@ -256,6 +256,134 @@ START_TEST(php_that_died_before_it_began_a_job_costs_it_nothing)
 }
 END_TEST
 
+/* What PHP runs when we are gone, with its words in the placeholder. */
+static void
+php_ends(const struct job *j, bool done, const char *message)
+{
+	const struct slice mark = slice_str(PHP_MESSAGE_LITERAL);
+	struct slice sql = done ? j->sql_done : j->sql_failed;
+	size_t at = 0;
+
+	while (at < sql.n && !slice_starts(slice_from(sql, at), mark))
+		at++;
+	ck_assert_int_eq(at == sql.n, done);
+	if (done)
+		db_test_sql("%.*s", SLICE_FMT(sql));
+	else
+		db_test_sql("%.*s'%s'%.*s", (int)at, sql.p, message,
+		    SLICE_FMT(slice_from(sql, at + mark.n)));
+}
+
+START_TEST(php_ends_a_row_that_nobody_else_did)
+{
+	struct job *j;
+
+	cx_open();
+	j = claimed("php_a", true);
+	php_ends(j, _i == 0, "its words");
+	ck_assert_uint_eq(
+	    is_row(_i == 0 ? "state = 'done' AND message = ''"
+			   : "state = 'failed' AND message = 'its words'"),
+	    1);
+	ck_assert_uint_eq(
+	    is_row("claim_id > 0 AND ended_at IS NOT NULL"
+		   " AND duration_ms IS NOT NULL AND strikes = 0"),
+	    1);
+	/* Once. */
+	php_ends(j, _i != 0, "again");
+	ck_assert_uint_eq(is_row("message = 'again'"), 0);
+	ck_assert_uint_eq(cx_rows(_i == 0 ? "done" : "failed", NULL), 1);
+	cx_claims_free(&res);
+}
+END_TEST
+
+START_TEST(php_gives_a_failed_row_the_retries_it_has)
+{
+	struct job *j;
+
+	cx_open();
+	cx.policy = &cx_patient;
+	j = claimed("php_a", true);
+	php_ends(j, false, "its words");
+	ck_assert_uint_eq(
+	    is_row("state = 'taken' AND claim_id = 0 AND node_id = 0"
+		   " AND try = 2 AND message = 'its words' AND ended_at IS NULL"
+		   " AND started_at IS NULL AND not_before BETWEEN"
+		   " UTC_TIMESTAMP() + INTERVAL 20 SECOND AND"
+		   " UTC_TIMESTAMP() + INTERVAL 40 SECOND"),
+	    1);
+	cx_claims_free(&res);
+	/* The last one. */
+	db_test_sql("UPDATE " E " SET try = 3, not_before = UTC_TIMESTAMP(6)");
+	CK_RC(RC_OK, cx_claim(0, 1, &res));
+	j = res.jobs[LANE_PHP];
+	cx_start(&res, LANE_PHP);
+	php_ends(j, false, "its words");
+	ck_assert_uint_eq(is_row("state = 'failed' AND try = 3"), 1);
+	cx_claims_free(&res);
+}
+END_TEST
+
+START_TEST(php_leaves_a_row_that_it_lost)
+{
+	static const char *const changes[] = { "claim_id = 77",
+		"state = 'failed'", "state = 'taken'" };
+	struct job *j;
+	uint64_t before;
+
+	cx_open();
+	if (_i >= (int)NELEMS(changes))
+		cx.policy = &cx_patient;
+	j = claimed("php_a", true);
+	db_test_sql("UPDATE " E " SET %s", changes[_i % (int)NELEMS(changes)]);
+	before = db_test_u64("SELECT CRC32(CONCAT_WS('/', state, claim_id, try,"
+			     " ended_at, message)) FROM " E);
+	php_ends(j, true, "");
+	php_ends(j, false, "its words");
+	ck_assert_uint_eq(db_test_u64("SELECT CRC32(CONCAT_WS('/', state,"
+				      " claim_id, try, ended_at, message))"
+				      " FROM " E),
+	    before);
+	cx_claims_free(&res);
+}
+END_TEST
+
+/* The connection was lost and the program was not. */
+START_TEST(a_row_that_php_has_ended_is_settled)
+{
+	static const struct {
+		bool done; /* says PHP */
+		enum outcome_kind kind;
+		bool agreed;
+	} ends[] = {
+		{ true, OUTCOME_DONE, true },
+		{ true, OUTCOME_DIED, true },
+		{ true, OUTCOME_RELEASED, true },
+		{ true, OUTCOME_FAILED, false },
+		{ false, OUTCOME_FAILED, true },
+		{ false, OUTCOME_DIED, true },
+		{ false, OUTCOME_DONE, false },
+	};
+	struct outcome o = { .kind = ends[_i].kind, .strike = true };
+	struct job *j;
+
+	cx_open();
+	j = claimed("php_a", true);
+	php_ends(j, ends[_i].done, "its words");
+	cx_log_begin();
+	CK_RC(RC_OK, cx_settle_outcome(j, &o));
+	ck_assert_uint_eq(cx_logged("job.lost"), !ends[_i].agreed);
+	ck_assert(o.settled);
+	ck_assert_uint_eq(res.claims[LANE_PHP]->left, 0);
+	ck_assert_uint_eq(
+	    is_row(ends[_i].done
+		       ? "state = 'done' AND message = ''"
+		       : "state = 'failed' AND message = 'its words'"),
+	    1);
+	cx_claims_free(&res);
+}
+END_TEST
+
 static const enum outcome_kind kinds[] = { OUTCOME_DONE, OUTCOME_FAILED,
 	OUTCOME_RETRY, OUTCOME_RELEASED, OUTCOME_DIED };
 
@@ -402,6 +530,10 @@ cron_settle_suite(void)
 	tcase_add_test(tc, what_php_marked_running_is_not_released);
 	tcase_add_test(
 	    tc, php_that_died_before_it_began_a_job_costs_it_nothing);
+	tcase_add_loop_test(tc, php_ends_a_row_that_nobody_else_did, 0, 2);
+	tcase_add_test(tc, php_gives_a_failed_row_the_retries_it_has);
+	tcase_add_loop_test(tc, php_leaves_a_row_that_it_lost, 0, 6);
+	tcase_add_loop_test(tc, a_row_that_php_has_ended_is_settled, 0, 7);
 	tcase_add_loop_test(
 	    tc, a_row_that_another_node_has_is_left_alone, 0, NELEMS(kinds));
 	tcase_add_loop_test(tc, settling_twice_is_harmless, 0, NELEMS(kinds));

@@ -878,7 +878,7 @@ member(const char *json, const char *name)
 START_TEST(behind_an_object_cache_php_takes)
 {
 	struct claim_result res;
-	char *insert, *before;
+	char *insert, *left, *before;
 
 	cx_open();
 	cx.site.object_cache = cx.site.php = true;
@@ -897,14 +897,18 @@ START_TEST(behind_an_object_cache_php_takes)
 	    "\"key\":\"NDBjZDc1MGJiYTk4NzBmMThhYWRhMjQ3OGIyNDg0MGE=\","
 	    "\"drop\":false,\"insert\":\"INSERT "));
 	ck_assert(strstr(res.php_take, "{\"lock\":{\"value\":\"1700000000.0"));
-	ck_assert(strstr(res.php_take, ",\"1699999999.25\"],\"stale_s\":60"));
+	ck_assert(strstr(res.php_take,
+	    ",\"1699999999.25\"],\"stale_s\":60,\"left\":\"SELECT "));
 	ck_assert_uint_eq(db_test_u64("SELECT COUNT(*) FROM wp_wpcron_leases"
 				      " WHERE name LIKE 'doing_cron/1/%%'"),
 	    1);
 	insert = member(res.php_take, "insert");
+	left = member(res.php_take, "left");
 	cx_claims_free(&res);
 	/* What PHP does. */
+	ck_assert_uint_eq(db_test_u64("%s", left), 0);
 	db_test_sql("%s", insert);
+	ck_assert_uint_eq(db_test_u64("%s", left), 1);
 	cx_set_option(SLICE_LIT(EMPTY_OPTION));
 	CK_RC(RC_OK, cx_claim(0, 5, &res));
 	ck_assert(slice_eq_str(res.jobs[LANE_PHP]->hook, "php_a"));
@@ -921,7 +925,11 @@ START_TEST(behind_an_object_cache_php_takes)
 	ck_assert(strstr(res.php_take, "\"drop\":true"));
 	ck_assert(strstr(res.php_take, "resurrected"));
 	cx_claims_free(&res);
+	ck_assert_uint_eq(db_test_u64("%s", left), 1);
+	db_test_sql("UPDATE " E " SET state = 'skipped', ended_at = NOW()");
+	ck_assert_uint_eq(db_test_u64("%s", left), 0);
 	free(before);
+	free(left);
 	free(insert);
 }
 END_TEST

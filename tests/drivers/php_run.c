@@ -11,9 +11,9 @@
  *
  * A job is a line: id, hook, args, own, start, log, separated by tabs; a cron
  * event: "event", id, hook, args, recurrence (these three in hexadecimal),
- * start, running. Output, one line each: "outcome ID KIND STRIKE VERBATIM
- * MESSAGE", "export JSON", "took JSON", "request N", and at the end "state
- * KEY=VALUE...".
+ * start, running, done, failed. Output, one line each: "outcome ID KIND STRIKE
+ * VERBATIM MESSAGE", "export JSON", "took JSON", "request N", and at the end
+ * "state KEY=VALUE...".
  */
 #include <inttypes.h>
 #include <poll.h>
@@ -206,6 +206,8 @@ read_job(struct run *r, struct slice line, struct job *j)
 		j->recurrence = next_bytes(r->input.p, &line);
 		j->sql_start = next_field(&line);
 		j->sql_running = next_field(&line);
+		j->sql_done = next_field(&line);
+		j->sql_failed = next_field(&line);
 	} else {
 		j->hook = next_field(&line);
 		j->args = next_field(&line);

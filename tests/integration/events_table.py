@@ -54,10 +54,17 @@ def job_line(stack, event_id, hook, args, recurrence="", claim=CLAIM):
                  table, event_id, claim))
     running = ("SELECT COUNT(*) FROM %s WHERE event_id=%d AND state='running'"
                " AND claim_id=%d" % (table, event_id, claim))
+    end = ("UPDATE %s SET state='%s', ended_at=UTC_TIMESTAMP(6),"
+           " duration_ms=TIMESTAMPDIFF(MICROSECOND, started_at,"
+           " UTC_TIMESTAMP(6)) DIV 1000, message=%s"
+           " WHERE event_id=%d AND state='running' AND claim_id=%d")
     fields = [x if isinstance(x, bytes) else x.encode()
               for x in (hook, args, recurrence)]
     return "\t".join(["event", str(event_id)] + [x.hex() for x in fields] +
-                     [start, running])
+                     [start, running, end % (
+                         table, "done", "''", event_id, claim), end % (
+                         table, "failed", "_binary'{message}'", event_id,
+                         claim)])
 
 
 def states(stack):

@@ -15,6 +15,7 @@ from events_table import b64
 from stack import REPO
 from test_php_events import EventCase
 
+LEFT = "SELECT COUNT(*) FROM wp_wpcron_events WHERE state='taken'"
 HOOKS = ("ok", "throw", "bytes", "look", "sleep", "nobody", "exit")
 
 
@@ -105,7 +106,8 @@ class CacheCase(EventCase):
         path = self.s.path("take-%d.json" % time.monotonic_ns())
         with open(path, "w") as f:
             json.dump({"lock": {"value": value or now_key(),
-                                "ours": list(ours), "stale_s": 60},
+                                "ours": list(ours), "stale_s": 60,
+                                "left": LEFT},
                        "events": events}, f)
         return self.start_lines(jobs, take=path, **options)
 
@@ -442,20 +444,31 @@ class LockTest(CacheCase):
         self.assertEqual(self.take([self.wish(gone)]), self.took(gone=1))
         self.assertIs(self.lock(), False)
 
-    def test_one_that_was_ours_before_stays(self):
+    def test_one_for_what_will_not_run_is_given_back(self):
+        due = self.schedule("ok", 4000, recurrence="hourly")
+        insert = events_table.insert_sql(
+            self.s, due[0], due[1], due[2], "e", state="skipped")
+        self.assertEqual(self.take([self.wish(due, insert=insert)]),
+                         self.took(taken=1))
+        self.assertIs(self.lock(), False)
+
+    def test_one_that_stands_for_events_taken_before_stays(self):
         mine = now_key(5)
-        self.set_lock(mine)
         gone = (int(time.time()) - 50, "misbehave_ok", "0" * 32)
-        value = now_key()
-        self.take([self.wish(gone)], value=value, ours=[mine])
-        self.assertEqual(self.lock(), value)
+        for left in (False, True):
+            with self.subTest(left):
+                if left:
+                    self.event("ok")
+                self.set_lock(mine)
+                value = now_key()
+                self.take([self.wish(gone)], value=value, ours=[mine])
+                self.assertEqual(self.lock(), value if left else False)
 
     def after_jobs(self, value, ours, hook="ok"):
         path = self.s.path("lock.json")
         with open(path, "w") as f:
             json.dump({"value": value, "ours": list(ours),
-                       "left": "SELECT COUNT(*) FROM wp_wpcron_events"
-                       " WHERE state='taken'"}, f)
+                       "left": LEFT}, f)
         return self.run_events([self.event(hook)], lock=path)
 
     def test_it_goes_when_nothing_is_left(self):
@@ -513,9 +526,7 @@ class WholeTest(CacheCase):
                 "SELECT * FROM wp_wpcron_events ORDER BY event_id"))]
         path = self.s.path("lock.json")
         with open(path, "w") as f:
-            json.dump({"value": value, "ours": [], "left":
-                       "SELECT COUNT(*) FROM wp_wpcron_events"
-                       " WHERE state='taken'"}, f)
+            json.dump({"value": value, "ours": [], "left": LEFT}, f)
         reply = self.finish(self.start_lines(lines, lock=path))
         self.assertEqual(reply.kinds(), ["done"] * 3)
         self.assertEqual(self.notes(), ["ok [0]", "ok [1]", "ok [2]"])

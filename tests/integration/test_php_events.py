@@ -2,12 +2,14 @@
 WordPress: fired as wp-cron.php does, one apart from the other."""
 
 import json
+import subprocess
 import time
 import unittest
 
 import events_table
 from events_table import CLAIM
-from test_php_executor import PhpCase, php_site
+from stack import ROOT
+from test_php_executor import PhpCase, Reply, nobody, php_site, tcp_pool
 
 NONE = "a:0:{}"
 
@@ -205,6 +207,131 @@ class EventTest(EventCase):
         gone = self.start_lines([self.event("disconnect")[1], line])
         self.assertEqual(self.finish(gone).kinds(), ["done", "done"])
         self.assertEqual(self.states(), {"running": 2})
+
+
+class UnheardTest(EventCase):
+    """The program is gone when an event ends: PHP writes the row's end."""
+
+    def late(self, then, *args):
+        parts = [b"d:0.6;"] + [b's:%d:"%s";' % (len(x), x) for x in (
+            text.encode() for text in (then,) + args)]
+        return self.event("late", b"a:%d:{%s}" % (
+            len(parts), b"".join(b"i:%d;%s" % x for x in enumerate(parts))))
+
+    def killed_under(self, events, **options):
+        """The rows after the program was killed while the first ran."""
+        open(self.s.notes, "w").close()
+        p = self.start_lines([line for _, line in events], **options)
+        self.s.wait_until(lambda: self.notes())
+        p.kill()
+        p.communicate()
+        return self.ended(events)
+
+    def ended(self, events):
+        def row(event):
+            return self.s.mysql("SELECT * FROM wp_wpcron_events"
+                                " WHERE event_id=%s", (event,))[0]
+        first = events[0][0]
+        self.s.wait_until(lambda: row(first)["state"] != "running", 10, 0.05,
+                          "an end")
+        return [row(event) for event, _ in events]
+
+    def assertEnd(self, row, state, message="^$"):
+        self.assertEqual(row["state"], state)
+        self.assertEqual(row["claim_id"], CLAIM)
+        self.assertIsNotNone(row["ended_at"])
+        self.assertGreaterEqual(row["duration_ms"], 600)
+        self.assertRegex(row["message"].decode(), message)
+
+    def test_it_is_done_and_the_next_is_not_begun(self):
+        for address in ("unix:" + self.s.php_socket, tcp_pool(self)):
+            with self.subTest(address):
+                rows = self.killed_under(
+                    [self.late("ok"), self.event("ok")], address=address)
+                self.assertEnd(rows[0], "done")
+                self.assertEqual(rows[1]["state"], "taken")
+                self.assertIsNone(rows[1]["ended_at"])
+
+    def test_the_last_of_a_batch_is_written_too(self):
+        for address in ("unix:" + self.s.php_socket, tcp_pool(self)):
+            with self.subTest(address):
+                self.assertEnd(self.killed_under(
+                    [self.late("ok")], address=address)[0], "done")
+
+    def test_what_was_told_and_not_settled_is_written_too(self):
+        events = [self.event("ok"), self.event("throw"), self.late("ok")]
+        p = self.start_lines([line for _, line in events])
+        self.wait_note('late [0.6,"ok"]')
+        p.kill()
+        p.communicate()
+        self.ended(events[2:])
+        self.assertEqual(self.states(), {"done": 2, "failed": 1})
+
+    def test_a_failure_says_why(self):
+        place = " in .*wpcron-misbehave.php.* on line [0-9]+$"
+        for then, words in (
+                (("throw", "100% '{message}' \\\nčau"),
+                 r"^100% '\{message\}' \\ čau" + place),
+                (("throw", "x" * 279 + "č" * 300), "^x{279}" + place),
+                (("throw", ""), "^DomainException" + place),
+                (("memory",), "^PHP Fatal error Allowed memory size.*" + place),
+                (("redeclare",), "^PHP Fatal error Cannot declare.*" + place),
+                (("exit",), "^the callback ended PHP by exit or die$"),
+                (("shutdown", "throw"), "^thrown at shutdown" + place),
+                (("transaction", "throw"), "^inside a transaction" + place)):
+            with self.subTest(then):
+                self.assertEnd(
+                    self.killed_under([self.late(*then)])[0], "failed", words)
+
+    def test_what_the_callback_left_does_not_keep_it_from_being_written(self):
+        for then in ("transaction", "disconnect", "flush", "shutdown"):
+            with self.subTest(then):
+                self.assertEnd(
+                    self.killed_under([self.late(then)])[0], "done")
+
+    def test_a_row_that_somebody_took_or_ended_is_left_alone(self):
+        for change in ("claim_id = 5", "state = 'failed'",
+                       "state = 'taken', claim_id = 0"):
+            with self.subTest(change):
+                self.s.mysql("DELETE FROM wp_wpcron_events")
+                open(self.s.notes, "w").close()
+                p = self.start_lines([self.late("sleep", "0")[1]])
+                self.s.wait_until(lambda: self.notes())
+                self.s.mysql("UPDATE wp_wpcron_events SET " + change)
+                before = self.s.mysql("SELECT * FROM wp_wpcron_events")
+                p.kill()
+                p.communicate()
+                self.wait_note("slept")
+                time.sleep(0.3)
+                self.assertEqual(
+                    self.s.mysql("SELECT * FROM wp_wpcron_events"), before)
+
+    def test_where_it_is_heard_php_writes_nothing(self):
+        events = [self.late("ok"), self.late("throw"), self.late("exit")]
+        for address in ("unix:" + self.s.php_socket, tcp_pool(self)):
+            with self.subTest(address):
+                self.s.mysql("UPDATE wp_wpcron_events SET state='taken'")
+                reply = self.run_events(events, address=address)
+                self.assertEqual(reply.kinds(), ["done", "failed", "failed"])
+                self.assertEqual(self.states(), {"running": 3})
+
+    def test_a_stop_leaves_it_to_php_where_that_cannot_be_ended(self):
+        events = [self.late("throw"), self.event("ok")]
+        argv = self.argv(abandon_ms=200)
+        for how, kind, state in ((nobody, "lost", "failed"),
+                                 (list, "died", "running")):
+            if how is nobody and not ROOT:
+                continue
+            with self.subTest(kind):
+                self.s.mysql("UPDATE wp_wpcron_events SET state='taken'")
+                r = subprocess.run(
+                    how(argv), input="".join(x[1] + "\n" for x in events),
+                    text=True, capture_output=True, timeout=60,
+                    env=self.s.sanitizer_env(), cwd=self.s.dir)
+                self.assertEqual(Reply(r.stdout).kinds(), [kind, "released"],
+                                 r.stderr)
+                time.sleep(1)
+                self.assertEqual(self.states(), {state: 1, "taken": 1})
 
 
 class WithPluginTest(EventCase):

@@ -49,6 +49,33 @@ class Reply:
         return [o.kind for o in sorted(self.outcomes, key=lambda o: o.job)]
 
 
+def nobody(argv):
+    """The driver as a user who may not end php-fpm's children."""
+    return [x.replace("=www-data", "=nobody", 1)
+            if x.startswith("--reuid") else
+            x.replace("=www-data", "=nogroup", 1)
+            if x.startswith("--regid") else x for x in argv]
+
+
+def tcp_pool(case):
+    """The address of the site's pool on a port, until the test's end."""
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        address = "127.0.0.1:%d" % s.getsockname()[1]
+    conf = case.s.path("tcp.conf")
+    with open(case.s.path("php-fpm.conf")) as f:
+        text = f.read()
+    with open(conf, "w") as f:
+        f.write(text.replace(case.s.php_socket, address))
+    server = case.s.spawn("php-tcp", [
+        case.s.php_fpm.argv[0], "--nodaemonize", "--force-stderr",
+        "--fpm-config", conf])
+    case.addCleanup(server.stop)
+    server.wait_ready(lambda: connectable(
+        ("127.0.0.1", int(address.split(":")[1]))))
+    return address
+
+
 def php_site(case, plugins=("wpcron-misbehave",), pool="", **mariadb):
     """A stack with an installed site and a pool, closed after the class."""
     s = Stack()
@@ -246,13 +273,8 @@ class HookModeTest(PhpCase):
     @unittest.skipUnless(ROOT, "needs two users, so root")
     def test_a_child_of_another_user_is_left_to_its_own_limit(self):
         jobs = [self.job("sleep", 1.5), self.job("ok")]
-        argv = [x.replace("=www-data", "=nobody", 1)
-                if x.startswith("--reuid") else
-                x.replace("=www-data", "=nogroup", 1)
-                if x.startswith("--regid") else x
-                for x in self.argv(limit_ms=300)]
         r = subprocess.run(
-            argv, input="".join(self.line(j) + "\n" for j in jobs), text=True,
+            nobody(self.argv(limit_ms=300)), input="".join(self.line(j) + "\n" for j in jobs), text=True,
             capture_output=True, timeout=60, env=self.s.sanitizer_env(),
             cwd=self.s.dir)
         reply = Reply(r.stdout)
@@ -498,31 +520,19 @@ class ReloadTest(PhpCase):
         self.assertEqual(reply.state["failures"], "1")
 
     def test_tcp_is_as_good_as_a_socket(self):
-        with socket.socket() as s:
-            s.bind(("127.0.0.1", 0))
-            port = s.getsockname()[1]
-        conf = self.s.path("tcp.conf")
-        with open(self.s.path("php-fpm.conf")) as f:
-            text = f.read()
-        with open(conf, "w") as f:
-            f.write(text.replace(self.s.php_socket, "127.0.0.1:%d" % port))
-        server = self.s.spawn("php-tcp", [
-            self.s.php_fpm.argv[0], "--nodaemonize", "--force-stderr",
-            "--fpm-config", conf])
-        server.wait_ready(lambda: connectable(("127.0.0.1", port)))
+        address = tcp_pool(self)
         jobs = [self.job("ok"), self.job("sleep", 1), self.job("ok")]
-        reply = self.run_jobs(jobs, address="127.0.0.1:%d" % port)
+        reply = self.run_jobs(jobs, address=address)
         self.assertEqual(reply.kinds(), ["done"] * 3)
         open(self.s.notes, "w").close()
         jobs = [self.job("sleep", 1), self.job("ok"), self.job("ok")]
-        p = self.start(jobs, address="127.0.0.1:%d" % port)
+        p = self.start(jobs, address=address)
         self.wait_note("sleep [1]")
         p.kill()
         p.communicate()
         self.wait_note("slept")
         time.sleep(0.5)
         self.assertEqual(self.notes(), ["sleep [1]", "slept"])
-        server.stop()
 
 
 class LockTest(PhpCase):

@@ -502,6 +502,21 @@ START_TEST(a_site_that_does_not_boot_backs_off_and_recovers)
 }
 END_TEST
 
+/* Frames of a child that is not ours to end, as its number shows. */
+static void
+scene_say_untouchable(struct scene *s, const char *mode, const char *frame)
+{
+	struct buf text = BUF_INIT(1000);
+
+	buf_printf(&text,
+	    "\r\n\n%s{\"frame\":\"hello\",\"mode\":\"%s\",\"pid\":1}\n"
+	    "\n%s{\"frame\":\"%s\",\"id\":1}\n",
+	    s->token, mode, s->token, frame);
+	scene_say(s, buf_slice(&text));
+	buf_clear(&text);
+	scene_poll(s);
+}
+
 START_TEST(a_child_that_cannot_be_ended_keeps_its_job)
 {
 	struct php_executor_state state;
@@ -510,19 +525,7 @@ START_TEST(a_child_that_cannot_be_ended_keeps_its_job)
 	scene_open(&s);
 	scene_listen(&s);
 	scene_begin(&s);
-	scene_say(&s, SLICE_LIT("\r\n"));
-	for (const char *const *f =
-		 (const char *const[]){
-		     "{\"frame\":\"hello\",\"mode\":\"hook\",\"pid\":1}",
-		     "{\"frame\":\"start\",\"id\":1}", NULL };
-	     *f; f++) {
-		struct buf line = BUF_INIT(200);
-
-		buf_printf(&line, "\n%s%s\n", s.token, *f);
-		scene_say(&s, buf_slice(&line));
-		buf_clear(&line);
-	}
-	scene_poll(&s);
+	scene_say_untouchable(&s, "hook", "start");
 	php_executor_state(s.e, &state);
 	ck_assert_int_eq(state.limit, PHP_LIMIT_POOL_ONLY);
 	ck_assert(s.jobs[0].started);
@@ -555,6 +558,41 @@ START_TEST(stopping_reports_what_is_true_of_each_job)
 	ck_assert_str_eq(buf_str(&s.outcomes),
 	    "1 released []\n2 released []\n3 released []\n");
 	ck_assert_uint_eq(s.e->ops->running(s.e), 0);
+	scene_close(&s);
+}
+END_TEST
+
+#define LEFT "lost [the program stopped; PHP goes on with it]"
+
+/* Of the job that was begun; the others are released. */
+static const struct {
+	enum job_kind kind;
+	const char *mode, *frame, *outcome;
+} left_to_php[] = {
+	{ JOB_EVENT, "hook", "start", LEFT },
+	{ JOB_EVENT, "plugin", "start", LEFT },
+	{ JOB_EVENT, "none", "take", "lost []" },
+	{ JOB_ACTION, "plugin", "start", LEFT },
+	{ JOB_ACTION, "plugin", "take", "lost []" },
+	{ JOB_ACTION, "hook", "start",
+	    "died [the program stopped while PHP ran it]" },
+};
+
+START_TEST(stopping_leaves_to_php_what_it_goes_on_with_and_writes)
+{
+	struct buf want = BUF_INIT(1000);
+	struct scene s;
+
+	scene_open(&s);
+	scene_listen(&s);
+	s.jobs[0].kind = left_to_php[_i].kind;
+	scene_begin(&s);
+	scene_say_untouchable(&s, left_to_php[_i].mode, left_to_php[_i].frame);
+	s.e->ops->abandon(s.e, keep_outcome, &s);
+	buf_printf(&want, "1 %s\n2 released []\n3 released []\n",
+	    left_to_php[_i].outcome);
+	ck_assert_str_eq(buf_str(&s.outcomes), buf_str(&want));
+	buf_clear(&want);
 	scene_close(&s);
 }
 END_TEST
@@ -614,6 +652,9 @@ php_suite(void)
 	tcase_add_test(t, a_site_that_does_not_boot_backs_off_and_recovers);
 	tcase_add_test(t, a_child_that_cannot_be_ended_keeps_its_job);
 	tcase_add_test(t, stopping_reports_what_is_true_of_each_job);
+	tcase_add_loop_test(t,
+	    stopping_leaves_to_php_what_it_goes_on_with_and_writes, 0,
+	    (int)NELEMS(left_to_php));
 	tcase_add_test(t, an_export_is_handed_on_as_it_came);
 	tcase_add_test(t, what_is_missing_is_named);
 	suite_add_tcase(s, t);

@@ -23,6 +23,7 @@ START_TEST(the_body_is_json_whatever_the_job_holds)
 		.blog_id = 3,
 		.context = "C",
 		.budget_ms = 7,
+		.tcp = true,
 		.take = "{\"events\":[]}",
 		.jobs = jobs,
 		.njobs = 2 };
@@ -35,6 +36,7 @@ START_TEST(the_body_is_json_whatever_the_job_holds)
 	ck_assert_ptr_nonnull(v);
 	ck_assert(json_is_object(json_object_get(v, "take")));
 	ck_assert(json_is_false(json_object_get(v, "export")));
+	ck_assert(json_is_true(json_object_get(v, "tcp")));
 	ck_assert_ptr_null(json_object_get(v, "lock"));
 	ck_assert_uint_eq(json_array_size(json_object_get(v, "jobs")), 2);
 	first = json_array_get(json_object_get(v, "jobs"), 0);
@@ -70,7 +72,9 @@ START_TEST(an_event_arrives_byte_for_byte_in_base64)
 		.hook = SLICE_LIT("h\xff"),
 		.recurrence = SLICE_LIT("hourly"),
 		.sql_start = SLICE_LIT("S"),
-		.sql_running = SLICE_LIT("R") };
+		.sql_running = SLICE_LIT("R"),
+		.sql_done = SLICE_LIT("D"),
+		.sql_failed = SLICE_LIT("F'{message}'") };
 	struct job *jobs[] = { &job };
 	const struct php_batch batch = { .token = "t",
 		.root = "/var/www",
@@ -87,7 +91,7 @@ START_TEST(an_event_arrives_byte_for_byte_in_base64)
 	    "\"lock\":{\"value\":\"1.5\"},\"jobs\":[{\"id\":7,\"event\":true,"
 	    "\"hook64\":\"aP8=\",\"args64\":\"%s\","
 	    "\"recurrence64\":\"aG91cmx5\",\"start\":\"S\","
-	    "\"running\":\"R\"}]}",
+	    "\"running\":\"R\",\"done\":\"D\",\"failed\":\"F'{message}'\"}]}",
 	    bytes64[_i].base64);
 	ck_assert_uint_gt(out.n, want.n);
 	got = slice_from(buf_slice(&out), out.n - want.n);
