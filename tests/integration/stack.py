@@ -21,6 +21,7 @@ directory behind.
 
 import atexit
 import glob
+import fcntl
 import hashlib
 import http.client
 import json
@@ -383,23 +384,28 @@ class Stack:
             capture_output=True, text=True, check=True).stdout
         key = hashlib.sha256(("%s %s" % (version, ROOT)).encode())
         cached = os.path.join(CACHE, "mariadb-%s.tar" % key.hexdigest()[:12])
-        if not os.path.exists(cached):
-            fresh = self.path("db-init")
-            argv = [tool("mariadb-install-db"), "--no-defaults",
-                    "--datadir=" + fresh, "--skip-test-db",
-                    "--auth-root-authentication-method=normal"]
-            if ROOT:
-                argv.append("--user=mysql")
-            self._run(argv, "mariadb-install-db")
-            os.makedirs(CACHE, exist_ok=True)
-            mine = "%s.%d" % (cached, os.getpid())
-            self._run(["tar", "-C", fresh, "-cf", mine, "."], "tar")
-            os.rename(mine, cached)
-            shutil.rmtree(fresh)
+        os.makedirs(CACHE, exist_ok=True)
+        # Two at once, in test classes side by side, disturb each other.
+        with open(cached + ".lock", "w", encoding="ascii") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not os.path.exists(cached):
+                self._make_datadir(cached)
         os.mkdir(data)
         self._run(["tar", "-C", data, "-xpf", cached], "tar")
         if ROOT:
             shutil.chown(data, "mysql", "mysql")
+
+    def _make_datadir(self, cached):
+        fresh = self.path("db-init")
+        argv = [tool("mariadb-install-db"), "--no-defaults",
+                "--datadir=" + fresh, "--skip-test-db",
+                "--auth-root-authentication-method=normal"]
+        if ROOT:
+            argv.append("--user=mysql")
+        self._run(argv, "mariadb-install-db")
+        self._run(["tar", "-C", fresh, "-cf", cached + ".new", "."], "tar")
+        os.rename(cached + ".new", cached)
+        shutil.rmtree(fresh)
 
     def _run(self, argv, what, **kwargs):
         r = subprocess.run(argv, stdin=subprocess.DEVNULL, text=True,
