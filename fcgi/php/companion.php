@@ -326,21 +326,24 @@ final class WPCron_FCGI_Companion {
 	 * its last_query, rows_affected, num_queries stay what WordPress made.
 	 */
 	private static function value( $sql ) {
-		global $wpdb;
 		$result = self::query( $sql );
-		if ( ! $result && in_array( mysqli_errno( $wpdb->dbh ), array( 2006, 2013 ), true ) ) {
-			$result = $wpdb->check_connection( false ) ? self::query( $sql ) : false;
+		if ( null === $result && $GLOBALS['wpdb']->check_connection( false ) ) {
+			$result = self::query( $sql );
 		}
-		$row = $result instanceof mysqli_result ? mysqli_fetch_row( $result ) : null;
+		$row = $result ? mysqli_fetch_row( $result ) : null;
 		return $row[0] ?? null;
 	}
 
+	/** The rows; false: no answer; null: the connection is lost. */
 	private static function query( $sql ) {
+		$dbh = $GLOBALS['wpdb']->dbh;
 		try {
-			return @mysqli_query( $GLOBALS['wpdb']->dbh, $sql );
-		} catch ( mysqli_sql_exception $e ) {
-			return false;
+			$result = @mysqli_query( $dbh, $sql );
+			$number = @mysqli_errno( $dbh );
+		} catch ( Throwable $e ) {
+			return false; // It is closed, or somebody has mysqli throw.
 		}
+		return 2006 === $number || 2013 === $number ? null : $result;
 	}
 }
 

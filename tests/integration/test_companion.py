@@ -239,6 +239,18 @@ class SeriesTest(CompanionTest):
             """, [], [], before=[Event(T, "a", [], 3600, "hourly")],
             answers=[1])
 
+    def test_a_runner_reschedules_beside_others(self):
+        ago = int(time.time()) - 5
+        self.both("""
+            $ts = %d;
+            other( "wp_schedule_single_event( T, 'theirs' );" );
+            out( wp_reschedule_event( $ts, 'hourly', 'a', array(), true ) );
+            out( wp_unschedule_event( $ts, 'a', array(), true ) );
+            """ % ago, [(ago + 3600 - T, "a")],
+            [(ago + 3600 - T, "a"), (0, "theirs")],
+            before=[Event(ago, "a", [], 3600, "hourly")],
+            answers=[True, True])
+
     def test_a_runner_brings_no_series_back_that_was_cleared(self):
         """Its list is that of its beginning; the event runs once more."""
         ago = int(time.time()) - 5
