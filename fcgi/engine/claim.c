@@ -194,10 +194,10 @@ ask_queue(struct site_run *s, struct queue *queue, struct claim_request *req,
 static enum rc
 claim_for(struct site_run *s, struct queue *queue, struct config *c,
     struct worker *const *workers, struct claim_request *req,
-    struct admission *a, struct claimed *out, struct err *err)
+    struct admission *a, struct claim_result *res, struct claimed *out,
+    struct err *err)
 {
 	struct engine *e = s->engine;
-	struct claim_result res = { .php_take = NULL };
 	enum rc rc;
 
 	req->admit = engine_admit;
@@ -205,28 +205,28 @@ claim_for(struct site_run *s, struct queue *queue, struct config *c,
 	for (size_t l = 0; l < LANE_COUNT; l++)
 		req->ask[l] =
 		    req->room[l] == 0 && lane_serves(s, c, (enum lane)l);
-	rc = ask_queue(s, queue, req, &res, err);
+	rc = ask_queue(s, queue, req, res, err);
 	for (size_t l = 0; l < LANE_COUNT; l++)
-		hold_limits(s, res.jobs[l]);
+		hold_limits(s, res->jobs[l]);
 	limits_settle_claim(&s->limits);
-	out->more = res.more || res.unfinished;
+	out->more =
+	    res->more || res->unfinished || res->php_take || res->wants_export;
 	pthread_mutex_lock(&e->lock);
 	for (size_t l = 0; l < LANE_COUNT; l++) {
-		if (!res.claims[l])
+		if (!res->claims[l])
 			continue;
-		hand_over_locked(
-		    s, workers[l], res.claims[l], res.jobs[l], res.njobs[l], c);
+		hand_over_locked(s, workers[l], res->claims[l], res->jobs[l],
+		    res->njobs[l], c);
 		if (l == LANE_PHP)
 			workers[l]->slow = a->alone;
-		out->jobs += res.njobs[l];
+		out->jobs += res->njobs[l];
 	}
 	if (e->limited)
 		e->once_left -=
 		    out->jobs < e->once_left ? out->jobs : e->once_left;
-	if (res.unfinished)
+	if (res->unfinished)
 		e->room_epoch++;
 	pthread_mutex_unlock(&e->lock);
-	ask_php(s, res.php_take, res.wants_export);
 	return rc;
 }
 
@@ -237,6 +237,7 @@ site_claim(struct site_run *s, struct queue *queue, struct config *c,
 	struct engine *e = s->engine;
 	struct worker *workers[LANE_COUNT];
 	struct claim_request req = { .arg = NULL };
+	struct claim_result res = { .php_take = NULL };
 	struct admission a = { .site = s,
 		.config = c,
 		.db = s->database->db,
@@ -261,7 +262,7 @@ site_claim(struct site_run *s, struct queue *queue, struct config *c,
 	a.slow_left = slow_room_locked(s);
 	pthread_mutex_unlock(&e->lock);
 	if (any)
-		rc = claim_for(s, queue, c, workers, &req, &a, out, err);
+		rc = claim_for(s, queue, c, workers, &req, &a, &res, out, err);
 	out->more = out->more || unseen;
 	pthread_mutex_lock(&e->lock);
 	for (size_t l = 0; l < LANE_COUNT; l++) {
@@ -279,5 +280,7 @@ site_claim(struct site_run *s, struct queue *queue, struct config *c,
 	if (waited)
 		e->room_epoch++;
 	pthread_mutex_unlock(&e->lock);
+	/* Now that the worker is free which nothing could be claimed for. */
+	ask_php(s, res.php_take, res.wants_export);
 	return rc;
 }
