@@ -339,9 +339,17 @@ woken_by(struct cron_events *q)
 	word = q->woken_by && clock_mono(q->clock) - q->woken_at < WOKEN_MS
 		   ? q->woken_by
 		   : "clock";
-	q->woken_by = NULL;
 	pthread_mutex_unlock(&q->lock);
 	return word;
+}
+
+/* The ping has been answered by a look. */
+static void
+woken_forget(struct cron_events *q)
+{
+	pthread_mutex_lock(&q->lock);
+	q->woken_by = NULL;
+	pthread_mutex_unlock(&q->lock);
 }
 
 static enum rc
@@ -474,6 +482,9 @@ cron_events_take(struct cron_events *q, const struct cron_settings *s,
 	res->wants_export = t.chosen.wants_export;
 	if (rc == RC_OK)
 		rc = take_chosen(&t, db, err);
+	/* What waits for an export was woken by the same. */
+	if (!t.chosen.wants_export)
+		woken_forget(q);
 	*taken = t.taken;
 	db_rows_free(rows);
 	db_rows_free(t.locked);

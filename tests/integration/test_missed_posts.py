@@ -45,7 +45,9 @@ class MissedPostsTest(unittest.TestCase):
         self.s.wait_until(lambda: cronrow.unfinished(self.s) == 0, 30)
         self.assertEqual(self.status(kept), "future")
         self.assertEqual(self.status(young), "future")
-        rows = cronrow.ledger(self.s)
+        # WordPress schedules do_pings for what it publishes.
+        rows = [r for r in cronrow.ledger(self.s)
+                if r["hook"] == "publish_future_post"]
         self.assertEqual(
             [(r["hook"], r["state"], r["woken_by"]) for r in rows],
             [("publish_future_post", "done", "missed")] * 3)
