@@ -174,6 +174,7 @@ struct worker {
 	struct webhook_site told;
 	char *take;  /* what want_take answers, once */
 	bool export; /* what want_export answers */
+	bool asking; /* PHP has not answered yet */
 	struct executor *executors[EXECUTOR_NKINDS];
 	struct site_run *bound; /* whose executors these are */
 	struct db *db;

@@ -131,40 +131,56 @@ network_blog_by_id_locked(const struct network *n, uint32_t blog_id)
 	return n->blogs[0];
 }
 
-/* "/two" or "" of a request against "/two/" or "/" of the table. */
-static bool
-same_path(struct slice request, const char *stored)
+/* How much of a request's path a blog's takes: "/two/" leads on to "/two" and
+ * "/two/wp"; -1: it is another's. */
+static int
+path_match(struct slice request, const char *stored)
 {
 	struct slice s = slice_str(stored);
 
 	while (s.n > 0 && s.p[s.n - 1] == '/')
 		s.n--;
-	while (request.n > 0 && request.p[request.n - 1] == '/')
-		request.n--;
-	return slice_eq_nocase(request, s);
+	if (request.n < s.n || !slice_eq_nocase(slice_mem(request.p, s.n), s) ||
+	    (request.n > s.n && request.p[s.n] != '/'))
+		return -1;
+	return (int)s.n;
 }
 
-/* A domain may be stored with a port that is not its scheme's. */
+/* A domain may be stored with a port that is not its scheme's; a host with
+ * www. is the same without. */
 static bool
-same_host(struct slice host, const char *domain)
+host_match(struct slice host, const char *domain)
 {
-	struct slice s = slice_str(domain);
+	struct slice s = slice_str(domain), www = SLICE_LIT("www.");
 
-	return slice_eq_nocase(host, slice_mem(s.p, slice_find(s, ':')));
+	s = slice_mem(s.p, slice_find(s, ':'));
+	return slice_eq_nocase(host, s) ||
+	       (host.n > www.n &&
+		   slice_eq_nocase(slice_mem(host.p, www.n), www) &&
+		   slice_eq_nocase(slice_from(host, www.n), s));
 }
 
 struct site_run *
 network_blog_locked(struct network *n, struct slice host, struct slice path)
 {
+	struct site_run *best = NULL;
+	int longest = -1;
+
 	for (size_t i = 0; i < n->nblogs; i++) {
 		struct site_run *s = n->blogs[i];
+		int taken;
 
-		if (s->domain && !s->gone && same_host(host, s->domain) &&
-		    same_path(path, s->path))
-			return s;
+		if (!s->domain || s->gone || !host_match(host, s->domain))
+			continue;
+		taken = path_match(path, s->path);
+		if (taken > longest) {
+			longest = taken;
+			best = s;
+		}
 	}
-	n->stranger = n->site->multisite;
-	return n->blogs[0];
+	/* It may be of a blog that is new: the list is read again. */
+	n->stranger = n->site->multisite && (!best || (size_t)longest < path.n);
+	return best ? best : n->blogs[0];
 }
 
 static void

@@ -463,6 +463,17 @@ ask_executor(struct worker *w)
 	free(w->take);
 	w->take = NULL;
 	w->export = false;
+	w->asking = true;
+}
+
+/* PHP was asked, and its request is over. */
+static void
+answered_locked(struct worker *w)
+{
+	if (!w->asking || php_busy(w))
+		return;
+	w->asking = false;
+	ask_over_locked(w);
 }
 
 static bool
@@ -528,7 +539,6 @@ worker_main(void *arg)
 {
 	struct worker *w = arg;
 	struct engine *e = w->engine;
-	bool asking = false;
 
 	db_thread_begin();
 	pthread_mutex_lock(&e->lock);
@@ -536,10 +546,7 @@ worker_main(void *arg)
 		struct site_run *site;
 		bool stopping, overdue, ask, fresh;
 
-		if (asking && !php_busy(w)) {
-			ask_over_locked(w);
-			asking = false;
-		}
+		answered_locked(w);
 		if (!has_work(w)) {
 			if (e->stopping &&
 			    (!w->reserved ||
@@ -559,7 +566,6 @@ worker_main(void *arg)
 			bind_site(w, site);
 		if (ask)
 			ask_executor(w);
-		asking = asking || ask;
 		work(w, stopping, overdue);
 		pthread_mutex_lock(&e->lock);
 		if (overdue && !w->nended)
@@ -567,7 +573,7 @@ worker_main(void *arg)
 		if (overdue && clock_mono(e->clock) >= e->grace_end + 5000)
 			break; /* rows that cannot be settled are rescued */
 	}
-	if (asking)
+	if (w->asking)
 		ask_over_locked(w);
 	pthread_mutex_unlock(&e->lock);
 	executors_free(w);

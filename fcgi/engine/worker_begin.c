@@ -169,10 +169,10 @@ mark_started(struct worker *w, struct job **batch, size_t *n)
 		if (npart == 0)
 			continue;
 		start_jobs(w, queue, part, &npart);
-		memcpy(started + nstarted, part, npart * sizeof *part);
+		memcpy(started + nstarted, part, npart * sizeof(struct job *));
 		nstarted += npart;
 	}
-	memcpy(batch, started, nstarted * sizeof *batch);
+	memcpy(batch, started, nstarted * sizeof(struct job *));
 	*n = nstarted;
 }
 

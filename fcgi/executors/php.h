@@ -26,12 +26,13 @@
  *   not begun          RELEASED; php-fpm away, the site broken or in
  *                      maintenance mode: all of them
  *   PHP gone under it  DIED, `strike`, "PHP ended without an answer"
- *   abandoned          DIED once PHP got SIGTERM; where its child is not ours to
- *                      end an event, or an action in plugin mode, is LOST: PHP
- *                      goes on with it and writes its row
+ *   abandoned          DIED once PHP got SIGTERM; where its child is not
+ *                      ours to end, an event, or an action in plugin mode, is
+ *                      LOST: PHP goes on with it and writes its row
  *   over its time      FAILED, `strike`, once PHP has really ended: the child
  *                      gets SIGTERM if it is ours to end, else the job stays
  *                      here until the connection closes
+ *
  * job->started and started_at are set when PHP says that it begins the job.
  */
 

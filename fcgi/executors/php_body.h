@@ -27,7 +27,7 @@ struct php_batch {
 	const char *context;
 	uint32_t budget_ms;
 	bool export;
-	bool tcp; /* PHP is asked over TCP */
+	bool tcp;         /* PHP is asked over TCP */
 	const char *take; /* JSON; NULL: none */
 	/* Of one claim: its lock is the request's. */
 	struct job *const *jobs;

@@ -155,7 +155,7 @@ cron_events_set_site(struct cron_events *q, const struct cron_events_site *s)
 	pthread_mutex_lock(&q->lock);
 	if (s->object_cache != old->object_cache ||
 	    s->companion != old->companion || s->php != old->php ||
-	    s->observe != old->observe || s->hold_php != old->hold_php)
+	    s->observe != old->observe)
 		q->rewind = true;
 	q->settings.site = *s;
 	pthread_mutex_unlock(&q->lock);

@@ -76,7 +76,6 @@ struct cron_events_site {
 	bool php;          /* the site's PHP can be asked (export) */
 	bool observe;      /* record what would run; change nothing else,
 			      and run nothing, but for cron_events_return */
-	bool hold_php;     /* maintenance mode: PHP's jobs wait */
 };
 void cron_events_set_site(
     struct cron_events *q, const struct cron_events_site *s);

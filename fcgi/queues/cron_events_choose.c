@@ -13,6 +13,8 @@
 #define EXPORT_WAIT_S 5
 /* Rows of a hook wait and cannot run: more of it, then. */
 #define STUCK_WAIT_S 2
+/* Nobody may run it: what holds it may pass without a word. */
+#define BARRED_WAIT_S 10
 /* So many of a hook wait, as long as there are others. */
 #define HOOK_SHARE 250
 /* Events of hooks of which none waits are taken however many rows do, so many
@@ -108,8 +110,6 @@ admitted(
 		bool open =
 		    t->req->room[l] > 0 && cron_lane_open(t->picks, lane);
 
-		if (lane == LANE_PHP && t->s->site.hold_php)
-			continue;
 		if (!open && !t->picks->lane[l].looked) {
 			t->left = true;
 			continue;
@@ -247,8 +247,10 @@ choose_one(struct cron_chosen *t, struct budget *b, struct spares *spares,
 		t->left = true;
 		return;
 	}
-	if (!admitted(t, e, &c))
+	if (!admitted(t, e, &c)) {
+		wait_until(t, t->now + BARRED_WAIT_S);
 		return;
+	}
 	if (needs_export(t)) {
 		t->wants_export = true;
 		wait_until(t, t->now + EXPORT_WAIT_S);

@@ -442,7 +442,7 @@ cron_events_claim_one(struct cron_events *q, struct db *db, uint64_t event_id,
 			.due = db_i64(rows, 1),
 		};
 
-		cron_picks_judge(req, &s, &c, &busy, &p, &look);
+		cron_picks_judge(req, &c, &busy, &p, &look);
 		if (look.blocked > 0)
 			err_set(err, RC_NONE,
 			    "another run of its hook is not "

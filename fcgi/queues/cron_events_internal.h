@@ -151,8 +151,8 @@ struct cron_look {
 };
 /* Choose a row for a lane, or count why not. */
 void cron_picks_judge(const struct claim_request *req,
-    const struct cron_settings *s, const struct candidate *c,
-    const struct cron_busy *busy, struct cron_picks *p, struct cron_look *look);
+    const struct candidate *c, const struct cron_busy *busy,
+    struct cron_picks *p, struct cron_look *look);
 /* Choose among the rows that wait; called again, among newer ones alone. */
 MUSTUSE enum rc cron_picks_waiting(const struct cron_events *q,
     const struct cron_settings *s, struct db *db,

@@ -135,9 +135,8 @@ is_blocked(const struct claim_request *req, enum lane lane,
 
 /* Choose a row for a lane, or count why not. */
 void
-cron_picks_judge(const struct claim_request *req, const struct cron_settings *s,
-    const struct candidate *c, const struct cron_busy *busy,
-    struct cron_picks *p, struct cron_look *look)
+cron_picks_judge(const struct claim_request *req, const struct candidate *c,
+    const struct cron_busy *busy, struct cron_picks *p, struct cron_look *look)
 {
 	struct cron_pick found = { .id = c->id, .hook = c->hook };
 	bool full = false;
@@ -146,8 +145,6 @@ cron_picks_judge(const struct claim_request *req, const struct cron_settings *s,
 		enum lane lane = (enum lane)l;
 		enum admit verdict;
 
-		if (lane == LANE_PHP && s->site.hold_php)
-			continue;
 		if (!cron_lane_open(p, lane)) {
 			full = true;
 			continue;
@@ -208,7 +205,7 @@ cron_picks_waiting(const struct cron_events *q, const struct cron_settings *s,
 		if (c.id > p->max_id)
 			p->max_id = c.id;
 		p->waiting++;
-		cron_picks_judge(req, s, &c, &busy, p, look);
+		cron_picks_judge(req, &c, &busy, p, look);
 		hook = cron_hooks_get(&p->hooks, c.hook);
 		if (!hook)
 			continue;

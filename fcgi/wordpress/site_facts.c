@@ -83,7 +83,7 @@ has_companion(const struct site *s)
 
 /* wp_is_maintenance_mode() */
 #define MAINTENANCE_S 600
-#define MAINTENANCE_FILE_MAX 4096
+#define MAINTENANCE_FILE_MAX ((size_t)4096)
 
 bool
 site_in_maintenance(const struct site *s, int64_t now)
