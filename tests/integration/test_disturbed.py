@@ -19,6 +19,9 @@ STARTED = "action started via " + CONTEXT
 COMPLETE = "action complete via " + CONTEXT
 FAILED = "action failed via %s: " % CONTEXT
 CREATED = "action created"
+# It kills within moments that others' load would move.
+ALONE = True
+
 DIED = "PHP ended without an answer"
 # Also when it ends just then.
 DIED_OR_TAKING = DIED + "|PHP ended while it took the job"
@@ -264,7 +267,8 @@ class PhpTest(Disturbed):
         n = 60
         first = self.s.insert_actions(n, "demo_sleep_ms", "[150,{i}]")
         self.start()
-        self.s.wait_until(lambda: len(self.pids()) >= 4)
+        self.s.wait_until(lambda: len(self.pids()) >= 4 and
+                          self.s.count("status = 'in-progress'") > 0)
         self.s.php_fpm.send_signal(signal.SIGUSR2)
         self.wait_empty()
         # Without process_control_timeout a reload kills the children.

@@ -1,6 +1,7 @@
 """A WordPress without Action Scheduler, until a plugin brings it."""
 
 import json
+import time
 import unittest
 
 from stack import Stack
@@ -27,7 +28,9 @@ class PlainSiteTest(unittest.TestCase):
         health = json.loads(body)
         self.assertEqual((status, health["status"], health["outbound"]),
                          (200, "ok", "open"))
-        self.assertIsNone(health["next_due"])
+        # WordPress' own recurring events have their next times.
+        self.assertTrue(health["next_due"] is None or
+                        health["next_due"] > time.time() - 2, health)
         self.assertIn("queue.off", self.daemon.log_text())
 
     def test_3_tables_that_appear_are_found(self):
