@@ -8,6 +8,8 @@ import cronrow
 from cronrow import Event
 from stack import Daemon, connectable
 
+TSAN = True
+
 
 class SitesTest(unittest.TestCase):
     @classmethod
