@@ -238,10 +238,7 @@ site_claim(struct site_run *s, struct queue *queue, struct config *c,
 	struct worker *workers[LANE_COUNT];
 	struct claim_request req = { .arg = NULL };
 	struct claim_result res = { .php_take = NULL };
-	struct admission a = { .site = s,
-		.config = c,
-		.db = s->database->db,
-		.now = clock_mono(e->clock) };
+	struct admission a = { .site = s, .config = c, .db = s->database->db };
 	bool any = false, unseen = false, waited = false;
 	enum rc rc = RC_NONE;
 

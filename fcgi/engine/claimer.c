@@ -281,7 +281,7 @@ look_at_locked(const struct site_run *s, mono_ms now)
 		interval = KICK_INTERVAL_MS;
 	if (network_is_scanned(s->network))
 		return s->wanted && s->looked_at + interval < s->again_at
-			   ? s->looked_at + interval - EARLY_MS
+			   ? s->looked_at + interval
 			   : s->again_at;
 	at = s->looked_at + interval;
 	if (interval == SECOND_MS && !s->kicked)

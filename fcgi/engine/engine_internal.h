@@ -241,7 +241,6 @@ struct admission {
 	struct site_run *site;
 	struct config *config;
 	struct db *db;
-	mono_ms now;
 	size_t left;      /* once: how many more may be claimed */
 	bool alone;       /* a slow hook is picked for the PHP lane */
 	bool closed;      /* one is next in it */
