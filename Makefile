@@ -42,7 +42,7 @@ LIBS := $(shell $(PKG_CONFIG) --libs $(PKGS)) -linih -lm
 LIBS_SERVER := -lfcgi
 
 LAYERS := fcgi/base sql fcgi/formats fcgi/wire fcgi/wordpress \
-	fcgi/executors fcgi/queues fcgi/engine
+	fcgi/executors fcgi/executors/esp fcgi/queues fcgi/engine
 LIB_SRC := $(foreach d,$(LAYERS),$(wildcard $(d)/*.c)) $(B)/gen/sql/statements.c
 SERVER_SRC := $(wildcard fcgi/server/*.c)
 CTL_SRC := $(wildcard tools/ctl/*.c)

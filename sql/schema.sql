@@ -140,6 +140,46 @@ CREATE TABLE IF NOT EXISTS {base}wpcron_policies (
   PRIMARY KEY (blog_id, kind, pattern)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin
 
+-- Bulk calls that a provider took and has not finished: asked again by whoever
+-- looks next, never sent again. `members` is JSON: who was in it, which flags
+-- are theirs, what the payload's fingerprint is; no addresses.
+-- name: schema.create_batches
+-- in:   none
+-- rows: none; a row a bulk call under way at a provider
+-- explain: exempt DDL
+CREATE TABLE IF NOT EXISTS {base}wpcron_batches (
+  blog_id INT UNSIGNED NOT NULL,
+  batch_id BIGINT UNSIGNED NOT NULL AUTO_INCREMENT,
+  integration VARBINARY(64) NOT NULL,
+  provider VARCHAR(32) NOT NULL,
+  token VARBINARY(512) NOT NULL,
+  submitted_at DATETIME(6) NOT NULL,
+  ask_at DATETIME(6) NOT NULL,
+  asked INT UNSIGNED NOT NULL DEFAULT 0,
+  members LONGBLOB NOT NULL,
+  PRIMARY KEY (blog_id, batch_id),
+  KEY batch_id (batch_id)
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin
+
+-- What a provider has of a reader, as HMACs with a salt of the site's: state
+-- accepted, or barred (the provider refuses this address for good).
+-- name: schema.create_fingerprints
+-- in:   none
+-- rows: none; a row a reader and integration
+-- explain: exempt DDL
+CREATE TABLE IF NOT EXISTS {base}wpcron_fingerprints (
+  blog_id INT UNSIGNED NOT NULL,
+  user_id BIGINT UNSIGNED NOT NULL,
+  integration VARBINARY(64) NOT NULL,
+  state VARCHAR(8) NOT NULL,
+  payload BINARY(32) NOT NULL,
+  address BINARY(32) NOT NULL,
+  accepted_at DATETIME(6) NOT NULL,
+  reason VARBINARY(500) NOT NULL DEFAULT '',
+  PRIMARY KEY (blog_id, user_id, integration),
+  KEY accepted (state, accepted_at)
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin
+
 -- name: schema.create_meta
 -- in:   none
 -- rows: none; `schema` is the version of these tables
@@ -171,7 +211,8 @@ SELECT COUNT(*)
    AND t.TABLE_NAME IN ('{base}wpcron_nodes', '{base}wpcron_claims',
        '{base}wpcron_tries', '{base}wpcron_leases', '{base}wpcron_buckets',
        '{base}wpcron_site', '{base}wpcron_meta', '{base}wpcron_events',
-       '{base}wpcron_policies')
+       '{base}wpcron_policies', '{base}wpcron_batches',
+       '{base}wpcron_fingerprints')
 
 -- name: schema.drop
 -- in:   none
@@ -180,4 +221,4 @@ SELECT COUNT(*)
 DROP TABLE IF EXISTS {base}wpcron_nodes, {base}wpcron_claims,
     {base}wpcron_tries, {base}wpcron_leases, {base}wpcron_buckets,
     {base}wpcron_site, {base}wpcron_meta, {base}wpcron_events,
-    {base}wpcron_policies
+    {base}wpcron_policies, {base}wpcron_batches, {base}wpcron_fingerprints

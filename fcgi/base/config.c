@@ -110,7 +110,7 @@ check_kinds(const struct config *c, const struct config_ini_section *sections,
     struct err *err)
 {
 	static const char *const kinds[] = { "daemon", "site", "route",
-		"policy" };
+		"policy", "integration", "fields" };
 
 	for (const struct config_ini_section *s = sections; s; s = s->next) {
 		const char *near;
@@ -317,6 +317,8 @@ build(struct config *c, struct slice text, const char *root, struct err *err)
 		rc = config_routes_build(c, sections, err);
 	if (rc == RC_OK)
 		rc = config_policies_build(c, sections, err);
+	if (rc == RC_OK)
+		rc = config_integrations_build(c, sections, err);
 	if (rc != RC_OK)
 		return rc;
 	return root ? choose_site(c, root, err) : check_roots(c, err);

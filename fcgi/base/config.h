@@ -42,6 +42,47 @@ struct config_daemon {
 	enum log_level log_level;
 };
 
+enum stage {
+	STAGE_EVERYONE, /* as Newspack does: whoever is logged in */
+	STAGE_READERS,  /* np_reader, or a reader's role */
+	STAGE_NOBODY,   /* the reader ping stages nobody */
+};
+
+/* Who makes the contacts that are pushed. */
+enum payload {
+	PAYLOAD_PHP,    /* the plugin's own classes, a page in one boot */
+	PAYLOAD_NATIVE, /* users, usermeta and the field map */
+};
+
+/* A line of [fields SITE/ID]: what a label's value is. */
+struct config_field {
+	const char *label;  /* with its prefix: "NP_Account" */
+	const char *source; /* "user:email", "meta:KEY", "role", "text:..." */
+};
+
+/* [integration SITE/ID]; what it does not set comes from Newspack's options. */
+struct config_integration {
+	const char *site, *id;
+	unsigned line;
+	/* "mailchimp", "active_campaign", "constant_contact", "brevo",
+	 * "webhook", "php"; NULL: as Newspack has it */
+	const char *provider;
+	const char *api; /* base URL; a webhook's whole URL */
+	const char *key, *secret, *access_token, *refresh_token, *list;
+	const char *status_if_new;
+	const char *ca_file;
+	enum payload payload;
+	bool push, pull;
+	bool fingerprints;           /* leave out who has not changed */
+	uint32_t share;              /* percent of the provider's limits */
+	struct config_list incoming; /* keys to pull; none: Newspack's */
+	struct config_list outgoing; /* native: labels; none: all of fields */
+	struct config_list
+	    volatile_fields; /* labels that are no change by themselves */
+	const struct config_field *fields; /* of its [fields SITE/ID] */
+	size_t nfields;
+};
+
 /* [site NAME]; without a file there is one, named "default", from --root. */
 struct config_site {
 	const char *name;
@@ -64,6 +105,12 @@ struct config_site {
 	bool observe;            /* mode: false "run", true "observe" */
 	bool missed_posts;       /* publish posts whose event vanished */
 	bool series_after_crash; /* false: "php", a crashed series ends */
+	bool contacts;           /* Newspack's contact cron */
+	enum stage stage;        /* whom the reader ping stages */
+	uint32_t max_staged;     /* flags of a direction read a tick */
+	uint32_t contacts_every_ms;   /* own clock, where PHP has none */
+	uint32_t contacts_budget_ms;  /* a tick begins no page later */
+	struct rate unproven_cookies; /* looked up at most */
 };
 
 struct config {
@@ -71,6 +118,8 @@ struct config {
 	struct config_daemon daemon;
 	struct config_site *sites;
 	size_t nsites;
+	struct config_integration *integrations;
+	size_t nintegrations;
 	struct route *routes; /* the file's first, then the built-in table */
 	size_t nroutes;
 	/* Opaque: policies, arena, reference count. */
@@ -100,6 +149,10 @@ const struct route *config_route(
  */
 const struct policy *config_policy(const struct config *c, const char *site,
     struct slice hook, const struct route *route);
+
+/* The [integration SITE/ID] section; NULL: there is none. */
+const struct config_integration *config_integration(
+    const struct config *c, const char *site, struct slice id);
 
 /*
  * The name of the first option that differs and cannot change while the

@@ -8,11 +8,14 @@
 
 /* Field after field as struct option has them, the section by the macro. */
 #define ROW(sec, strct, key, kind, memb, lo, hi, def, ex, reload, text)        \
+	ROW_OF(sec, strct, key, kind, memb, lo, hi, def, ex, reload, text, NULL)
+#define ROW_OF(                                                                \
+    sec, strct, key, kind, memb, lo, hi, def, ex, reload, text, list)          \
 	{                                                                      \
 		.section = (sec), .name = (key), .type = (kind),               \
 		.offset = offsetof(strct, memb), .min = (lo), .max = (hi),     \
 		.preset = (def), .sample = (ex), .reloadable = (reload),       \
-		.doc = (text)                                                  \
+		.doc = (text), .words = (list)                                 \
 	}
 #define D(key, kind, memb, lo, hi, def, ex, reload, text)                      \
 	ROW(OPTION_DAEMON, struct config_daemon, key, kind, memb, lo, hi, def, \
@@ -27,6 +30,17 @@
 #define P(key, kind, memb, lo, hi, ex, text)                                   \
 	ROW(OPTION_POLICY, struct policy_section, key, kind, values.memb, lo,  \
 	    hi, NULL, ex, true, text)
+
+/* In the order of enum catch_up, stage, payload. */
+static const char *const catch_up_words[] = { "once", "skip", "all", NULL };
+static const char *const stage_words[] = { "everyone", "readers", "nobody",
+	NULL };
+static const char *const payload_words[] = { "php", "native", NULL };
+static const char *const provider_words[] = { "mailchimp", "active_campaign",
+	"constant_contact", "brevo", "webhook", "php", NULL };
+/* What a contact may become that a provider did not know. */
+static const char *const status_words[] = { "transactional", "subscribed",
+	"pending", "unsubscribed", NULL };
 
 static const struct option daemon_options[] = {
 	D("listen", OPTION_ADDRESS, listen, 0, 0, NULL,
@@ -113,6 +127,74 @@ static const struct option site_options[] = {
 	S("series_after_crash", OPTION_SERIES, series_after_crash, "insert",
 	    NULL,
 	    "insert: a series whose run crashed goes on; php: it ends there"),
+	S("contacts", OPTION_BOOL, contacts, "yes", NULL,
+	    "Newspack's contact cron, where the plugin is active"),
+	ROW_OF(OPTION_SITE, struct config_site, "stage", OPTION_CHOICE, stage,
+	    0, 0, "everyone", NULL, true,
+	    "whom a page load stages: everyone logged in, readers or nobody",
+	    stage_words),
+	ROW(OPTION_SITE, struct config_site, "max_staged", OPTION_COUNT,
+	    max_staged, 1, 1000000, "50000", NULL, true,
+	    "staged readers of one direction that are read at once"),
+	ROW(OPTION_SITE, struct config_site, "contacts_every", OPTION_DURATION,
+	    contacts_every_ms, SECOND, DAY, "5m", NULL, true,
+	    "own clock of the batch, where NEWSPACK_CRON_DISABLE took PHP's"),
+	ROW(OPTION_SITE, struct config_site, "contacts_budget", OPTION_DURATION,
+	    contacts_budget_ms, SECOND, HOUR, "4m", NULL, true,
+	    "a batch begins no further page after this; the rest comes next"),
+	ROW(OPTION_SITE, struct config_site, "unproven_cookies", OPTION_RATE,
+	    unproven_cookies, 0, 0, "50/s", NULL, true,
+	    "log-in cookies not known yet that are looked up"),
+};
+
+#define I(key, kind, memb, lo, hi, def, ex, text, list)                        \
+	ROW_OF(OPTION_INTEGRATION, struct config_integration, key, kind, memb, \
+	    lo, hi, def, ex, true, text, list)
+
+static const struct option integration_options[] = {
+	I("provider", OPTION_WORD, provider, 0, 0, NULL, "mailchimp",
+	    "who it is; php: only the plugin knows; unset: as Newspack has it",
+	    provider_words),
+	I("api", OPTION_URL, api, 0, 0, NULL, "https://example.com/contacts",
+	    "webhook: its URL; others: instead of the provider's own base URL",
+	    NULL),
+	I("key", OPTION_TEXT, key, 0, 0, NULL, "0123456789abcdef-us21",
+	    "API key, Constant Contact: client id; unset: Newspack's", NULL),
+	I("secret", OPTION_TEXT, secret, 0, 0, NULL,
+	    "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=",
+	    "Constant Contact: client secret; webhook: to sign with", NULL),
+	I("access_token", OPTION_TEXT, access_token, 0, 0, NULL, "eyJ0eXAi",
+	    "Constant Contact; unset: shared with Newspack", NULL),
+	I("refresh_token", OPTION_TEXT, refresh_token, 0, 0, NULL, "0ab1cd",
+	    "Constant Contact; unset: shared with Newspack", NULL),
+	I("list", OPTION_TEXT, list, 0, 0, NULL, "a1b2c3d4e5",
+	    "audience or list that contacts are on; unset: Newspack's", NULL),
+	I("status_if_new", OPTION_WORD, status_if_new, 0, 0, NULL,
+	    "transactional",
+	    "what a contact the provider does not know becomes; unset: "
+	    "Newspack's",
+	    status_words),
+	I("ca_file", OPTION_PATH, ca_file, 0, 0, NULL, "/etc/ssl/own-ca.pem",
+	    "certificates to trust instead of the system's", NULL),
+	I("payload", OPTION_CHOICE, payload, 0, 0, "php", NULL,
+	    "who makes the contacts: the plugin in php, or native by [fields]",
+	    payload_words),
+	I("push", OPTION_BOOL, push, 0, 0, "yes", NULL, "no: nothing goes out",
+	    NULL),
+	I("pull", OPTION_BOOL, pull, 0, 0, "yes", NULL, "no: nothing comes in",
+	    NULL),
+	I("fingerprints", OPTION_BOOL, fingerprints, 0, 0, "yes", NULL,
+	    "leave out readers of whom nothing changed", NULL),
+	I("share", OPTION_COUNT, share, 1, 100, "60", NULL,
+	    "percent of the provider's limits; PHP uses the same account",
+	    NULL),
+	I("incoming", OPTION_LIST, incoming, 0, 0, NULL, "COLOR, CITY",
+	    "keys of fields to pull; unset: those enabled in Newspack", NULL),
+	I("outgoing", OPTION_LIST, outgoing, 0, 0, NULL, "NP_Account",
+	    "native: labels to push; unset: all of [fields]", NULL),
+	I("volatile", OPTION_LIST, volatile_fields, 0, 0,
+	    "*Last_Active, *Last Active, *Articles_Read, *Articles Read", NULL,
+	    "labels whose change alone sends nothing", NULL),
 };
 
 static const struct option policy_options[] = {
@@ -131,8 +213,10 @@ static const struct option policy_options[] = {
 	P("overlap", OPTION_BOOL, overlap, 0, 0, "yes",
 	    "cron: two events of the hook may run at once; PHP no, webhook "
 	    "yes"),
-	P("catch_up", OPTION_CATCH_UP, catch_up, 0, 0, "once",
-	    "cron: run a late event once, skip it, or all missed periods"),
+	ROW_OF(OPTION_POLICY, struct policy_section, "catch_up", OPTION_CHOICE,
+	    values.catch_up, 0, 0, NULL, "once", true,
+	    "cron: run a late event once, skip it, or all missed periods",
+	    catch_up_words),
 	P("max_age", OPTION_DURATION, max_age_ms, 0, 7 * DAY, "1h",
 	    "cron: too late for catch_up, 0s: its own; skip 1h, all 24h"),
 	P("paused", OPTION_BOOL, paused, 0, 0, "no", "leave its jobs waiting"),
@@ -160,6 +244,8 @@ static const struct {
 	[OPTION_DAEMON] = { "daemon", daemon_options, NELEMS(daemon_options) },
 	[OPTION_SITE] = { "site", site_options, NELEMS(site_options) },
 	[OPTION_POLICY] = { "policy", policy_options, NELEMS(policy_options) },
+	[OPTION_INTEGRATION] = { "integration", integration_options,
+	    NELEMS(integration_options) },
 };
 
 const struct option *
@@ -235,4 +321,18 @@ config_example(struct buf *out)
 	    "; `site = NAME` limits it to that site.\n"
 	    ";[policy my_plugin_notify]\n");
 	example_section(out, OPTION_POLICY);
+	buf_put_str(out,
+	    "\n; One of Newspack's integrations on a site: what is not set"
+	    " here comes from the\n"
+	    "; plugin's own settings. \"esp\" is the one every Newspack has.\n"
+	    ";[integration example/esp]\n");
+	example_section(out, OPTION_INTEGRATION);
+	buf_put_str(out,
+	    "\n; payload = native: label = where its value comes from, one of"
+	    " user:id, user:email,\n"
+	    "; user:login, user:name, user:registered, user:url, role,"
+	    " meta:KEY, text:WORDS.\n"
+	    ";[fields example/esp]\n"
+	    ";NP_Account = user:id\n"
+	    ";NP_Registration Date = user:registered\n");
 }

@@ -19,8 +19,9 @@ enum option_section {
 	OPTION_DAEMON,
 	OPTION_SITE,
 	OPTION_POLICY,
+	OPTION_INTEGRATION,
 };
-#define OPTION_NSECTIONS 3
+#define OPTION_NSECTIONS 4
 
 enum option_type {
 	OPTION_TEXT,     /* const char * */
@@ -33,7 +34,8 @@ enum option_type {
 	OPTION_BOOL,     /* bool, yes or no */
 	OPTION_SERIES,   /* bool, insert or php */
 	OPTION_MODE,     /* bool, observe or run */
-	OPTION_CATCH_UP, /* enum catch_up */
+	OPTION_CHOICE,   /* an enum, by the place of a word in `words` */
+	OPTION_WORD,     /* const char *, one of `words` */
 	OPTION_LIST,     /* struct config_list */
 	OPTION_LEVEL,    /* enum log_level */
 	OPTION_RATE,     /* struct rate */
@@ -50,6 +52,7 @@ struct option {
 	const char *sample; /* for the example file where there is no default */
 	bool reloadable;
 	const char *doc;
+	const char *const *words; /* CHOICE, WORD: ends with NULL */
 };
 
 /* [policy HOOK] as the file has it: only what it set counts. */
@@ -63,7 +66,7 @@ struct policy_section {
 
 /* The rows of a section; *n of them. */
 const struct option *config_options(enum option_section section, size_t *n);
-/* "daemon", "site", "policy" */
+/* "daemon", "site", "policy", "integration" */
 const char *config_section_name(enum option_section section);
 
 /*

@@ -42,4 +42,8 @@ MUSTUSE enum rc config_routes_build(struct config *c,
 MUSTUSE enum rc config_policies_build(struct config *c,
     const struct config_ini_section *sections, struct err *err);
 
+/* config_integrations_build - [integration SITE/ID] and [fields SITE/ID]. */
+MUSTUSE enum rc config_integrations_build(struct config *c,
+    const struct config_ini_section *sections, struct err *err);
+
 #endif

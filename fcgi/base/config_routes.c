@@ -10,12 +10,18 @@ static const struct route builtin_routes[] = {
 	{ .pattern = "action_scheduler_run_queue",
 	    .kind = EXECUTOR_QUEUE,
 	    .target = "actions" },
+	{ .pattern = "newspack_contact_cron_batch",
+	    .kind = EXECUTOR_QUEUE,
+	    .target = "contacts" },
+	{ .pattern = "newspack_contact_pull_retry", .kind = EXECUTOR_CONTACT },
+	{ .pattern = "newspack_contact_sync_retry", .kind = EXECUTOR_CONTACT },
 	{ .pattern = "*", .kind = EXECUTOR_PHP },
 };
 
-static const char *const queue_names[] = { "actions" };
+static const char *const queue_names[] = { "actions", "contacts" };
 
-static const char *const executor_words[] = { "php", "webhook", "queue" };
+static const char *const executor_words[] = { "php", "webhook", "queue",
+	"contact-sync" };
 
 static const struct policy default_policies[EXECUTOR_NKINDS] = {
 	[EXECUTOR_PHP] = { .timeout_ms = 300 * 1000,
@@ -34,6 +40,14 @@ static const struct policy default_policies[EXECUTOR_NKINDS] = {
 	    .backoff_min_ms = 30 * 1000,
 	    .backoff_max_ms = 2 * 3600 * 1000,
 	    .idempotent = true,
+	    .overlap = true },
+	/* Its own retries are rows of their own (contact_retry_add()). */
+	[EXECUTOR_CONTACT] = { .timeout_ms = 300 * 1000,
+	    .retries = 0,
+	    .backoff_min_ms = 30 * 1000,
+	    .backoff_max_ms = 2 * 3600 * 1000,
+	    .idempotent = true,
+	    .outbound = true,
 	    .overlap = true },
 };
 
@@ -101,6 +115,10 @@ read_route(struct config *c, struct route *r, const struct config_ini_entry *e,
 		r->kind = EXECUTOR_PHP;
 		return RC_OK;
 	}
+	if (slice_eq_str(value, "contact-sync")) {
+		r->kind = EXECUTOR_CONTACT;
+		return RC_OK;
+	}
 	if (slice_starts(value, SLICE_LIT("queue:")))
 		return read_queue_target(
 		    c, r, e, slice_trim(slice_from(value, 6)), err);
@@ -117,8 +135,8 @@ read_route(struct config *c, struct route *r, const struct config_ini_entry *e,
 		    "unknown executor \"%s\"; did you mean %s?", e->value,
 		    near);
 	return config_fail(c, e->line, err,
-	    "unknown executor \"%s\"; there are php, webhook URL and "
-	    "queue:NAME",
+	    "unknown executor \"%s\"; there are php, webhook URL, "
+	    "queue:NAME and contact-sync",
 	    e->value);
 }
 
@@ -288,6 +306,19 @@ for_site(const char *limit, const char *site)
 	return !limit || (site && strcmp(limit, site) == 0);
 }
 
+/* A site that leaves contacts to PHP has no native route for them. */
+static bool
+is_off(const struct config *c, const char *site, const struct route *r)
+{
+	if (r->kind != EXECUTOR_CONTACT &&
+	    (r->kind != EXECUTOR_QUEUE || strcmp(r->target, "contacts") != 0))
+		return false;
+	for (size_t i = 0; i < c->nsites; i++)
+		if (site && strcmp(c->sites[i].name, site) == 0)
+			return !c->sites[i].contacts;
+	return false;
+}
+
 const struct route *
 config_route(const struct config *c, const char *site, struct slice hook)
 {
@@ -295,7 +326,8 @@ config_route(const struct config *c, const char *site, struct slice hook)
 
 	for (size_t i = 0; i < last; i++)
 		if (for_site(c->routes[i].site, site) &&
-		    slice_glob(hook, slice_str(c->routes[i].pattern)))
+		    slice_glob(hook, slice_str(c->routes[i].pattern)) &&
+		    !is_off(c, site, &c->routes[i]))
 			return &c->routes[i];
 	return &c->routes[last];
 }

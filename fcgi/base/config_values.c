@@ -159,22 +159,58 @@ read_choice(
 	return RC_OK;
 }
 
+/* "a, b or c" */
 static enum rc
-read_catch_up(enum catch_up *out, struct slice s, struct err *err)
+refuse_word(const char *const *words, struct err *err)
 {
-	static const char *const words[] = {
-		[CATCH_UP_ONCE] = "once",
-		[CATCH_UP_SKIP] = "skip",
-		[CATCH_UP_ALL] = "all",
-	};
+	struct buf list = BUF_INIT(ERR_TEXT_MAX);
 
-	for (size_t i = 0; i < NELEMS(words); i++) {
-		if (!slice_eq_str(s, words[i]))
+	for (size_t i = 0; words[i]; i++)
+		buf_printf(&list, "%s%s",
+		    i == 0         ? ""
+		    : words[i + 1] ? ", "
+				   : " or ",
+		    words[i]);
+	err_set(err, RC_REJECT, "must be %s", buf_str(&list));
+	buf_clear(&list);
+	return RC_REJECT;
+}
+
+static enum rc
+read_word(const struct option *o, struct slice s, size_t *at, struct err *err)
+{
+	for (size_t i = 0; o->words[i]; i++) {
+		if (!slice_eq_str(s, o->words[i]))
 			continue;
-		*out = (enum catch_up)i;
+		*at = i;
 		return RC_OK;
 	}
-	return err_set(err, RC_REJECT, "must be once, skip or all");
+	return refuse_word(o->words, err);
+}
+
+/* An enum whose values are the places of their words. */
+static enum rc
+read_enum(
+    const struct option *o, unsigned *out, struct slice s, struct err *err)
+{
+	size_t at = 0;
+	enum rc rc = read_word(o, s, &at, err);
+
+	if (rc == RC_OK)
+		*out = (unsigned)at;
+	return rc;
+}
+
+static enum rc
+read_known(
+    const struct option *o, const char **out, struct slice s, struct err *err)
+{
+	size_t at = 0;
+	enum rc rc = read_word(o, s, &at, err);
+
+	if (rc == RC_OK)
+		*out = o->words[at];
+	return rc;
 }
 
 static enum rc
@@ -351,8 +387,10 @@ config_option_set(const struct option *o, void *base, struct slice text,
 		return read_choice(p, text, "insert", "php", err);
 	case OPTION_MODE:
 		return read_choice(p, text, "observe", "run", err);
-	case OPTION_CATCH_UP:
-		return read_catch_up(p, text, err);
+	case OPTION_CHOICE:
+		return read_enum(o, p, text, err);
+	case OPTION_WORD:
+		return read_known(o, p, text, err);
 	case OPTION_LIST:
 		return read_list(p, text, a, err);
 	case OPTION_LEVEL:
@@ -374,6 +412,7 @@ field_size(enum option_type type)
 	case OPTION_URL:
 	case OPTION_ADDRESS:
 	case OPTION_PREFIX:
+	case OPTION_WORD:
 		return sizeof(const char *);
 	case OPTION_COUNT:
 	case OPTION_DURATION:
@@ -382,8 +421,8 @@ field_size(enum option_type type)
 	case OPTION_SERIES:
 	case OPTION_MODE:
 		return sizeof(bool);
-	case OPTION_CATCH_UP:
-		return sizeof(enum catch_up);
+	case OPTION_CHOICE:
+		return sizeof(unsigned);
 	case OPTION_LIST:
 		return sizeof(struct config_list);
 	case OPTION_LEVEL:
@@ -430,6 +469,7 @@ config_option_equal(const struct option *o, const void *a, const void *b)
 	case OPTION_URL:
 	case OPTION_ADDRESS:
 	case OPTION_PREFIX:
+	case OPTION_WORD:
 		return text_equal(fa, fb);
 	case OPTION_LIST:
 		return list_equal(fa, fb);
@@ -438,7 +478,7 @@ config_option_equal(const struct option *o, const void *a, const void *b)
 	case OPTION_BOOL:
 	case OPTION_SERIES:
 	case OPTION_MODE:
-	case OPTION_CATCH_UP:
+	case OPTION_CHOICE:
 	case OPTION_LEVEL:
 	case OPTION_RATE:
 	case OPTION_BACKOFF:

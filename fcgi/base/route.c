@@ -8,6 +8,7 @@ executor_lane(enum executor_kind kind)
 		return LANE_PHP;
 	case EXECUTOR_WEBHOOK:
 	case EXECUTOR_QUEUE:
+	case EXECUTOR_CONTACT:
 		break;
 	}
 	return LANE_NATIVE;
@@ -23,6 +24,8 @@ executor_name(enum executor_kind kind)
 		return "webhook";
 	case EXECUTOR_QUEUE:
 		return "queue";
+	case EXECUTOR_CONTACT:
+		return "contact-sync";
 	}
 	return "unknown";
 }

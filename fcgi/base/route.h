@@ -11,8 +11,9 @@ enum executor_kind {
 	EXECUTOR_PHP,     /* the site's PHP, through php-fpm */
 	EXECUTOR_WEBHOOK, /* an HTTP POST */
 	EXECUTOR_QUEUE,   /* "run that queue": a kick, done at once */
+	EXECUTOR_CONTACT, /* "contact-sync": one reader to or from an ESP */
 };
-#define EXECUTOR_NKINDS 3
+#define EXECUTOR_NKINDS 4
 
 /* Workers are of one lane, so that PHP never holds up native work. */
 enum lane {

@@ -105,6 +105,7 @@ executor_ready(struct admission *a, const struct route *r)
 			   s->engine->hosts, r->target, &after) != WEBHOOK_SHUT;
 	}
 	case EXECUTOR_QUEUE:
+	case EXECUTOR_CONTACT:
 		break;
 	}
 	return true;

@@ -67,6 +67,18 @@ struct engine_ping {
 enum engine_kick engine_kick(
     struct engine *e, const struct site *site, const struct engine_ping *ping);
 
+/*
+ * A page load of perhaps a logged-in reader (the reader ping). `cookies` is the
+ * Cookie header, `where` host and path of the blog; lent for the call. Staging
+ * is done elsewhere; never blocks on I/O. `wait`: say by engine_reader_done()
+ * when what the page may wait for is over: a stale reader's pull.
+ * Returns a ticket for that, 0: there is nothing to wait for.
+ */
+uint64_t engine_reader_ping(struct engine *e, const struct site *site,
+    const struct engine_ping *where, struct slice cookies, bool wait);
+/* Over, or not known (any more)? The progress descriptor tells when to ask. */
+bool engine_reader_done(struct engine *e, uint64_t ticket);
+
 /* Jobs by what became of them. */
 struct engine_counts {
 	uint64_t done, failed, retried, released;

@@ -161,6 +161,8 @@ engine_executor(struct worker *w, struct site_run *s, enum executor_kind kind,
 			   : NULL;
 	case EXECUTOR_QUEUE:
 		return kicker_new(w);
+	case EXECUTOR_CONTACT:
+		break;
 	}
 	return NULL;
 }

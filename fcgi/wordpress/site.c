@@ -423,7 +423,10 @@ site_open(const struct config_site *config, struct site **out, struct err *err)
 		site_free(s);
 		s = NULL;
 	}
-	wp_config_free(o.defines);
+	if (s)
+		s->private->defines = o.defines;
+	else
+		wp_config_free(o.defines);
 	arena_clear(&o.files);
 	*out = s;
 	return rc;
@@ -434,7 +437,14 @@ site_free(struct site *s)
 {
 	if (!s)
 		return;
+	wp_config_free(s->private->defines);
 	arena_clear(&s->private->arena);
 	free(s->private);
 	free(s);
+}
+
+const struct wp_config_value *
+site_constant(const struct site *s, const char *name)
+{
+	return wp_config_find(s->private->defines, name);
 }

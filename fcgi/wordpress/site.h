@@ -53,6 +53,14 @@ MUSTUSE enum rc site_open(
     const struct config_site *config, struct site **out, struct err *err);
 void site_free(struct site *s);
 
+/*
+ * A constant of wp-config.php as it was read, for those that only one reader
+ * wants; lent by the site. NULL: not defined. A value may be WP_CONFIG_DYNAMIC.
+ */
+struct wp_config_value;
+const struct wp_config_value *site_constant(
+    const struct site *s, const char *name);
+
 /* What the options table says; read again when `site_facts_read` is called. */
 struct site_facts {
 	char home[256], siteurl[256]; /* URLs without the trailing slash */

@@ -4,9 +4,11 @@
 #include <stddef.h>
 
 #include "base/arena.h"
+#include "formats/wp_config.h"
 #include "wordpress/site.h"
 
 struct site_private {
+	struct wp_config *defines;        /* what wp-config.php says */
 	struct arena arena;               /* the site's strings */
 	const char *wp_home, *wp_siteurl; /* the constants; NULL: not defined */
 	const char *db_host;              /* as it was written */

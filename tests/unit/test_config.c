@@ -63,11 +63,30 @@ static const struct {
 	    "f.conf:2: a second [daemon], the first is on line 1" },
 	{ "[demon]\n",
 	    "f.conf:1: unknown section [demon]; did you mean [daemon]?" },
-	{ "[integration a/b]\n", "f.conf:1: unknown section [integration]" },
+	{ SITE "[integration a]\n",
+	    "f.conf:3: [integration SITE/ID] names a site and one of its "
+	    "integrations, for instance [integration a/esp]" },
+	{ SITE "[fields a/b/c]\n",
+	    "f.conf:3: [fields SITE/ID] names a site and one of its "
+	    "integrations, for instance [fields a/esp]" },
+	{ SITE "[integration b/esp]\n", "f.conf:3: there is no site \"b\"" },
+	{ SITE "[integration a/esp]\n[integration a/esp]\n",
+	    "f.conf:4: a second [integration a/esp], the first is on line 3" },
+	{ SITE "[integration a/esp]\nprovider = mailgun\n",
+	    "f.conf:4: provider must be mailchimp, active_campaign, "
+	    "constant_contact, brevo, webhook or php" },
+	{ SITE "[integration a/esp]\nshare = 0\n",
+	    "f.conf:4: share must be from 1 to 100" },
+	{ SITE "[fields a/esp]\nX = user:id\n[fields a/esp]\nY = role\n",
+	    "f.conf:5: a second [fields a/esp]" },
+	{ SITE "[fields a/esp]\nX = user:pass\n",
+	    "f.conf:4: unknown source \"user:pass\"; there are user:id, "
+	    "user:email, user:login, user:name, user:registered, user:url, "
+	    "role, meta:KEY and text:WORDS" },
 	{ "workers = 4\n", "f.conf:1: a section heading must come first" },
 	{ "[daemon\n",
-	    "f.conf:1: a section is [daemon], [site NAME], [route] or [policy "
-	    "HOOK]" },
+	    "f.conf:1: a section is [daemon], [site NAME], [route], [policy "
+	    "HOOK], [integration SITE/ID] or [fields SITE/ID]" },
 	{ "[daemon]\nworkers\n",
 	    "f.conf:2: neither a section nor key = value" },
 	{ "[daemon]\nlisten = \"unix:/x\n",
@@ -91,10 +110,9 @@ static const struct {
 	    "or start with --root DIR" },
 	{ SITE "[route]\nx = phq\n",
 	    "f.conf:4: unknown executor \"phq\"; did you mean php?" },
-	{ SITE "[route]\nx = contact-sync\n",
-	    "f.conf:4: unknown executor \"contact-sync\"; there are php, "
-	    "webhook "
-	    "URL and queue:NAME" },
+	{ SITE "[route]\nx = smtp\n",
+	    "f.conf:4: unknown executor \"smtp\"; there are php, webhook "
+	    "URL, queue:NAME and contact-sync" },
 	{ SITE "[route]\nx = queue:acions\n",
 	    "f.conf:4: unknown queue \"acions\"; did you mean queue:actions" },
 	{ SITE "[route]\nx = webhook\n",
@@ -270,10 +288,56 @@ START_TEST(the_built_in_routes_come_last)
 	const struct route *r =
 	    config_route(c, "a", SLICE_LIT("action_scheduler_run_queue"));
 
-	ck_assert_uint_eq(c->nroutes, 2);
+	ck_assert_uint_eq(c->nroutes, 5);
 	ck_assert_int_eq(r->kind, EXECUTOR_QUEUE);
 	ck_assert_str_eq(r->target, "actions");
-	ck_assert_str_eq(c->routes[1].pattern, "*");
+	ck_assert_str_eq(c->routes[4].pattern, "*");
+	config_unref(c);
+}
+END_TEST
+
+START_TEST(a_site_that_leaves_contacts_to_php_has_no_route_for_them)
+{
+	struct slice batch = SLICE_LIT("newspack_contact_cron_batch");
+	struct slice retry = SLICE_LIT("newspack_contact_sync_retry");
+	struct config *on = parse(SITE), *off = parse(SITE "contacts = no\n");
+
+	ck_assert_int_eq(config_route(on, "a", batch)->kind, EXECUTOR_QUEUE);
+	ck_assert_str_eq(config_route(on, "a", batch)->target, "contacts");
+	ck_assert_int_eq(config_route(on, "a", retry)->kind, EXECUTOR_CONTACT);
+	ck_assert_int_eq(config_route(off, "a", batch)->kind, EXECUTOR_PHP);
+	ck_assert_int_eq(config_route(off, "a", retry)->kind, EXECUTOR_PHP);
+	config_unref(on);
+	config_unref(off);
+}
+END_TEST
+
+START_TEST(an_integration_has_its_settings_and_its_field_map)
+{
+	struct config *c = parse(
+	    SITE "[fields a/crm]\nNP_Account = user:id\nNP_Town = meta:town\n"
+		 "[integration a/esp]\nprovider = brevo\nkey = k ; a key\n"
+		 "pull = no\nincoming = A, B\n"
+		 "[integration a/crm]\npayload = native\nshare = 10\n");
+	const struct config_integration *esp =
+	    config_integration(c, "a", SLICE_LIT("esp"));
+	const struct config_integration *crm =
+	    config_integration(c, "a", SLICE_LIT("crm"));
+
+	ck_assert_ptr_null(config_integration(c, "a", SLICE_LIT("es")));
+	ck_assert_ptr_null(config_integration(c, "b", SLICE_LIT("esp")));
+	ck_assert_str_eq(esp->provider, "brevo");
+	ck_assert_str_eq(esp->key, "k");
+	ck_assert(esp->push && !esp->pull && esp->fingerprints);
+	ck_assert_uint_eq(esp->share, 60);
+	ck_assert_uint_eq(esp->incoming.n, 2);
+	ck_assert_int_eq(esp->payload, PAYLOAD_PHP);
+	ck_assert_uint_eq(esp->nfields, 0);
+	ck_assert_ptr_null(crm->provider);
+	ck_assert_int_eq(crm->payload, PAYLOAD_NATIVE);
+	ck_assert_uint_eq(crm->nfields, 2);
+	ck_assert_str_eq(crm->fields[1].label, "NP_Town");
+	ck_assert_str_eq(crm->fields[1].source, "meta:town");
 	config_unref(c);
 }
 END_TEST
@@ -515,6 +579,9 @@ add_lookups(TCase *tc)
 	tcase_add_loop_test(
 	    tc, the_first_route_that_matches_holds, 0, NELEMS(route_rows));
 	tcase_add_test(tc, the_built_in_routes_come_last);
+	tcase_add_test(
+	    tc, a_site_that_leaves_contacts_to_php_has_no_route_for_them);
+	tcase_add_test(tc, an_integration_has_its_settings_and_its_field_map);
 	tcase_add_test(tc, defaults_of_a_policy_are_its_executors);
 	tcase_add_test(tc, a_policy_changes_only_what_it_sets);
 	tcase_add_test(tc, the_site_says_what_a_crash_does_to_a_series);

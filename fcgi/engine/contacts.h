@@ -1,0 +1,110 @@
+#ifndef ENGINE_CONTACTS_H
+#define ENGINE_CONTACTS_H
+
+#include "base/config.h"
+#include "engine/engine.h"
+#include "queues/contacts.h"
+#include "wordpress/newspack.h"
+#include "wordpress/site.h"
+
+/*
+ * Work on contacts: the batch that Newspack's PHP runs every five minutes, and
+ * single readers for retries, page loads and wp-cronctl. It runs on a thread
+ * of its own and on its own connection; nothing here touches engine.lock but
+ * through the calls of struct contact_env.
+ */
+
+/* One blog and what the work may use; lent. */
+struct contact_env {
+	const struct config *config;
+	const struct site *site;
+	uint32_t blog_id;
+	const char *siteurl; /* of the blog, for PHP */
+	const struct site_facts *facts;
+	enum site_standing standing;
+	struct db *db;
+	struct sql_scope scope;
+	struct actions *actions; /* NULL: no Action Scheduler here */
+	uint64_t node_id;
+	const struct clock *clock;
+	void *arg;
+	/* The program stops: end after what is in hand. */
+	bool (*stopping)(void *arg);
+	/* A place in PHP, of php_children; false: none within wait_ms. */
+	bool (*php_enter)(void *arg, uint32_t wait_ms);
+	void (*php_leave)(void *arg);
+};
+
+/* What became of readers, by direction. */
+struct contact_counts {
+	uint64_t readers, done, unchanged, pending, retried, refused, skipped,
+	    orphans, php;
+};
+struct contact_report {
+	struct contact_counts counts[CONTACT_NDIRECTIONS];
+	bool more;        /* readers wait still: run again */
+	int64_t again_at; /* a bulk call is to be asked then; INT64_MAX */
+	char held[ERR_TEXT_MAX]; /* why nothing left; "" */
+};
+
+struct contact_batch_opts {
+	unsigned directions; /* 1 << enum contact_direction; 0: both */
+	uint32_t budget_ms;  /* no page is begun later; 0: the site's */
+	bool poll_only;      /* ask for bulk calls alone */
+};
+/*
+ * contact_batch_run - one tick: bulk calls that wait to be asked, then all
+ * pulls, then all pushes. RC_NONE: another node is at it. RC_RETRY: the
+ * database is away. A provider that fails is no error here.
+ */
+MUSTUSE enum rc contact_batch_run(const struct contact_env *env,
+    const struct contact_batch_opts *opts, struct contact_report *out,
+    struct err *err);
+
+/* One reader and one integration, at once. */
+struct contact_task {
+	enum contact_direction direction;
+	uint64_t user_id;
+	struct slice integration; /* "": all that are enabled */
+	struct slice context;     /* push */
+	struct slice previous_email;
+	unsigned retry;     /* 0: no retry row; n: this is retry n */
+	uint64_t action_id; /* of that row */
+	bool unchanged_too; /* push even when the fingerprint is equal */
+
+	bool ok;
+	bool final; /* !ok: no retry follows: permanent, or the last */
+	bool later; /* !ok: nothing was tried: PHP or the provider rests */
+	char message[ERR_TEXT_MAX];
+};
+/*
+ * contact_task_run - as Newspack's retry callbacks (7.4): the next retry's row
+ * is committed before this returns. RC_RETRY: the database is away.
+ */
+MUSTUSE enum rc contact_task_run(
+    const struct contact_env *env, struct contact_task *t, struct err *err);
+
+/* ---- in the daemon ------------------------------------------------------ */
+
+struct site_run;
+struct contact_pool;
+
+/* Threads are started when there is work, and end when there is none. */
+struct contact_pool *contact_pool_new(struct engine *e);
+/* Nothing new; waits for what is in hand. Then free. */
+void contact_pool_stop(struct contact_pool *p);
+void contact_pool_free(struct contact_pool *p);
+/* Run the batch of a blog soon; many calls are one. Any thread. */
+void contact_pool_batch(struct contact_pool *p, struct site_run *s);
+/* Called once when a task is over, on the pool's thread; the task is the
+ * callee's to read until it returns. */
+typedef void contact_done_fn(void *arg, const struct contact_task *t);
+/*
+ * contact_pool_add - run a task; texts are copied. False: too many wait, and
+ * `done` is not called. `urgent` (a page waits) goes first.
+ */
+bool contact_pool_add(struct contact_pool *p, struct site_run *s,
+    const struct contact_task *t, bool urgent, contact_done_fn *done,
+    void *arg);
+
+#endif
