@@ -29,6 +29,13 @@ chunk_add(struct arena *a, size_t n)
 	return c;
 }
 
+static void *
+refuse(struct arena *a)
+{
+	a->failed = true;
+	return NULL;
+}
+
 void *
 arena_alloc(struct arena *a, size_t n)
 {
@@ -37,14 +44,14 @@ arena_alloc(struct arena *a, size_t n)
 	void *p;
 
 	if (n > SIZE_MAX - align)
-		return NULL;
+		return refuse(a);
 	n = (n + align - 1) / align * align;
 	if (n > a->max || a->used > a->max - n)
-		return NULL;
+		return refuse(a);
 	if (!c || c->cap - c->used < n)
 		c = chunk_add(a, n);
 	if (!c)
-		return NULL;
+		return refuse(a);
 	p = c->mem + c->used;
 	c->used += n;
 	a->used += n;
@@ -56,18 +63,26 @@ void *
 arena_array(struct arena *a, size_t count, size_t size)
 {
 	if (size != 0 && count > SIZE_MAX / size)
-		return NULL;
+		return refuse(a);
 	return arena_alloc(a, count * size);
 }
 
 char *
 arena_strdup(struct arena *a, struct slice s)
 {
-	char *p = s.n < SIZE_MAX ? arena_alloc(a, s.n + 1) : NULL;
+	char *p = s.n < SIZE_MAX ? arena_alloc(a, s.n + 1) : refuse(a);
 
 	if (p && s.n > 0)
 		memcpy(p, s.p, s.n);
 	return p;
+}
+
+struct slice
+arena_slice(struct arena *a, struct slice s)
+{
+	char *p = s.p ? arena_strdup(a, s) : NULL;
+
+	return (struct slice){ p, p ? s.n : 0 };
 }
 
 void
@@ -80,4 +95,5 @@ arena_clear(struct arena *a)
 		free(c);
 	}
 	a->used = 0;
+	a->failed = false;
 }

@@ -1,6 +1,7 @@
 #ifndef BASE_ARENA_H
 #define BASE_ARENA_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "base/macros.h"
@@ -16,6 +17,7 @@ struct arena {
 	struct arena_chunk *chunks; /* newest first */
 	size_t used;
 	size_t max;
+	bool failed; /* something did not fit: look once, at the end */
 };
 #define ARENA_INIT(ceiling)                                                    \
 	{                                                                      \
@@ -28,6 +30,8 @@ MUSTUSE void *arena_alloc(struct arena *a, size_t n);
 MUSTUSE void *arena_array(struct arena *a, size_t count, size_t size);
 /* A copy, NUL-terminated; NULL past the ceiling. */
 MUSTUSE char *arena_strdup(struct arena *a, struct slice s);
+/* The same as a slice; p is NULL for a slice without, and past the ceiling. */
+struct slice arena_slice(struct arena *a, struct slice s);
 /* Free everything; the ceiling stays. May be called twice. */
 void arena_clear(struct arena *a);
 

@@ -71,6 +71,7 @@ struct config_integration {
 	const char *key, *secret, *access_token, *refresh_token, *list;
 	const char *status_if_new;
 	const char *ca_file;
+	bool private_address; /* webhook: not only public addresses */
 	enum payload payload;
 	bool push, pull;
 	bool fingerprints;           /* leave out who has not changed */

@@ -176,6 +176,8 @@ static const struct option integration_options[] = {
 	    status_words),
 	I("ca_file", OPTION_PATH, ca_file, 0, 0, NULL, "/etc/ssl/own-ca.pem",
 	    "certificates to trust instead of the system's", NULL),
+	I("private_address", OPTION_BOOL, private_address, 0, 0, "no", NULL,
+	    "webhook: the host may be in this machine or its network", NULL),
 	I("payload", OPTION_CHOICE, payload, 0, 0, "php", NULL,
 	    "who makes the contacts: the plugin in php, or native by [fields]",
 	    payload_words),

@@ -59,12 +59,6 @@ row_usable(struct actions *q, const struct actions_settings *s,
 	return rc == RC_OK;
 }
 
-static struct slice
-arena_slice(struct arena *a, struct slice s)
-{
-	return s.p ? slice_mem(arena_strdup(a, s), s.n) : s;
-}
-
 static struct job *
 job_of_row(struct actions *q, struct claim *claim, const struct db_rows *r)
 {

@@ -104,12 +104,6 @@ random_id(uint64_t *id, struct err *err)
 	return RC_OK;
 }
 
-static struct slice
-arena_slice(struct arena *a, struct slice s)
-{
-	return slice_mem(arena_strdup(a, s), s.n);
-}
-
 /* RC_REJECT: the row is nothing that can run. */
 static enum rc
 job_of_row(const struct cron_events *q, struct claim *claim,
