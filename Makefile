@@ -12,7 +12,7 @@ DESTDIR ?=
 VERSION := 0.1.0
 
 B := build/$(VARIANT)
-PKGS := libmariadb libcurl libcrypto jansson
+PKGS := libmariadb libcurl libcrypto jansson libarchive
 PKG_CONFIG ?= pkg-config
 
 WARN := -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes \

@@ -12,6 +12,7 @@ BEGIN {
 	owner["mysql.h"] = owner["mysql/mysql.h"] = "sql"
 	owner["errmsg.h"] = owner["mysqld_error.h"] = "sql"
 	owner["curl/curl.h"] = "wire"
+	owner["archive.h"] = owner["archive_entry.h"] = "formats"
 	owner["fcgiapp.h"] = owner["fcgi_config.h"] = "server"
 	# Where two names share a rank, these pairs are the rule.
 	never["queues", "executors"] = never["executors", "queues"] = 1
@@ -22,7 +23,7 @@ FNR == 1 {
 	n = split(FILENAME, part, "/")
 	# fcgi/main.c and tools/ctl stand above all layers.
 	layer = part[1] == "sql" ? "sql" : \
-	    (part[1] == "fcgi" && n == 3 ? part[2] : "")
+	    (part[1] == "fcgi" && n >= 3 ? part[2] : "")
 }
 
 /^[ \t]*#[ \t]*include[ \t]*"/ {

@@ -1,11 +1,14 @@
 # What machines can hold us to. `make lint` takes seconds, `make -j tidy` a
 # minute or two.
 
-C_FILES := $(sort $(wildcard fcgi/*.c fcgi/*/*.c sql/*.c tools/ctl/*.c \
+C_FILES := $(sort $(wildcard fcgi/*.c fcgi/*/*.c fcgi/*/*/*.c sql/*.c \
+	tools/ctl/*.c \
 	tests/*/*.c))
-H_FILES := $(sort $(wildcard fcgi/*/*.h sql/*.h tools/ctl/*.h tests/*.h \
+H_FILES := $(sort $(wildcard fcgi/*/*.h fcgi/*/*/*.h sql/*.h tools/ctl/*.h \
+	tests/*.h \
 	tests/*/*.h))
-PRODUCT_C := $(sort $(wildcard fcgi/*.c fcgi/*/*.c sql/*.c tools/ctl/*.c))
+PRODUCT_C := $(sort $(wildcard fcgi/*.c fcgi/*/*.c fcgi/*/*/*.c sql/*.c \
+	tools/ctl/*.c))
 SHELL_FILES = $(shell grep -lE '^\#!.*\bsh$$|^\#!.*bash' .ci/* tools/* \
 	tests/*.sh 2>/dev/null)
 PHP_SOURCES := $(wildcard fcgi/php/*.php tests/fixtures/*/*/*.php \
@@ -19,7 +22,8 @@ lint: lint-layers lint-sql lint-headers lint-size lint-shell lint-php \
 
 # Includes never point upward; foreign types stay in their folder.
 lint-layers:
-	@awk -f tests/layers.awk $(PRODUCT_C) $(wildcard fcgi/*/*.h sql/*.h)
+	@awk -f tests/layers.awk $(PRODUCT_C) \
+	    $(wildcard fcgi/*/*.h fcgi/*/*/*.h sql/*.h)
 
 # SQL stands in sql/*.sql, and names its columns.
 lint-sql:
@@ -53,7 +57,7 @@ lint-php:
 lint-python:
 	@$(PYTHON) -c 'import ast, sys; \
 	    [ast.parse(open(f).read(), f) for f in sys.argv[1:]]' \
-	    $(wildcard tests/*/*.py)
+	    $(wildcard tests/*/*.py tests/*/*/*.py)
 
 # What the generator of statements refuses, and which client symbols are used.
 lint-statements: $(B)/libwpcron.a

@@ -3,13 +3,14 @@
 #include "base/buf.h"
 #include "base/xalloc.h"
 #include "formats/retry_after.h"
+#include "wire/public_address.h"
 
 #include <curl/curl.h>
+#include <errno.h>
 #include <pthread.h>
 #include <strings.h>
+#include <sys/socket.h>
 
-/* What is read of an answer before the connection is cut instead. */
-#define BODY_MAX ((size_t)256 * 1024)
 #define HEADERS_MAX ((size_t)64 * 1024)
 /*
  * Idle connections older than this are not used again. Node and Apache close
@@ -37,7 +38,9 @@ struct http_call {
 	char *keep_header;
 	struct buf header;
 	bool has_header;
-	size_t header_bytes, answer_bytes;
+	bool keep_head, whole, not_public;
+	struct buf head;
+	size_t header_bytes, answer_bytes, answer_max;
 	struct buf answer;
 	char error[CURL_ERROR_SIZE];
 };
@@ -46,6 +49,7 @@ struct http {
 	CURLM *multi;
 	const struct clock *clock;
 	char *user_agent, *proxy, *ca_file;
+	bool public_only;
 	struct http_call *calls; /* under way */
 	size_t ncalls;
 	struct http_call *spare;
@@ -117,6 +121,7 @@ on_status_line(struct http_call *c, struct slice line)
 	c->answered = false;
 	c->retry_after_s = -1;
 	c->has_header = false;
+	buf_reset(&c->head);
 }
 
 static void
@@ -125,6 +130,10 @@ on_header_line(struct http_call *c, struct slice line)
 	static const struct slice retry_after = { "retry-after", 11 };
 	size_t colon = slice_find(line, ':');
 
+	if (c->keep_head && c->head.n + line.n + 1 <= HTTP_KEEP_HEAD) {
+		buf_put_slice(&c->head, line);
+		buf_put_char(&c->head, '\n');
+	}
 	if (c->keep_header && slice_eq_nocase(slice_mem(line.p, colon),
 				  slice_str(c->keep_header))) {
 		buf_reset(&c->header);
@@ -163,11 +172,26 @@ on_write(char *p, size_t size, size_t n, void *arg)
 {
 	struct http_call *c = arg;
 	size_t bytes = size * n;
-	size_t room = HTTP_KEEP - c->answer.n;
+	size_t room = c->answer.max - c->answer.n;
 
 	buf_put(&c->answer, p, bytes < room ? bytes : room);
 	c->answer_bytes += bytes;
-	return c->answer_bytes > BODY_MAX ? 0 : bytes;
+	return c->answer.failed || c->answer_bytes > c->answer_max ? 0 : bytes;
+}
+
+/* The address is the one that is connected to next: no name server can
+ * say another between the look and the connection. */
+static curl_socket_t
+on_open_socket(void *arg, curlsocktype purpose UNUSED, struct curl_sockaddr *to)
+{
+	struct http_call *c = arg;
+
+	c->not_public = !public_address(&to->addr);
+	if (c->not_public) {
+		errno = EACCES;
+		return CURL_SOCKET_BAD;
+	}
+	return socket(to->family, to->socktype | SOCK_CLOEXEC, to->protocol);
 }
 
 /* ---- calls ------------------------------------------------------------ */
@@ -181,6 +205,7 @@ call_free(struct http_call *c)
 	curl_slist_free_all(c->headers);
 	free(c->keep_header);
 	buf_clear(&c->header);
+	buf_clear(&c->head);
 	buf_clear(&c->body);
 	buf_clear(&c->answer);
 	free(c);
@@ -199,8 +224,9 @@ call_recycle(struct http *h, struct http_call *c)
 	free(c->keep_header);
 	c->keep_header = NULL;
 	buf_clear(&c->header);
+	buf_clear(&c->head);
 	buf_clear(&c->body);
-	buf_reset(&c->answer);
+	buf_clear(&c->answer);
 	c->next = h->spare;
 	h->spare = c;
 	h->nspare++;
@@ -235,7 +261,10 @@ set_options(const struct http *h, struct http_call *c)
 {
 	bool ok = true;
 
-	SET(CURLOPT_POST, 1L);
+	if (h->public_only) {
+		SET(CURLOPT_OPENSOCKETFUNCTION, on_open_socket);
+		SET(CURLOPT_OPENSOCKETDATA, (void *)c);
+	}
 	/* No signals in a program with threads; a name that takes long to
 	 * resolve must not hold up the end of its request (getaddrinfo
 	 * cannot be cut short, curl would join its thread). */
@@ -256,6 +285,34 @@ set_options(const struct http *h, struct http_call *c)
 		SET(CURLOPT_CAINFO, h->ca_file);
 	return ok;
 }
+
+static bool
+has_no_body(const char *method)
+{
+	return method &&
+	       (strcmp(method, "GET") == 0 || strcmp(method, "DELETE") == 0);
+}
+
+/* What a handle must forget of its last request, or learn for this one. */
+static bool
+set_request(struct http_call *c, const struct http_request *r)
+{
+	bool ok = true;
+
+	if (has_no_body(r->method))
+		SET(CURLOPT_HTTPGET, 1L);
+	else
+		SET(CURLOPT_POST, 1L);
+	SET(CURLOPT_CUSTOMREQUEST, r->method);
+	/* "gzip" and not "": that would be all this libcurl can unpack. */
+	SET(CURLOPT_ACCEPT_ENCODING, r->gzip ? "gzip" : NULL);
+	SET(CURLOPT_URL, r->url);
+	SET(CURLOPT_HTTPHEADER, c->headers);
+	SET(CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)r->body.n);
+	SET(CURLOPT_CONNECTTIMEOUT_MS, (long)r->connect_timeout_ms);
+	SET(CURLOPT_TIMEOUT_MS, (long)r->timeout_ms);
+	return ok;
+}
 #undef SET
 
 static struct http_call *
@@ -271,7 +328,7 @@ call_new(struct http *h)
 	c = xcalloc(1, sizeof *c);
 	c->http = h;
 	c->body = (struct buf)BUF_INIT(SIZE_MAX / 4);
-	c->answer = (struct buf)BUF_INIT(HTTP_KEEP);
+	c->head = (struct buf)BUF_INIT(HTTP_KEEP_HEAD);
 	c->header = (struct buf)BUF_INIT(HTTP_KEEP_HEADER);
 	c->easy = curl_easy_init();
 	if (!c->easy || !set_callbacks(c) || !set_options(h, c)) {
@@ -294,14 +351,15 @@ call_add_header(struct http_call *c, const char *line)
 static bool
 call_fill(struct http_call *c, const struct http_request *r)
 {
-	CURL *e = c->easy;
-
 	c->repeatable = r->repeatable;
 	c->body_at = c->header_bytes = c->answer_bytes = 0;
-	c->sent = c->answered = false;
+	c->sent = c->answered = c->whole = c->not_public = false;
 	c->status = 0;
 	c->retry_after_s = -1;
 	c->has_header = false;
+	c->keep_head = r->keep_head;
+	c->answer = (struct buf)BUF_INIT(r->keep > 0 ? r->keep : HTTP_KEEP);
+	c->answer_max = r->keep > 0 ? r->keep : HTTP_READ_MAX;
 	if (r->keep_header)
 		c->keep_header = xstrdup(r->keep_header);
 	c->error[0] = '\0';
@@ -311,13 +369,7 @@ call_fill(struct http_call *c, const struct http_request *r)
 			return false;
 	/* No wait for "100 Continue" before larger bodies. */
 	return call_add_header(c, "Expect:") && !c->body.failed &&
-	       !curl_easy_setopt(e, CURLOPT_URL, r->url) &&
-	       !curl_easy_setopt(e, CURLOPT_HTTPHEADER, c->headers) &&
-	       !curl_easy_setopt(
-		   e, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)r->body.n) &&
-	       !curl_easy_setopt(
-		   e, CURLOPT_CONNECTTIMEOUT_MS, (long)r->connect_timeout_ms) &&
-	       !curl_easy_setopt(e, CURLOPT_TIMEOUT_MS, (long)r->timeout_ms);
+	       set_request(c, r);
 }
 
 enum rc
@@ -379,6 +431,8 @@ error_text(const struct http_call *c, CURLcode code)
 		return "";
 	if (code == CURLE_SEND_FAIL_REWIND)
 		return "the connection was lost, the request may have arrived";
+	if (c->not_public)
+		return "the address is not one of the Internet";
 	return c->error[0] ? c->error : curl_easy_strerror(code);
 }
 
@@ -392,6 +446,8 @@ finish(struct http *h, struct http_call *c, enum http_end end,
 		.sent = c->sent,
 		.retry_after_s = c->retry_after_s,
 		.body = buf_slice(&c->answer),
+		.whole = c->whole && c->answer_bytes == c->answer.n,
+		.head = buf_slice(&c->head),
 		.header =
 		    c->has_header ? slice_str(buf_str(&c->header)) : SLICE_NONE,
 		.error = error,
@@ -419,6 +475,7 @@ report_ended(struct http *h, http_done_fn *done, void *arg)
 		if (curl_easy_getinfo(msg->easy_handle, CURLINFO_PRIVATE, &c) ||
 		    !c)
 			continue;
+		c->whole = code == CURLE_OK;
 		finish(h, c, sort_end(c, code), error_text(c, code), done, arg);
 		ended++;
 	}
@@ -458,6 +515,22 @@ http_running(const struct http *h)
 	return h->ncalls;
 }
 
+struct slice
+http_head_find(struct slice head, const char *name)
+{
+	struct slice found = SLICE_NONE, want = slice_str(name);
+
+	while (head.n > 0) {
+		struct slice line = slice_mem(head.p, slice_find(head, '\n'));
+		size_t colon = slice_find(line, ':');
+
+		if (slice_eq_nocase(slice_mem(line.p, colon), want))
+			found = slice_trim(slice_from(line, colon + 1));
+		head = slice_from(head, line.n + 1);
+	}
+	return found;
+}
+
 /* ---- life ------------------------------------------------------------- */
 
 static char *
@@ -485,6 +558,7 @@ http_new(const struct http_opts *opts, struct http **out, struct err *err)
 	h->user_agent = copy_or_null(opts->user_agent);
 	h->proxy = copy_or_null(opts->proxy);
 	h->ca_file = copy_or_null(opts->ca_file);
+	h->public_only = opts->public_only;
 	*out = h;
 	return RC_OK;
 }

@@ -10,9 +10,9 @@
 #include "base/slice.h"
 
 /*
- * HTTP POSTs, many at once, for one thread. HTTP/1.1 over http and https with
- * verified certificates; connections are kept and used again; no redirects,
- * no proxy from the environment, nothing decompressed.
+ * HTTP requests, many at once, for one thread. HTTP/1.1 over http and https
+ * with verified certificates; connections are kept and used again; no
+ * redirects, no proxy from the environment, nothing decompressed unless asked.
  *
  * Threads: a struct http is used by one thread at a time. The process ignores
  * SIGPIPE (OpenSSL writes to sockets without MSG_NOSIGNAL).
@@ -24,6 +24,9 @@ struct http_opts {
 	const char *user_agent;    /* NULL: none */
 	const char *proxy;         /* URL; NULL: no proxy at all */
 	const char *ca_file;       /* PEM; NULL: the system's authorities */
+	/* Connect to addresses of the Internet only (public_address.h), also
+	 * where a name has others: checked at every connection. */
+	bool public_only;
 };
 
 /* Copies what it needs of `opts`. RC_FATAL: no memory or no TLS library. */
@@ -34,10 +37,16 @@ void http_free(struct http *h);
 
 /* Everything is copied by http_add(). */
 struct http_request {
+	const char *method; /* NULL: POST; GET and DELETE have no body */
 	const char *url;
 	const char *const *headers; /* "Name: value" */
 	size_t nheaders;
 	const char *keep_header; /* name of one of the answer's; or NULL */
+	/* Bytes of the answer's body to keep, and to read at all; 0: HTTP_KEEP
+	 * of HTTP_READ_MAX. */
+	size_t keep;
+	bool keep_head; /* for http_head_find() */
+	bool gzip;      /* the answer may come compressed; it is unpacked */
 	struct slice body;
 	uint32_t connect_timeout_ms;
 	uint32_t timeout_ms; /* for the whole, connecting included */
@@ -59,6 +68,9 @@ enum http_end {
 #define HTTP_RETRY_AFTER_MAX_S 86400
 #define HTTP_KEEP 2048       /* bytes of the answer's body that are kept */
 #define HTTP_KEEP_HEADER 256 /* and of its `keep_header` */
+/* What is read of a body before the connection is cut instead. */
+#define HTTP_READ_MAX ((size_t)256 * 1024)
+#define HTTP_KEEP_HEAD ((size_t)16 * 1024)
 
 struct http_response {
 	enum http_end end;
@@ -66,7 +78,10 @@ struct http_response {
 	/* False: not a byte of the request was written to a connection. */
 	bool sent;
 	int64_t retry_after_s; /* -1: none; at most HTTP_RETRY_AFTER_MAX_S */
-	struct slice body;     /* its first HTTP_KEEP bytes */
+	struct slice body;     /* its first HTTP_KEEP, or `keep`, bytes */
+	bool whole;            /* there was no more, and it was not cut off */
+	/* With keep_head: the headers, as much as fits HTTP_KEEP_HEAD. */
+	struct slice head;
 	/* The value of `keep_header`; p NULL: it is not there. */
 	struct slice header;
 	const char *error; /* curl's words, "" when answered */
@@ -92,6 +107,9 @@ void http_poll(struct http *h, int timeout_ms, http_done_fn *done, void *arg);
 void http_abandon(struct http *h, http_done_fn *done, void *arg);
 /* Requests added and not reported. */
 size_t http_running(const struct http *h);
+
+/* The value of a header in `head`, the last of that name; p NULL: none. */
+struct slice http_head_find(struct slice head, const char *name);
 
 #define HTTP_ORIGIN_MAX 300
 /*

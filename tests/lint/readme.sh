@@ -20,7 +20,7 @@ switches() {
 		fcgi/server/options.c tools/ctl/commands.c
 }
 events() {
-	cat fcgi/*/*.c sql/*.c | tr '\n' ' ' | grep -oE 'log_event\([^;]*' |
+	cat fcgi/*/*.c fcgi/*/*/*.c sql/*.c | tr '\n' ' ' | grep -oE 'log_event\([^;]*' |
 		grep -oE '"[a-z_]+\.[a-z_]+"' | tr -d '"'
 }
 

@@ -106,8 +106,9 @@ struct esp_host {
 	enum rc (*take)(void *arg, enum esp_budget which, int64_t *wait_ms);
 	/* How many connections may be open now (at least 1); NULL: all. */
 	uint32_t (*connections)(void *arg, uint32_t most);
-	/* The account rests: 429 or 503 asked for it, or `config` (401, 403:
-	 * wrong key, disabled). No request of this call follows. */
+	/* The account rests: 429 or 503 asked for it (after_s -1: for no
+	 * certain time), or `config` (401, 403: wrong key, disabled). take()
+	 * says RC_NONE from now on. */
 	void (*rest)(void *arg, bool config, int64_t after_s, const char *why);
 	/*
 	 * A bulk call was accepted: `token` asks again, not before after_s.
