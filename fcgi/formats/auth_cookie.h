@@ -21,7 +21,8 @@
 void auth_cookie_name(struct slice siteurl, char out[64]);
 
 /* The value of the first cookie of that name in a Cookie header, as PHP
- * splits it, still encoded. False: there is none. */
+ * splits it, still encoded; empty for name[x]=y, which PHP makes an array.
+ * False: there is none. */
 MUSTUSE bool auth_cookie_find(
     struct slice header, struct slice name, struct slice *out);
 
@@ -30,8 +31,9 @@ struct auth_cookie {
 	struct slice login, expiration, token, hmac;
 	int64_t expires; /* the number of `expiration` */
 };
-/* Decode and split. RC_REJECT: not four parts, too long, a login that PHP
- * would add slashes to, an hmac that is not 64 lower-case hex digits. */
+/* Decode and split. RC_REJECT: not four parts, an empty one, too long, a byte
+ * that PHP would add slashes to, a login that is not UTF-8, an expiration that
+ * is not digits, an hmac that is not 64 lower-case hex digits. */
 MUSTUSE enum rc auth_cookie_parse(
     struct slice encoded, struct auth_cookie *out);
 
@@ -52,7 +54,12 @@ MUSTUSE bool auth_cookie_verify(
 MUSTUSE bool auth_session_alive(const struct auth_cookie *c,
     struct slice sessions, int64_t now, int64_t *expires);
 
-/* wp_salt('logged_in') from constants and options; p NULL: not defined. */
+/*
+ * wp_salt('logged_in') from constants and options; p NULL: not defined. Core
+ * also passes over the sample's phrase in the site's language, which cannot be
+ * known here. Whoever left it in one constant left it in all of them, so that
+ * each is passed over as a value used twice.
+ */
 struct auth_salt_source {
 	/* {AUTH, SECURE_AUTH, LOGGED_IN, NONCE, SECRET} x {KEY, SALT}, in that
 	 * order: AUTH_KEY, AUTH_SALT, SECURE_AUTH_KEY, ... */

@@ -106,3 +106,34 @@ md5_end(struct md5 *m, unsigned char out[MD5_LEN])
 	for (unsigned i = 0; i < MD5_LEN; i++)
 		out[i] = (unsigned char)(m->state[i / 4] >> 8 * (i % 4));
 }
+
+#define HMAC_BLOCK 64
+
+void
+md5_hmac(struct slice key, const struct slice *parts, size_t n,
+    unsigned char out[MD5_LEN])
+{
+	unsigned char block[HMAC_BLOCK] = { 0 };
+	struct md5 m;
+
+	md5_init(&m);
+	if (key.n > sizeof block) {
+		md5_put(&m, key);
+		md5_end(&m, block);
+		md5_init(&m);
+	} else if (key.n > 0) {
+		memcpy(block, key.p, key.n);
+	}
+	for (size_t i = 0; i < sizeof block; i++)
+		block[i] ^= 0x36;
+	md5_put(&m, slice_mem((const char *)block, sizeof block));
+	for (size_t i = 0; i < n; i++)
+		md5_put(&m, parts[i]);
+	md5_end(&m, out);
+	for (size_t i = 0; i < sizeof block; i++)
+		block[i] ^= 0x36 ^ 0x5c;
+	md5_init(&m);
+	md5_put(&m, slice_mem((const char *)block, sizeof block));
+	md5_put(&m, slice_mem((const char *)out, MD5_LEN));
+	md5_end(&m, out);
+}

@@ -2,6 +2,8 @@
 SUITE(action_args)
 SUITE(action_schedule)
 SUITE(arena)
+SUITE(auth_cookie)
+SUITE(auth_cookie_mutations)
 SUITE(breaker)
 SUITE(buf)
 SUITE(cli)

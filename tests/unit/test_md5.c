@@ -86,6 +86,48 @@ START_TEST(md5_pads_every_length)
 }
 END_TEST
 
+/* RFC 2202, 2. */
+static const struct {
+	char key_byte;
+	size_t key_len;
+	const char *key, *text, *digest;
+} hmac_rows[] = {
+	{ 0x0b, 16, NULL, "Hi There", "9294727a3638bb1c13f48ef8158bfc9d" },
+	{ 0, 0, "Jefe", "what do ya want for nothing?",
+	    "750c783e6ab0b503eaa86e310a5db738" },
+	{ (char)0xaa, 80, NULL,
+	    "Test Using Larger Than Block-Size Key - Hash Key First",
+	    "6b1ab7fe4bd7bf8f0b62e6ce61b9d0cd" },
+	{ (char)0xaa, 80, NULL,
+	    "Test Using Larger Than Block-Size Key and Larger Than One "
+	    "Block-Size Data",
+	    "6f630fad67cda0ee1fb1f562db3aa53e" },
+	{ 0, 0, "", "", "74e6f7298a9c2d168935f58c001bad88" },
+};
+
+START_TEST(hmac_is_what_the_rfc_says_in_any_pieces)
+{
+	struct slice text = slice_str(hmac_rows[_i].text), key;
+	struct buf hex = BUF_INIT(64);
+	unsigned char digest[MD5_LEN];
+	char bytes[80];
+
+	memset(bytes, hmac_rows[_i].key_byte, sizeof bytes);
+	key = hmac_rows[_i].key ? slice_str(hmac_rows[_i].key)
+				: slice_mem(bytes, hmac_rows[_i].key_len);
+	for (size_t cut = 0; cut <= text.n; cut++) {
+		const struct slice parts[] = { slice_mem(text.p, cut),
+			slice_from(text, cut) };
+
+		md5_hmac(key, parts, NELEMS(parts), digest);
+		buf_reset(&hex);
+		buf_put_hex(&hex, digest, sizeof digest);
+		ck_assert_str_eq(buf_str(&hex), hmac_rows[_i].digest);
+	}
+	buf_clear(&hex);
+}
+END_TEST
+
 Suite *
 md5_suite(void)
 {
@@ -96,6 +138,8 @@ md5_suite(void)
 	    tc, md5_is_what_the_rfc_and_php_say, 0, NELEMS(rows));
 	tcase_add_test(tc, md5_does_not_depend_on_the_pieces);
 	tcase_add_loop_test(tc, md5_pads_every_length, 0, 5);
+	tcase_add_loop_test(
+	    tc, hmac_is_what_the_rfc_says_in_any_pieces, 0, NELEMS(hmac_rows));
 	suite_add_tcase(s, tc);
 	return s;
 }
