@@ -1,0 +1,1 @@
+"""Stand-ins for email service providers, one module each; see base.py."""
