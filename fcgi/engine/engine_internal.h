@@ -101,6 +101,9 @@ struct site_run {
 	enum site_standing standing;
 	char identity[65];
 	struct limits limits;
+
+	/* Guarded by stager.lock, which owns it. */
+	struct stager_blog *staging;
 };
 
 /* A hook or group that is paused for all nodes. */
@@ -145,7 +148,7 @@ struct database {
 	pthread_t thread;
 	bool started;
 	struct db *db;                /* the claimer's */
-	_Atomic uint32_t connections; /* the workers' */
+	_Atomic uint32_t connections; /* but for the claimer's */
 	mono_ms retry_at;             /* connecting again not before */
 	unsigned failures;
 };
@@ -220,6 +223,8 @@ struct engine {
 	struct worker *workers;
 	size_t nworkers;
 	bool started;
+	struct stager *stager; /* NULL: once */
+	struct contact_pool *contacts;
 };
 
 /* Thread bodies; `arg` is a struct database, a struct worker. */
