@@ -108,6 +108,7 @@ cron_wait(
 {
 	struct waiter *w = xcalloc(1, sizeof(*w));
 
+	w->kind = &wait_for_settled;
 	w->request = c->request;
 	w->head = c->method == METHOD_HEAD;
 	w->deadline = clock_mono(c->env->clock) + (mono_ms)seconds * 1000;

@@ -71,10 +71,10 @@ query_value(struct slice query, struct slice name)
 	return found;
 }
 
-static struct slice
-host_of(const struct ping_params *p)
+struct slice
+ping_host(struct slice http_host, struct slice server_name)
 {
-	struct slice s = p->host.n > 0 ? p->host : p->server_name;
+	struct slice s = http_host.n > 0 ? http_host : server_name;
 	size_t end;
 
 	/* An IPv6 address is full of colons: "[::1]:8080". */
@@ -112,7 +112,7 @@ ping_parse(const struct ping_params *p, struct ping *out)
 
 	out->text = (struct engine_ping){
 		.key = slice_mem(out->key, key_decode(value, out->key)),
-		.host = host_of(p),
+		.host = ping_host(p->host, p->server_name),
 		.path = path_of(p),
 	};
 }

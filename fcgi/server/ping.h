@@ -35,5 +35,7 @@ struct ping {
 void ping_parse(const struct ping_params *p, struct ping *out);
 /* ping_read - the same, of a request. */
 void ping_read(const struct request *r, struct ping *out);
+/* ping_host - HTTP_HOST without its port, else SERVER_NAME. */
+struct slice ping_host(struct slice http_host, struct slice server_name);
 
 #endif

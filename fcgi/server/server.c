@@ -54,7 +54,7 @@ finish(struct server *s, struct request *r)
 static void
 answer_waiter(struct server *s, struct waiter *w)
 {
-	wait_reply(w);
+	w->kind->reply(w);
 	finish(s, w->request);
 	request_free(w->request);
 	free(w);

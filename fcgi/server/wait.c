@@ -53,8 +53,7 @@ take_decided(struct waits *ws, mono_ms now, mono_ms *next, bool *stopping)
 	pthread_mutex_lock(&ws->lock);
 	*stopping = ws->stopping;
 	for (at = &ws->parked; (w = *at);) {
-		w->rc = engine_watch_check(
-		    ws->opts.engine, &w->watch, &w->counts, &w->remaining);
+		w->rc = w->kind->check(ws->opts.engine, w);
 		if (w->rc == RC_AGAIN && w->deadline > now && !*stopping) {
 			if (w->deadline < *next)
 				*next = w->deadline;
@@ -176,6 +175,14 @@ waits_free(struct waits *ws)
 	free(ws);
 }
 
+/* ---- ?wait -------------------------------------------------------------- */
+
+static enum rc
+settled_check(struct engine *e, struct waiter *w)
+{
+	return engine_watch_check(e, &w->watch, &w->counts, &w->remaining);
+}
+
 static const char *
 wait_status(const struct waiter *w)
 {
@@ -193,8 +200,8 @@ wait_status(const struct waiter *w)
 	return "503 Service Unavailable";
 }
 
-void
-wait_reply(const struct waiter *w)
+static void
+settled_reply(const struct waiter *w)
 {
 	struct buf body = BUF_INIT(WAIT_BODY_MAX);
 	const bool known = w->rc == RC_OK || w->rc == RC_AGAIN;
@@ -219,6 +226,11 @@ wait_reply(const struct waiter *w)
 	    w->head);
 	buf_clear(&body);
 }
+
+const struct wait_kind wait_for_settled = {
+	.check = settled_check,
+	.reply = settled_reply,
+};
 
 void
 wait_refuse(struct request *r, bool head)

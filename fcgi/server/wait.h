@@ -11,9 +11,11 @@
 #include "server/work.h"
 
 /*
- * Requests that wait until all that was due has been settled. They are held
- * by no thread: one thread of this module watches the engine's progress and
- * the clock for all of them, and gives those that are decided to the queue.
+ * Requests that wait for something in the engine: ?wait until all that was due
+ * has been settled, the reader ping until a stale reader was pulled. They are
+ * held by no thread: one thread of this module watches the engine's progress
+ * and the clock for all of them, and gives those that are decided to the
+ * queue.
  */
 struct waits;
 struct waits_opts {
@@ -25,10 +27,23 @@ struct waits_opts {
 MUSTUSE enum rc waits_start(
     const struct waits_opts *opts, struct waits **out, struct err *err);
 
+struct waiter;
+/* What is waited for. */
+struct wait_kind {
+	/* As engine_watch_check(); RC_AGAIN: not yet. Must not block. */
+	enum rc (*check)(struct engine *e, struct waiter *w);
+	/* Write the answer to a decided waiter. */
+	void (*reply)(const struct waiter *w);
+};
+/* ?wait: 200, 207, 202 or 503, with counts. */
+extern const struct wait_kind wait_for_settled;
+
 /* What a waiter got to know. */
 struct waiter {
-	struct request *request; /* owned */
-	struct engine_watch watch;
+	const struct wait_kind *kind;
+	struct request *request;   /* owned */
+	struct engine_watch watch; /* wait_for_settled */
+	uint64_t ticket;           /* the reader ping: engine_reader_ping() */
 	mono_ms deadline;
 	bool head; /* HEAD: no body */
 	/* Filled in when decided: */
@@ -50,9 +65,7 @@ void waits_set_max(struct waits *ws, uint32_t max);
 void waits_stop(struct waits *ws);
 void waits_free(struct waits *ws); /* stops first; NULL is fine */
 
-/* wait_reply - answer a decided waiter: 200, 207, 202 or 503, with counts. */
-void wait_reply(const struct waiter *w);
-/* wait_refuse - 503 for a waiter there is no room for. */
+/* wait_refuse - 503 for a ?wait there is no room for. */
 void wait_refuse(struct request *r, bool head);
 
 #endif

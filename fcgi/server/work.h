@@ -13,7 +13,7 @@ struct waiter;
 struct work {
 	int fd;                /* a connection whose request is whole */
 	struct frame frame;    /* what the look at it found */
-	struct waiter *waiter; /* or, not NULL: a ?wait to be answered */
+	struct waiter *waiter; /* or, not NULL: to be answered */
 };
 
 /*
