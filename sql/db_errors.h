@@ -16,7 +16,9 @@ struct db_error {
 
 #define DB_ER_LOCK_WAIT_TIMEOUT 1205
 #define DB_ER_LOCK_DEADLOCK 1213
+#define DB_ER_BAD_FIELD 1054 /* unknown column */
 #define DB_ER_NO_SUCH_TABLE 1146
+#define DB_ER_WRONG_VALUE 1366 /* no text of the column's charset */
 #define DB_CR_SERVER_LOST 2013
 
 /* Pure; any thread. What is not listed is RC_REJECT, but for errors of the

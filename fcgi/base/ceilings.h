@@ -48,6 +48,12 @@
 /* Rows of one insert together: the smallest max_allowed_packet still in use is
  * 1 MiB. */
 #define CEILING_ROWS_BYTES (((size_t)1 << 20) - 4096)
+/* The members of one bulk call as they are stored: a provider takes 500 to
+ * 40,000 at once, at some 200 bytes each. */
+#define CEILING_CONTACT_BATCH_BYTES ((size_t)12 << 20)
+/* A field of a contact: the longest that a provider stores is 32,000
+ * characters of text. */
+#define CEILING_CONTACT_VALUE_BYTES ((size_t)128 << 10)
 /* A session's sql_mode: all that a server knows are under 600 bytes. */
 #define CEILING_SQL_MODE_BYTES ((size_t)2048)
 

@@ -30,7 +30,7 @@ enum contact_direction {
 const char *contact_direction_name(enum contact_direction d);
 /* "newspack_contact_pull_retry", "newspack_contact_sync_retry" */
 const char *contact_retry_hook(enum contact_direction d);
-/* RC of an Action Scheduler hook: which direction it retries; -1: none. */
+/* Which direction an Action Scheduler hook retries; -1: none. */
 int contact_retry_direction(struct slice hook);
 
 #define CONTACT_BATCH_HOOK "newspack_contact_cron_batch"
@@ -44,7 +44,7 @@ int64_t contact_retry_delay_s(unsigned n);
 
 struct contact_flag {
 	uint64_t umeta_id, user_id;
-	struct slice value; /* as stored */
+	struct slice value; /* its first 64 characters, as stored */
 };
 /* The waiting readers of one direction. */
 struct contact_flags {
@@ -52,7 +52,11 @@ struct contact_flags {
 	size_t n;
 	bool more; /* there were more than `max` */
 };
-/* One indexed read without ORDER BY, sorted here; text is the arena's. */
+/*
+ * One indexed read without ORDER BY, sorted here; text is the arena's. In what
+ * is left out are the rows written last. Rows of user 0, of users that are gone
+ * and with values that are no times are flags like any other.
+ */
 MUSTUSE enum rc contact_flags_read(struct db *db, const struct sql_scope *scope,
     enum contact_direction d, size_t max, struct arena *a,
     struct contact_flags *out, struct err *err);
@@ -60,11 +64,18 @@ MUSTUSE enum rc contact_flags_read(struct db *db, const struct sql_scope *scope,
 MUSTUSE enum rc contact_flags_of(struct db *db, const struct sql_scope *scope,
     enum contact_direction d, uint64_t user_id, struct arena *a,
     struct contact_flags *out, struct err *err);
-/* Remove those that still have their value; *removed (may be NULL). */
+/*
+ * Remove those that still have their value; *removed (may be NULL). Statements
+ * of 500, each by itself: what was removed before an error stays so, and the
+ * call may be repeated. Values are whole seconds, so a flag written again
+ * within the second of the one that was read goes with it. Nothing is lost by
+ * that, as long as the reader's data are read after the flag.
+ */
 MUSTUSE enum rc contact_flags_remove(struct db *db,
     const struct sql_scope *scope, const struct contact_flag *rows, size_t n,
     uint64_t *removed, struct err *err);
-/* Stage a reader for a direction as update_user_meta() would. */
+/* Stage a reader for a direction as update_user_meta() would: rows that are
+ * there get the new time, and two who stage at once may leave two rows. */
 MUSTUSE enum rc contact_flag_write(struct db *db, const struct sql_scope *scope,
     enum contact_direction d, uint64_t user_id, int64_t now, struct err *err);
 MUSTUSE enum rc contact_flags_count(struct db *db,
@@ -119,8 +130,8 @@ MUSTUSE enum rc contact_retry_parse(enum contact_direction d, struct slice args,
     struct arena *a, struct contact_retry *out, struct err *err);
 
 /* Pending and in-progress retries of a direction, one query; by (user_id,
- * integration). Rows that cannot be read are left out. None without Action
- * Scheduler's tables. */
+ * integration). Rows that cannot be read, or have no user_id, are left out.
+ * None without Action Scheduler's tables. */
 MUSTUSE enum rc contact_retries_read(struct db *db,
     const struct sql_scope *scope, enum contact_direction d, struct arena *a,
     struct contact_retry **out, size_t *n, struct err *err);
@@ -133,11 +144,19 @@ bool contact_retries_has(const struct contact_retry *rows, size_t n,
  * (as_schedule_single_action(), group "newspack-integration-ID", created when
  * absent), due contact_retry_delay_s() after now, and its log line "action
  * created". The reason is cut to 500 bytes. RC_NONE: one is pending or in
- * progress already (other than `r->action_id`), nothing was written.
+ * progress already (other than `r->action_id`), nothing was written; nodes
+ * that add at once wait for each other on a row of ours, PHP does not.
+ * RC_RETRY with a lost connection: call again, the row is found if it is there.
  * `actions` lends the schema and the site's clock.
  */
 MUSTUSE enum rc contact_retry_add(struct db *db, struct actions *actions,
     const struct contact_retry *r, int64_t now, struct err *err);
+/* The same for many, 500 a transaction, with one look at what is pending:
+ * added[i] says whether row i was inserted. After an error some may be; those
+ * are found by the next call. */
+MUSTUSE enum rc contact_retries_add(struct db *db, struct actions *actions,
+    const struct contact_retry *rows, size_t n, int64_t now, bool *added,
+    struct err *err);
 /* A line in Action Scheduler's log of an action. */
 MUSTUSE enum rc contact_action_log(struct db *db, struct actions *actions,
     uint64_t action_id, struct slice message, int64_t now, struct err *err);
@@ -166,7 +185,9 @@ MUSTUSE enum rc contact_fingerprints_write(struct db *db,
 MUSTUSE enum rc contact_fingerprints_drop(struct db *db,
     const struct sql_scope *scope, uint32_t blog_id, struct slice integration,
     const uint64_t *ids, size_t n, struct err *err);
-/* One bounded step: old ones, and those of users that are gone. */
+/* One bounded step: at most 1,000 old ones (of any blog), and those of users
+ * that are gone among the next 1,000 of the blog; the walk over them goes on
+ * where the last call, of any node, left it. */
 MUSTUSE enum rc contact_fingerprints_clean(struct db *db,
     const struct sql_scope *scope, uint32_t blog_id, uint64_t *removed,
     struct err *err);
@@ -189,8 +210,13 @@ struct contact_batch {
 	unsigned asked;
 	struct contact_member *members; /* in the order they were sent */
 	size_t n;
+	/* Read only: what is stored of the members is no such thing, and n is
+	 * 0. Their flags are where they were: end it, and the next tick takes
+	 * them up. */
+	bool broken;
 };
-/* Stored before it is polled for the first time. Sets batch_id. */
+/* Stored before it is polled for the first time. Sets batch_id. RC_REJECT: its
+ * members take more than CEILING_CONTACT_BATCH_BYTES. */
 MUSTUSE enum rc contact_batch_store(struct db *db,
     const struct sql_scope *scope, uint32_t blog_id, struct contact_batch *b,
     struct err *err);
@@ -199,7 +225,7 @@ MUSTUSE enum rc contact_batches_read(struct db *db,
     const struct sql_scope *scope, uint32_t blog_id, struct arena *a,
     struct contact_batch **out, size_t *n, struct err *err);
 /* Ask again at that time; members that are settled are left out from now on
- * (b->members, b->n as they are to be). */
+ * (b->members, b->n as they are to be). RC_NONE: it has ended. */
 MUSTUSE enum rc contact_batch_update(struct db *db,
     const struct sql_scope *scope, uint32_t blog_id,
     const struct contact_batch *b, struct err *err);
@@ -217,14 +243,21 @@ struct contact_item {
  * Reader_Data::update_item() has it: newspack_reader_data_item_KEY, and the key
  * in the list newspack_reader_data_keys, whose entries nobody else's write may
  * lose (the list is locked and read again). At most 100 keys: more are left
- * out, counted in *refused. A value that is there already is not written. JSON
- * is stored as it is, in UTF-8. *written (may be NULL) counts rows changed.
+ * out, counted in *refused, as are empty values and keys that no column holds.
+ * A value that is there already is not written. JSON is stored as it is, in
+ * UTF-8, and with escapes in a table that cannot hold its characters. *written
+ * counts rows changed; both may be NULL. RC_NONE: there is no such user.
+ *
+ * Who stores of one user at once waits for the other on the user's row. PHP
+ * reads its list before it writes it, without a lock: a key of ours that it
+ * writes over is listed again when it is stored the next time.
  */
 #define CONTACT_DATA_MAX 100
 MUSTUSE enum rc contact_data_store(struct db *db, const struct sql_scope *scope,
     uint64_t user_id, const struct contact_item *items, size_t n,
     size_t *written, size_t *refused, struct err *err);
-/* JSON as it is stored: no \/ and no \uXXXX where UTF-8 can say it. */
+/* JSON as it is stored: no \/ and no \uXXXX where UTF-8 can say it. RC_REJECT:
+ * it is no JSON, or over CEILING_CONTACT_VALUE_BYTES. */
 MUSTUSE enum rc contact_data_json(
     struct slice json, struct arena *a, struct slice *out, struct err *err);
 
