@@ -26,8 +26,14 @@ enum contact_compare {
 MUSTUSE enum rc contact_compare_write(struct db *db,
     const struct sql_scope *scope, uint32_t blog_id, struct slice integration,
     const char *digest, bool equal, struct err *err);
-/* One read by primary key. */
+/* The digest with which they were found equal; "" where they never were, or
+ * differ. One read by primary key. */
+#define CONTACT_DIGEST_LEN 64
 MUSTUSE enum rc contact_compare_read(struct db *db,
+    const struct sql_scope *scope, uint32_t blog_id, struct slice integration,
+    char digest[CONTACT_DIGEST_LEN + 1], struct err *err);
+/* What was found with this digest, for doctor. */
+MUSTUSE enum rc contact_compare_look(struct db *db,
     const struct sql_scope *scope, uint32_t blog_id, struct slice integration,
     const char *digest, enum contact_compare *out, struct err *err);
 
