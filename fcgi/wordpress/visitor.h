@@ -10,7 +10,8 @@
  * many cookies in one read. A subset of those whom PHP would recognise.
  */
 
-/* How this blog's cookies are named and signed; read once a minute at most. */
+/* How this blog's cookies are named and signed; read once a minute at most.
+ * Not to be copied: `salt` points into it. */
 struct visitor_keys {
 	char name[128]; /* of the log-in cookie */
 	char salt_text[AUTH_SALT_MAX];

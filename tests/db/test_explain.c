@@ -15,6 +15,7 @@
 
 #include "base/macros.h"
 #include "db_test.h"
+#include "explain_readers.h"
 #include "sql/schema.h"
 
 Suite *explain_suite(void);
@@ -216,6 +217,7 @@ fill(void)
 	fill_claims();
 	db_test_actions_indexes(9);
 	fill_others();
+	explain_fill_readers();
 	fill_events();
 	db_test_sql("ANALYZE TABLE wp_actionscheduler_actions,"
 		    " wp_actionscheduler_logs, wp_wpcron_tries, wp_options,"
@@ -299,8 +301,10 @@ sample(const struct sql_param *p, enum scene scene)
 	struct sql_value v = { .type = p->type };
 	int64_t n = (int64_t)number_named(name);
 
-	if (p->sample && (p->type == SQL_TEXT || p->type == SQL_BYTES))
+	if (p->sample && p->type == SQL_TEXT)
 		return V_STR(p->sample);
+	if (p->sample && p->type == SQL_BYTES)
+		return V_BYTES(slice_str(p->sample));
 	if (p->sample)
 		ck_assert_msg(slice_i64(slice_str(p->sample), &n),
 		    "sample of %s", p->name);
