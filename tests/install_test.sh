@@ -40,6 +40,8 @@ check "the daemon runs from there" "$d/root/opt/x/sbin/wp-cron-fcgi" --version
 check "wp-cronctl runs from there" "$d/root/opt/x/bin/wp-cronctl" version
 check "the PHP worker is there" \
 	test -s "$d/root/opt/x/share/wp-cron-fcgi/worker.php"
+check "its part for contacts is there" \
+	test -s "$d/root/opt/x/share/wp-cron-fcgi/contacts.php"
 check "the companion plugin is there" \
 	test -s "$d/root/opt/x/share/wp-cron-fcgi/companion.php"
 check "wp-cronctl names that worker" \

@@ -132,6 +132,7 @@ open_request(struct php *p, struct job *const *jobs, size_t n, bool export,
 		.export = export,
 		.tcp = p->addr.tcp,
 		.take = take,
+		.contacts = p->ask ? p->ask->json : SLICE_NONE,
 		.jobs = jobs,
 		.njobs = n,
 	};
@@ -178,7 +179,7 @@ begin_request(struct php *p, struct job *const *jobs, size_t n, bool export)
 {
 	char *take = p->opts.want_take ? p->opts.want_take(p->opts.arg) : NULL;
 
-	if (n == 0 && !take && !export)
+	if (n == 0 && !take && !export && !p->ask)
 		return;
 	for (size_t i = 0; i < n; i++)
 		p->slots[i] = (struct php_slot){ .job = jobs[i] };
@@ -553,8 +554,8 @@ keep_export(void *arg, struct slice json)
 	w->json = xstrndup(json);
 }
 
-static void
-no_outcome(void *arg, const struct outcome *o)
+void
+php_no_outcome(void *arg, const struct outcome *o)
 {
 	(void)arg;
 	(void)o;
@@ -581,7 +582,7 @@ php_executor_export(
 	until = clock_mono(of(e)->opts.clock) + EXPORT_WAIT_MS;
 	php_begin(e, NULL, 0);
 	while (of(e)->request && !wait.json) {
-		php_poll(e, EXPORT_WAIT_MS / 10, no_outcome, NULL);
+		php_poll(e, EXPORT_WAIT_MS / 10, php_no_outcome, NULL);
 		if (of(e)->hello && clock_mono(of(e)->opts.clock) > until)
 			break;
 	}

@@ -11,11 +11,21 @@
 
 /*
  * What only the publisher's PHP knows of contacts, asked in one WordPress boot
- * for a whole page of readers. Each call blocks until PHP has ended or
+ * for a whole page of readers. Each call blocks until all is answered or
  * `timeout_ms` is over; opts are those of the php executor (no jobs, take or
- * export). RC_RETRY: php-fpm is away or full, the site does not boot, or
- * PHP died; what was answered before holds. RC_REJECT: the plugin is not
- * there, or has not the classes that are needed; the words name them.
+ * export). RC_RETRY: php-fpm is away or full, the site does not boot, PHP died
+ * or the time was over; what was answered before holds, the rest is as if it
+ * had not been asked for. RC_REJECT: the plugin is not there, or has not the
+ * classes that are needed; the words name them.
+ *
+ * An exception or an error costs its reader alone. Where one reader ends PHP,
+ * the others are asked for in another boot; a reader in whom PHP died twice
+ * without a word is answered "php_died". Messages may hold addresses.
+ *
+ * Codes that are ours: "held" (nothing was sent, nor shall it be for now: the
+ * site guard, a toggle, not set up), "user_not_found" (with `gone`),
+ * "integration_not_found", "exception", "pull_exception", "php_fatal",
+ * "php_died", "too_large"; all else is a WP_Error's.
  */
 
 /* One reader and one integration. */

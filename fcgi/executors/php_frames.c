@@ -19,8 +19,8 @@ enum {
 
 /* ---- reading JSON ------------------------------------------------------- */
 
-static struct slice
-text_of(const json_t *frame, const char *key)
+struct slice
+php_text_of(const json_t *frame, const char *key)
 {
 	const json_t *v = json_object_get(frame, key);
 
@@ -29,8 +29,8 @@ text_of(const json_t *frame, const char *key)
 	return slice_mem(json_string_value(v), json_string_length(v));
 }
 
-static int64_t
-number_of(const json_t *frame, const char *key)
+int64_t
+php_number_of(const json_t *frame, const char *key)
 {
 	return (int64_t)json_integer_value(json_object_get(frame, key));
 }
@@ -88,7 +88,7 @@ php_report(struct php *p, struct php_slot *slot, enum outcome_kind kind,
 static void
 on_hello(struct php *p, struct php_slot *slot, const json_t *frame)
 {
-	struct slice mode = text_of(frame, "mode");
+	struct slice mode = php_text_of(frame, "mode");
 	struct err err = ERR_INIT;
 
 	(void)slot;
@@ -99,17 +99,18 @@ on_hello(struct php *p, struct php_slot *slot, const json_t *frame)
 		p->mode = PHP_MODE_HOOK;
 	else
 		p->mode = PHP_MODE_NONE;
-	php_child_note(&p->child, number_of(frame, "pid"));
+	php_child_note(&p->child, php_number_of(frame, "pid"));
 	p->state.limit = php_child_check(&p->child, &err) == RC_OK
 			     ? PHP_LIMIT_SIGNAL
 			     : PHP_LIMIT_POOL_ONLY;
 	p->state.finish_request =
 	    json_is_true(json_object_get(frame, "finish"));
 	copy_text(p->state.mode, sizeof(p->state.mode), mode);
-	copy_text(p->state.php, sizeof(p->state.php), text_of(frame, "php"));
-	copy_text(p->state.wp, sizeof(p->state.wp), text_of(frame, "wp"));
 	copy_text(
-	    p->state.error, sizeof(p->state.error), text_of(frame, "why"));
+	    p->state.php, sizeof(p->state.php), php_text_of(frame, "php"));
+	copy_text(p->state.wp, sizeof(p->state.wp), php_text_of(frame, "wp"));
+	copy_text(
+	    p->state.error, sizeof(p->state.error), php_text_of(frame, "why"));
 	hand_on(p, p->opts.on_export, json_object_get(frame, "export"));
 }
 
@@ -158,18 +159,18 @@ put_where(struct buf *line, struct slice message, const json_t *frame)
 {
 	utf8_put_line(line, message, FATAL_TEXT_MAX);
 	buf_put_str(line, " in ");
-	utf8_put_line(line, text_of(frame, "file"), ERR_TEXT_MAX);
-	buf_printf(line, " on line %" PRId64, number_of(frame, "line"));
+	utf8_put_line(line, php_text_of(frame, "file"), ERR_TEXT_MAX);
+	buf_printf(line, " on line %" PRId64, php_number_of(frame, "line"));
 }
 
 static void
 on_fail(struct php *p, struct php_slot *slot, const json_t *frame)
 {
-	struct slice message = text_of(frame, "msg");
+	struct slice message = php_text_of(frame, "msg");
 	struct buf line = BUF_INIT(4096);
 
 	if (message.n == 0)
-		message = text_of(frame, "class");
+		message = php_text_of(frame, "class");
 	if (slot->job->kind == JOB_EVENT) {
 		put_where(&line, message, frame);
 		message = buf_slice(&line);
@@ -181,16 +182,16 @@ on_fail(struct php *p, struct php_slot *slot, const json_t *frame)
 static void
 on_settled(struct php *p, struct php_slot *slot, const json_t *frame)
 {
-	bool ignored = slice_eq_str(text_of(frame, "status"), "ignored");
+	bool ignored = slice_eq_str(php_text_of(frame, "status"), "ignored");
 
 	php_report(p, slot, ignored ? OUTCOME_LOST : OUTCOME_SETTLED, false,
-	    false, text_of(frame, "msg"));
+	    false, php_text_of(frame, "msg"));
 }
 
 static void
 on_fatal(struct php *p, struct php_slot *slot, const json_t *frame)
 {
-	struct slice message = text_of(frame, "msg");
+	struct slice message = php_text_of(frame, "msg");
 	struct buf line = BUF_INIT(4096);
 
 	if (!json_is_integer(json_object_get(frame, "type"))) {
@@ -212,7 +213,7 @@ on_skip(struct php *p, struct php_slot *slot, const json_t *frame)
 	bool lost = json_is_true(json_object_get(frame, "lost"));
 
 	php_report(p, slot, lost ? OUTCOME_LOST : OUTCOME_RELEASED, false,
-	    false, text_of(frame, "why"));
+	    false, php_text_of(frame, "why"));
 }
 
 static void
@@ -235,6 +236,15 @@ php_take_failed(struct php *p, const char *why)
 	    0, "gone", 0, "held", 0, "why", why);
 	hand_on(p, p->opts.on_take, answer);
 	json_decref(answer);
+}
+
+/* What contacts.php says. */
+static void
+on_contacts(struct php *p, struct php_slot *slot, const json_t *frame)
+{
+	(void)slot;
+	if (p->ask)
+		p->ask->take(p->ask->arg, php_text_of(frame, "frame"), frame);
 }
 
 static void
@@ -269,6 +279,10 @@ static const struct frame_kind {
 	{ "settled", true, false, on_settled },
 	{ "fatal", true, false, on_fatal },
 	{ "took", false, false, on_took },
+	{ "refused", false, false, on_contacts },
+	{ "begin", false, false, on_contacts },
+	{ "contact", false, false, on_contacts },
+	{ "broke", false, false, on_contacts },
 	{ "maintenance", false, false, on_maintenance },
 	{ "end", false, false, on_end },
 };
@@ -276,7 +290,7 @@ static const struct frame_kind {
 static struct php_slot *
 find_slot(struct php *p, const json_t *frame)
 {
-	uint64_t id = (uint64_t)number_of(frame, "id");
+	uint64_t id = (uint64_t)php_number_of(frame, "id");
 
 	for (size_t i = 0; i < p->nslots; i++)
 		if (p->slots[i].job->id == id &&
@@ -288,7 +302,7 @@ find_slot(struct php *p, const json_t *frame)
 static void
 take_frame(struct php *p, const json_t *frame)
 {
-	struct slice name = text_of(frame, "frame");
+	struct slice name = php_text_of(frame, "frame");
 	struct php_slot *slot = NULL;
 
 	for (size_t i = 0; i < NELEMS(kinds); i++) {

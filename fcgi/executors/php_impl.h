@@ -7,7 +7,8 @@
 #include "executors/php_child.h"
 #include "wire/php_fpm.h"
 
-/* Shared by php.c (requests) and php_frames.c (what PHP says). */
+/* Shared by php.c (requests), php_frames.c (what PHP says) and
+ * php_contacts.c (what is asked besides jobs). */
 
 /* Where a job is; only ever forwards. */
 enum php_slot_state {
@@ -28,6 +29,17 @@ enum php_mode {
 	PHP_MODE_NONE, /* PHP refuses the jobs, and says why */
 };
 
+struct json_t;
+
+/* What a request asks for besides jobs; it is of php_contacts.c. */
+struct php_ask {
+	struct slice json; /* the body's `contacts` */
+	/* A frame of contacts.php, during poll(). */
+	void (*take)(
+	    void *arg, struct slice frame, const struct json_t *fields);
+	void *arg;
+};
+
 struct php {
 	struct executor base;          /* first */
 	struct php_executor_opts opts; /* strings are ours */
@@ -35,6 +47,7 @@ struct php {
 	struct php_executor_state state;
 	uint32_t away_ms, broken_ms; /* last back-offs; 0: none */
 	mono_ms export_at;
+	const struct php_ask *ask; /* of the next request; NULL: nothing */
 
 	/* The request under way. */
 	struct php_fpm_request *request;
@@ -58,10 +71,15 @@ struct php {
 
 /* on_take() for a take that PHP did not answer. */
 void php_take_failed(struct php *p, const char *why);
+/* Of a frame: a text, "" when it is none; a number, 0 when it is none. */
+struct slice php_text_of(const struct json_t *frame, const char *key);
+int64_t php_number_of(const struct json_t *frame, const char *key);
 /* Take one line of PHP's output; noise is ignored. A php_fpm_line_fn. */
 void php_on_line(void *arg, struct slice line);
 /* Report a job, once. `message` is cleaned and cut. */
 void php_report(struct php *p, struct php_slot *slot, enum outcome_kind kind,
     bool strike, bool verbatim, struct slice message);
+/* For requests without jobs. An outcome_fn. */
+void php_no_outcome(void *arg, const struct outcome *o);
 
 #endif

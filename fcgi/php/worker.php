@@ -28,6 +28,9 @@
  *              one gets its next slot, and the SQL `insert` is run, all in one
  *              transaction. drop: it was done before and was brought back, so
  *              a next slot is only made if there is no later one
+ *   contacts   {op, list}: readers to be prepared, pushed or pulled by the
+ *              publisher's plugin, before the jobs; see contacts.php, which
+ *              stands beside this file and has these frames of its own
  *   jobs       [{id, hook, args, own, start, running, log}], actions;
  *              [{id, event: true, hook64, args64, recurrence64, start,
  *              running, done, failed}], cron events: args PHP-serialized, all
@@ -83,7 +86,7 @@ final class WPCron_FCGI_Worker {
 	private static $request;
 	private static $reserve;
 
-	/* What runs, for the shutdown function: boot, idle, cron, job, shutdown, last, over. */
+	/* What runs, for the shutdown function: boot, idle, cron, contacts, job, shutdown, last, over. */
 	private static $phase = 'boot';
 	private static $mode  = 'hook'; // of actions; events always fire here
 	private static $refusal;        // why no action may run
@@ -125,7 +128,7 @@ final class WPCron_FCGI_Worker {
 		}
 		self::$request += array(
 			'blog_id' => 1, 'context' => 'WP Cron FCGI', 'budget_ms' => 20000,
-			'export' => false, 'tcp' => false, 'take' => null, 'lock' => null,
+			'export' => false, 'tcp' => false, 'take' => null, 'lock' => null, 'contacts' => null,
 		);
 		foreach ( $r['jobs'] as $job ) {
 			self::$rest[] = $job['id'];
@@ -172,13 +175,15 @@ final class WPCron_FCGI_Worker {
 
 	/* ---- output -------------------------------------------------------- */
 
-	private static function frame( $type, array $fields ) {
+	/** The bytes it took. */
+	public static function frame( $type, array $fields ) {
 		$json = json_encode(
 			array( 'frame' => $type ) + $fields,
 			JSON_INVALID_UTF8_SUBSTITUTE | JSON_UNESCAPED_SLASHES | JSON_PARTIAL_OUTPUT_ON_ERROR
 		);
 		echo "\n", self::$request['token'], $json, "\n";
 		flush();
+		return strlen( $json ) + 34;
 	}
 
 	/** Drop output buffers above `$level`; false when one cannot be removed. */
@@ -192,7 +197,7 @@ final class WPCron_FCGI_Worker {
 	}
 
 	/** Output of callbacks goes nowhere, also when it is endless. */
-	private static function discard_output() {
+	public static function discard_output() {
 		ob_start(
 			function () {
 				return '';
@@ -201,7 +206,7 @@ final class WPCron_FCGI_Worker {
 		);
 	}
 
-	private static function cut( $text ) {
+	public static function cut( $text ) {
 		return substr( (string) $text, 0, self::TEXT_MAX );
 	}
 
@@ -226,6 +231,9 @@ final class WPCron_FCGI_Worker {
 			self::unwind( 0 );
 			self::frame( 'took', $took );
 		}
+		if ( self::$request['contacts'] ) {
+			self::run_contacts( self::$request['contacts'] );
+		}
 		self::$phase = 'idle';
 
 		foreach ( self::$request['jobs'] as $job ) {
@@ -240,6 +248,21 @@ final class WPCron_FCGI_Worker {
 		}
 		self::leave_lock();
 		self::say_end();
+	}
+
+	private static function run_contacts( array $ask ) {
+		$file = __DIR__ . '/contacts.php';
+		$why  = self::$no_blog ? self::$refusal : null;
+		if ( ! is_file( $file ) ) {
+			$why = 'contacts.php is not beside worker.php';
+		}
+		if ( null !== $why ) {
+			self::frame( 'refused', array( 'why' => $why ) );
+			return;
+		}
+		require_once $file;
+		self::$phase = 'contacts';
+		self::$why   = WPCron_FCGI_Contacts::run( $ask );
 	}
 
 	private static function say_hello() {
@@ -341,7 +364,7 @@ final class WPCron_FCGI_Worker {
 	}
 
 	/** Why no further job may begin; null: it may. */
-	private static function reason_to_stop() {
+	public static function reason_to_stop() {
 		if ( ( microtime( true ) - self::$begun_at ) * 1000 > self::$request['budget_ms'] ) {
 			return 'budget';
 		}
@@ -757,6 +780,19 @@ final class WPCron_FCGI_Worker {
 		}
 	}
 
+	/** What the next reader's callbacks shall not find changed. */
+	public static function tidy() {
+		self::unwind( 0 );
+		set_time_limit( 0 );
+		ignore_user_abort( true );
+		self::roll_back();
+		self::leave_blogs();
+		if ( get_current_user_id() ) {
+			wp_set_current_user( 0 );
+		}
+		$GLOBALS['wpdb']->queries = array();
+	}
+
 	private static function restore_all() {
 		$clean = self::unwind( 0 );
 		// A limit that a job has set would end the next one.
@@ -986,6 +1022,8 @@ final class WPCron_FCGI_Worker {
 		}
 		if ( 'cron' === self::$phase ) {
 			self::frame( 'took', WPCron_FCGI_Cron::ended( null === $error ? 'PHP ended by exit or die' : self::cut( $error['message'] ) ) );
+		} elseif ( 'contacts' === self::$phase ) {
+			WPCron_FCGI_Contacts::ended( null === $error ? 'PHP ended by exit or die' : self::words_of( $error ) );
 		} elseif ( null !== self::$job ) {
 			self::tell_end_of(
 				self::$job,
@@ -1010,6 +1048,10 @@ final class WPCron_FCGI_Worker {
 		}
 		self::$why = 'ended';
 		self::say_end();
+	}
+
+	private static function words_of( array $error ) {
+		return 'PHP Fatal error ' . self::cut( $error['message'] ) . ' in ' . $error['file'] . ' on line ' . $error['line'];
 	}
 
 	/** To those who may know; wp-config.php is read by then, or it is not that. */

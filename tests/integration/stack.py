@@ -847,8 +847,10 @@ define( 'BLOG_ID_CURRENT_SITE', 1 );
         """The PHP worker, copied where php-fpm can read it."""
         copy = self.path("worker.php")
         if not os.path.exists(copy):
-            shutil.copy(os.path.join(REPO, "fcgi", "php", "worker.php"), copy)
-            os.chmod(copy, 0o644)
+            for name in ("contacts.php", "worker.php"):
+                shutil.copy(os.path.join(REPO, "fcgi", "php", name),
+                            self.path(name))
+                os.chmod(self.path(name), 0o644)
         return copy
 
     def config_text(self, daemon="", site="", rest="", worker=True):

@@ -526,7 +526,8 @@ class InstallTest(CtlTest):
         self.s.give_to_web_user(self.s.path("else"))
         self.json("worker", "install", "--from", source,
                   "--to", self.s.path("else"))
-        self.assertTrue(os.path.exists(self.s.path("else", "worker.php")))
+        self.assertEqual(sorted(os.listdir(self.s.path("else"))),
+                         ["contacts.php", "worker.php"])
         self.call("worker", "install", "--from", self.conf, code=CONFIG)
         self.call("worker", "install", "--from", source, "--to", "relative",
                   code=CONFIG)

@@ -1,4 +1,7 @@
-/* worker install: worker.php to where PHP may read it. */
+/* worker install: worker.php and what it loads, to where PHP may read it. */
+#include <stdio.h>
+#include <string.h>
+
 #include "ctl.h"
 #include "php_file.h"
 
@@ -14,25 +17,64 @@ choose_path(const struct ctl *c, char *path, struct err *err)
 	    c->sites[0]->content_dir, "wp-cron-fcgi/worker.php", path, err);
 }
 
+static enum rc
+copy_script(const char *from, const char *to, struct err *err)
+{
+	struct buf text = BUF_INIT(PHP_FILE_MAX);
+	enum rc rc = php_file_read(from, &text, err);
+
+	if (rc == RC_OK)
+		rc = php_file_write(to, buf_slice(&text), err);
+	buf_clear(&text);
+	return rc;
+}
+
+/* `name` in the directory of the file `path`. */
+static enum rc
+beside(const char *path, const char *name, char *out, struct err *err)
+{
+	const char *slash = strrchr(path, '/');
+	int dir = slash ? (int)(slash - path) + 1 : 0;
+	int n = snprintf(out, PHP_FILE_PATH_MAX, "%.*s%s", dir, path, name);
+
+	if (n <= 0 || n >= PHP_FILE_PATH_MAX)
+		return err_set(err, RC_REJECT, "the path is too long");
+	return RC_OK;
+}
+
+/* The worker last: a new one never finds the other file missing, or old. */
+static enum rc
+copy_scripts(const char *from, const char *to, struct err *err)
+{
+	char part_from[PHP_FILE_PATH_MAX], part_to[PHP_FILE_PATH_MAX];
+	struct buf worker = BUF_INIT(PHP_FILE_MAX);
+	enum rc rc = php_file_read(from, &worker, err);
+
+	if (rc == RC_OK)
+		rc = beside(from, "contacts.php", part_from, err);
+	if (rc == RC_OK)
+		rc = beside(to, "contacts.php", part_to, err);
+	if (rc == RC_OK)
+		rc = copy_script(part_from, part_to, err);
+	if (rc == RC_OK)
+		rc = php_file_write(to, buf_slice(&worker), err);
+	buf_clear(&worker);
+	return rc;
+}
+
 int
 cmd_worker_install(struct ctl *c)
 {
 	const char *from = c->opts.from ? c->opts.from : CTL_WORKER_SCRIPT;
-	struct buf text = BUF_INIT(PHP_FILE_MAX);
 	char path[PHP_FILE_PATH_MAX];
 	struct err err = ERR_INIT;
 	json_t *row;
-	int status;
-	enum rc rc = php_file_read(from, &text, &err);
+	enum rc rc = choose_path(c, path, &err);
 
 	if (rc == RC_OK)
-		rc = choose_path(c, path, &err);
-	if (rc == RC_OK)
-		rc = php_file_write(path, buf_slice(&text), &err);
-	if (rc != RC_OK) {
-		status = ctl_error(c, &err);
-		goto out;
-	}
+		rc = copy_scripts(from, path, &err);
+	if (rc != RC_OK)
+		return ctl_error(c, &err);
 	ctl_notice(c,
 	    "set this in [site %s], as PHP sees the path (without "
 	    "its chroot):\nworker_script = %s",
@@ -40,8 +82,5 @@ cmd_worker_install(struct ctl *c)
 	row = json_object();
 	row_text(row, "worker_script", path);
 	row_text(row, "from", from);
-	status = ctl_print_record(c, row, EXIT_DONE);
-out:
-	buf_clear(&text);
-	return status;
+	return ctl_print_record(c, row, EXIT_DONE);
 }
