@@ -15,6 +15,7 @@
 
 #include "base/macros.h"
 #include "db_test.h"
+#include "explain_contacts.h"
 #include "explain_readers.h"
 #include "sql/schema.h"
 
@@ -218,6 +219,7 @@ fill(void)
 	db_test_actions_indexes(9);
 	fill_others();
 	explain_fill_readers();
+	explain_fill_contacts();
 	fill_events();
 	db_test_sql("ANALYZE TABLE wp_actionscheduler_actions,"
 		    " wp_actionscheduler_logs, wp_wpcron_tries, wp_options,"
