@@ -15,8 +15,7 @@ struct stager;
 struct stager *stager_new(struct engine *e);
 /*
  * Nothing new is taken; what waits is staged still. Blocks. After
- * contact_pool_stop(), which this answers, and before contact_pool_free(). May
- * be called twice.
+ * contact_pool_drain(), which has told of all pulls. May be called twice.
  */
 void stager_stop(struct stager *st);
 void stager_free(struct stager *st); /* stops first; NULL is fine */

@@ -6,6 +6,7 @@
 #include "base/xalloc.h"
 #include "server/health.h"
 #include "server/ping.h"
+#include "server/reader_ping.h"
 
 /* Bytes of a body; nothing here reads one. */
 #define BODY_MAX ((size_t)1024 * 1024)
@@ -142,6 +143,15 @@ cron_serve(const struct call *c)
 	return true;
 }
 
+/* ---- /wp-cron-fcgi/ping ---- */
+
+static bool
+reader_serve(const struct call *c)
+{
+	return reader_ping_serve(
+	    c->request, c->site, c->env->engine, c->env->waits, c->env->clock);
+}
+
 /* ---- /wp-cron-fcgi/healthz ---- */
 
 static bool
@@ -159,6 +169,9 @@ health_serve(const struct call *c)
 static const struct endpoint endpoints[] = {
 	{ { "/wp-cron.php", 12 }, METHOD_GET | METHOD_HEAD | METHOD_POST,
 	    "Allow: GET, HEAD, POST\r\n", cron_serve },
+	{ { READER_PING_PATH, sizeof(READER_PING_PATH) - 1 },
+	    METHOD_GET | METHOD_HEAD | METHOD_POST,
+	    "Allow: GET, HEAD, POST\r\n", reader_serve },
 	{ { "/wp-cron-fcgi/healthz", 21 }, METHOD_GET | METHOD_HEAD,
 	    "Allow: GET, HEAD\r\n", health_serve },
 };

@@ -104,6 +104,7 @@ client_build(struct buf *b, const struct client_request *q)
 	put_if(&pairs, "REQUEST_URI", q->uri);
 	put_if(&pairs, "HTTP_HOST", q->host);
 	put_if(&pairs, "SERVER_NAME", q->server_name);
+	put_if(&pairs, "HTTP_COOKIE", q->cookie);
 	for (size_t i = 0; i < q->nextra; i++) {
 		snprintf(name, sizeof(name), "X_%zu", i);
 		client_put_pair(&pairs, name, "value");

@@ -23,7 +23,7 @@ void client_put_stdin(
 struct client_request {
 	const char *method, *path, *query, *root, *site, *authorization;
 	const char *content_type, *content_length;
-	const char *uri, *host, *server_name;
+	const char *uri, *host, *server_name, *cookie;
 	const char *body;
 	size_t nextra; /* more params: X_0 ... */
 	size_t chunk;  /* of the params stream; 0: whole */

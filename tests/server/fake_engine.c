@@ -18,6 +18,9 @@ struct engine {
 	struct engine_counts counts;
 	uint64_t remaining;
 	struct engine_health health;
+	struct fake_reader reader;
+	uint64_t ticket;
+	bool reader_over;
 };
 
 struct engine *
@@ -111,6 +114,62 @@ fake_engine_set_health(struct engine *e, const struct engine_health *health)
 	pthread_mutex_lock(&e->lock);
 	e->health = *health;
 	pthread_mutex_unlock(&e->lock);
+}
+
+void
+fake_engine_reader(struct engine *e, struct fake_reader *out)
+{
+	pthread_mutex_lock(&e->lock);
+	*out = e->reader;
+	pthread_mutex_unlock(&e->lock);
+}
+
+void
+fake_engine_give_tickets(struct engine *e, uint64_t ticket)
+{
+	pthread_mutex_lock(&e->lock);
+	e->ticket = ticket;
+	pthread_mutex_unlock(&e->lock);
+}
+
+void
+fake_engine_reader_over(struct engine *e)
+{
+	const uint64_t one = 1;
+
+	pthread_mutex_lock(&e->lock);
+	e->reader_over = true;
+	pthread_mutex_unlock(&e->lock);
+	(void)!write(e->progress_fd, &one, sizeof(one));
+}
+
+uint64_t
+engine_reader_ping(struct engine *e, const struct site *site,
+    const struct engine_ping *where, struct slice cookies, bool wait)
+{
+	uint64_t ticket;
+
+	(void)site;
+	pthread_mutex_lock(&e->lock);
+	e->reader.n++;
+	e->reader.wait = wait;
+	keep(e->reader.cookies, sizeof(e->reader.cookies), cookies);
+	keep(e->reader.host, sizeof(e->reader.host), where->host);
+	keep(e->reader.path, sizeof(e->reader.path), where->path);
+	ticket = wait ? e->ticket : 0;
+	pthread_mutex_unlock(&e->lock);
+	return ticket;
+}
+
+bool
+engine_reader_done(struct engine *e, uint64_t ticket)
+{
+	bool over;
+
+	pthread_mutex_lock(&e->lock);
+	over = e->reader_over || ticket != e->ticket;
+	pthread_mutex_unlock(&e->lock);
+	return over;
 }
 
 enum engine_kick

@@ -23,6 +23,17 @@ void fake_engine_pings(
 void fake_engine_say(struct engine *e, enum rc rc,
     const struct engine_counts *counts, uint64_t remaining);
 void fake_engine_be_busy(struct engine *e, bool busy);
+/* The last reader ping, how many there were, and what engine_reader_ping()
+ * says from now on. */
+struct fake_reader {
+	unsigned n;
+	bool wait;
+	char cookies[256], host[128], path[128];
+};
+void fake_engine_reader(struct engine *e, struct fake_reader *out);
+void fake_engine_give_tickets(struct engine *e, uint64_t ticket);
+/* engine_reader_done() is true from now on. */
+void fake_engine_reader_over(struct engine *e);
 void fake_engine_set_health(
     struct engine *e, const struct engine_health *health);
 
