@@ -13,3 +13,12 @@ bucket_take(struct db *db, const struct sql_scope *scope, const char *name,
 	*got = rc == RC_OK ? (uint32_t)db_insert_id(db) : 0;
 	return rc;
 }
+
+enum rc
+bucket_give(struct db *db, const struct sql_scope *scope, const char *name,
+    uint32_t per_s, uint32_t unused, struct err *err)
+{
+	return db_exec(db, scope, SQL_BUCKETS_GIVE,
+	    SQL_ARGS(V_U64(unused), V_STR(name), V_U64(per_s), V_U64(per_s)),
+	    NULL, err);
+}

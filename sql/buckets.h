@@ -10,7 +10,8 @@
  * bucket_take - take up to `want` of the `count` starts that `name` has in a
  * window of `per_s` seconds, over all nodes. *got says how many (0 to want);
  * never are more than `count` granted in one window. Windows are aligned to
- * 1970-01-01 by the server's clock. What is not used is not given back.
+ * 1970-01-01 by the server's clock. What is not used may be
+ * given back.
  *
  * With a lost connection (RC_RETRY) the starts may be used up all the same.
  * `name` has at most 191 characters; count and per_s are at least 1. Blocks
@@ -19,5 +20,10 @@
 MUSTUSE enum rc bucket_take(struct db *db, const struct sql_scope *scope,
     const char *name, uint32_t count, uint32_t per_s, uint32_t want,
     uint32_t *got, struct err *err);
+
+/* bucket_give - what was taken in this window and not used. Later than that it
+ * is void. */
+MUSTUSE enum rc bucket_give(struct db *db, const struct sql_scope *scope,
+    const char *name, uint32_t per_s, uint32_t unused, struct err *err);
 
 #endif

@@ -24,3 +24,14 @@ ON DUPLICATE KEY UPDATE
   window_start = IF(window_start >= VALUES(window_start)
           AND window_start <= UTC_TIMESTAMP() + INTERVAL 60 SECOND,
           window_start, VALUES(window_start))
+
+-- Only of the window they were taken from; a later one has its own.
+-- name: buckets.give
+-- in:   unused:u64, name:text, per_s:u64, same_per_s:u64
+-- rows: 1 given back, 0 the window is over
+UPDATE {base}wpcron_buckets
+   SET used = used - LEAST(used, ?)
+ WHERE name = ?
+   AND window_start = TIMESTAMP('1970-01-01 00:00:00') + INTERVAL
+           TIMESTAMPDIFF(SECOND, TIMESTAMP('1970-01-01 00:00:00'),
+               UTC_TIMESTAMP()) DIV ? * ? SECOND

@@ -73,3 +73,18 @@ lease_give(struct db *db, const struct sql_scope *scope, const char *name,
 
 	return none_if_zero(rc, matched, "was lost before", name, err);
 }
+
+enum rc
+lease_left(struct db *db, const struct sql_scope *scope, const char *name,
+    int64_t *ms, struct err *err)
+{
+	struct db_rows *rows = NULL;
+	enum rc rc = db_select(
+	    db, scope, SQL_LEASES_LEFT, SQL_ARGS(V_STR(name)), &rows, err);
+
+	*ms = 0;
+	if (rc == RC_OK && db_rows_next(rows) && db_i64(rows, 0) > 0)
+		*ms = db_i64(rows, 0) / 1000 + 1;
+	db_rows_free(rows);
+	return rc;
+}

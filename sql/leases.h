@@ -31,4 +31,8 @@ MUSTUSE enum rc lease_renew(struct db *db, const struct sql_scope *scope,
 MUSTUSE enum rc lease_give(struct db *db, const struct sql_scope *scope,
     const char *name, uint64_t token, struct err *err);
 
+/* For how long anybody holds it yet; 0: nobody does. */
+MUSTUSE enum rc lease_left(struct db *db, const struct sql_scope *scope,
+    const char *name, int64_t *ms, struct err *err);
+
 #endif

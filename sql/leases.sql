@@ -40,3 +40,10 @@ UPDATE {base}wpcron_leases
    SET node = 0, expires_at = '1970-01-01 00:00:01'
  WHERE name = ?
    AND token = ?
+
+-- name: leases.left
+-- in:   name:text
+-- rows: microseconds until it expires, less than 0 when it has; none: no row
+SELECT TIMESTAMPDIFF(MICROSECOND, UTC_TIMESTAMP(6), expires_at)
+  FROM {base}wpcron_leases
+ WHERE name = ?

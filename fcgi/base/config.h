@@ -151,7 +151,8 @@ const struct route *config_route(
 const struct policy *config_policy(const struct config *c, const char *site,
     struct slice hook, const struct route *route);
 
-/* The [integration SITE/ID] section; NULL: there is none. */
+/* The [integration SITE/ID] section; one of defaults alone (line 0) where there
+ * is none. */
 const struct config_integration *config_integration(
     const struct config *c, const char *site, struct slice id);
 

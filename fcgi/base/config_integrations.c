@@ -43,7 +43,7 @@ find_or_add(struct config *c, const struct config_ini_section *s,
 	rc = config_check_site(c, site_name, s->line, err);
 	if (rc != RC_OK)
 		return rc;
-	for (size_t k = 0; k < c->nintegrations; k++) {
+	for (size_t k = 1; k < c->nintegrations; k++) {
 		i = &c->integrations[k];
 		if (strcmp(i->site, site_name) == 0 &&
 		    strcmp(i->id, id_name) == 0) {
@@ -147,6 +147,11 @@ config_integrations_build(struct config *c,
 	    arena_array(&c->private->arena, n + 1, sizeof *c->integrations);
 	if (!c->integrations)
 		return config_fail(c, 0, err, "the file is too large");
+	/* The first is what holds where there is no section. */
+	c->integrations[c->nintegrations++] =
+	    (struct config_integration){ .site = "", .id = "" };
+	rc = config_options_preset(
+	    OPTION_INTEGRATION, c->integrations, &c->private->arena, err);
 	for (s = sections; s && rc == RC_OK; s = s->next) {
 		if (strcmp(s->kind, "integration") == 0)
 			rc = add_integration(c, s, err);
@@ -159,9 +164,9 @@ config_integrations_build(struct config *c,
 const struct config_integration *
 config_integration(const struct config *c, const char *site, struct slice id)
 {
-	for (size_t k = 0; k < c->nintegrations; k++)
+	for (size_t k = 1; k < c->nintegrations; k++)
 		if (strcmp(c->integrations[k].site, site) == 0 &&
 		    slice_eq_str(id, c->integrations[k].id))
 			return &c->integrations[k];
-	return NULL;
+	return c->integrations;
 }

@@ -80,6 +80,17 @@ held_here(
 	       (r->kind == EXECUTOR_WEBHOOK || p->outbound);
 }
 
+static mono_ms
+contact_rest(struct site_run *s)
+{
+	mono_ms until;
+
+	pthread_mutex_lock(&s->engine->lock);
+	until = s->contact_rest_until;
+	pthread_mutex_unlock(&s->engine->lock);
+	return until;
+}
+
 static bool
 executor_ready(struct admission *a, const struct route *r)
 {
@@ -104,8 +115,9 @@ executor_ready(struct admission *a, const struct route *r)
 		return webhook_hosts_admits(
 			   s->engine->hosts, r->target, &after) != WEBHOOK_SHUT;
 	}
-	case EXECUTOR_QUEUE:
 	case EXECUTOR_CONTACT:
+		return clock_mono(s->engine->clock) >= contact_rest(s);
+	case EXECUTOR_QUEUE:
 		break;
 	}
 	return true;

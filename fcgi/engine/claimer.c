@@ -358,6 +358,11 @@ next_turn_locked(struct database *d, mono_ms now, mono_ms *until)
 		for (size_t k = 0; k < n->nblogs && n->prepared && d->db; k++) {
 			struct site_run *s = n->blogs[k];
 
+			if (s->prepared && !s->gone && e->claiming) {
+				at = contact_pool_tend_locked(
+				    e->contacts, s, now);
+				*until = at < *until ? at : *until;
+			}
 			if (!s->gone || s->held)
 				offer(&best,
 				    &(struct turn){ n, s, s->turned_at },

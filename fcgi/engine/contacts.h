@@ -51,6 +51,8 @@ struct contact_batch_opts {
 	unsigned directions; /* 1 << enum contact_direction; 0: both */
 	uint32_t budget_ms;  /* no page is begun later; 0: the site's */
 	bool poll_only;      /* ask for bulk calls alone */
+	bool own_clock; /* likewise, unless NEWSPACK_CRON_DISABLE took PHP's
+			   event away */
 };
 /*
  * contact_batch_run - one tick: bulk calls that wait to be asked, then all
@@ -74,7 +76,10 @@ struct contact_task {
 
 	bool ok;
 	bool final; /* !ok: no retry follows: permanent, or the last */
-	bool later; /* !ok: nothing was tried: PHP or the provider rests */
+	/* !ok: nothing was tried: PHP or the provider rests, or nothing may
+	 * leave. A retry's row was inserted anew with the same count. */
+	bool later;
+	bool lost; /* the program ended, or the database went, before it */
 	char message[ERR_TEXT_MAX];
 };
 /*
@@ -83,6 +88,9 @@ struct contact_task {
  */
 MUSTUSE enum rc contact_task_run(
     const struct contact_env *env, struct contact_task *t, struct err *err);
+/* Many at once, those of one integration in pages; the list is sorted here. */
+MUSTUSE enum rc contact_tasks_run(const struct contact_env *env,
+    struct contact_task **tasks, size_t n, struct err *err);
 
 /* ---- in the daemon ------------------------------------------------------ */
 
@@ -91,20 +99,32 @@ struct contact_pool;
 
 /* Threads are started when there is work, and end when there is none. */
 struct contact_pool *contact_pool_new(struct engine *e);
-/* Nothing new; waits for what is in hand. Then free. */
-void contact_pool_stop(struct contact_pool *p);
-void contact_pool_free(struct contact_pool *p);
+/* From now on no page and no request begins; any thread, at any time. */
+void contact_pool_quit(struct contact_pool *p);
+/* Waits for what is in hand; once: for all that is wanted. */
+void contact_pool_drain(struct contact_pool *p);
+void contact_pool_free(struct contact_pool *p); /* drains; NULL is fine */
 /* Run the batch of a blog soon; many calls are one. Any thread. */
 void contact_pool_batch(struct contact_pool *p, struct site_run *s);
+/* What is due by the clock: bulk calls to ask for, the batch where PHP's event
+ * is disabled. With engine.lock; when to ask again. */
+mono_ms contact_pool_tend_locked(
+    struct contact_pool *p, struct site_run *s, mono_ms now);
 /* Called once when a task is over, on the pool's thread; the task is the
  * callee's to read until it returns. */
 typedef void contact_done_fn(void *arg, const struct contact_task *t);
 /*
  * contact_pool_add - run a task; texts are copied. False: too many wait, and
- * `done` is not called. `urgent` (a page waits) goes first.
+ * `done` is not called. `urgent` (a page waits) goes first, and with an empty
+ * integration all of them go side by side.
  */
 bool contact_pool_add(struct contact_pool *p, struct site_run *s,
     const struct contact_task *t, bool urgent, contact_done_fn *done,
     void *arg);
+
+/* The executor of retry rows, for one worker; never fails. */
+struct executor;
+struct executor *contact_executor_new(
+    struct contact_pool *p, struct site_run *s, const struct clock *clock);
 
 #endif

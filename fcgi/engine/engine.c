@@ -11,6 +11,7 @@
 #include "base/xalloc.h"
 #include "engine/engine_internal.h"
 #include "engine/network.h"
+#include "engine/stager.h"
 
 /* Claimers stay this long after the workers, to settle what is left. */
 #define NATIVE_WORKERS_MIN 1
@@ -127,6 +128,9 @@ engine_new(const struct engine_opts *opts, struct engine **out, struct err *err)
 		network_init(&e->networks[i], e, opts->sites[i],
 		    database_of(e, opts->sites[i]));
 	make_workers(e);
+	e->contacts = contact_pool_new(e);
+	if (!e->once)
+		e->stager = stager_new(e);
 	*out = e;
 	return RC_OK;
 }
@@ -170,9 +174,14 @@ engine_stop(struct engine *e)
 	for (size_t i = 0; i < e->nworkers; i++)
 		pthread_cond_signal(&e->workers[i].wake);
 	pthread_mutex_unlock(&e->lock);
+	contact_pool_quit(e->contacts);
 	for (size_t i = 0; i < e->nworkers; i++)
 		if (e->workers[i].started)
 			pthread_join(e->workers[i].thread, NULL);
+	contact_pool_drain(e->contacts);
+	/* Of the pool's pulls it has heard by now. */
+	if (e->stager)
+		stager_stop(e->stager);
 	/* Claimers outlive workers: rows in work are kept alive to the end. */
 	pthread_mutex_lock(&e->lock);
 	e->leaving = true;
@@ -193,6 +202,8 @@ engine_free(struct engine *e)
 	if (!e)
 		return;
 	engine_stop(e);
+	stager_free(e->stager);
+	contact_pool_free(e->contacts);
 	for (size_t i = 0; i < e->nnetworks; i++)
 		network_clear(&e->networks[i]);
 	for (size_t i = 0; i < e->nworkers; i++)
@@ -231,6 +242,8 @@ engine_reload(struct engine *e, struct config *config)
 	pthread_mutex_unlock(&e->lock);
 	webhook_hosts_set_concurrency(
 	    e->hosts, config->daemon.host_concurrency);
+	if (e->stager)
+		stager_reload(e->stager, config);
 	config_unref(old);
 }
 
@@ -453,4 +466,6 @@ engine_dump(struct engine *e)
 						  : "idle"));
 	}
 	pthread_mutex_unlock(&e->lock);
+	if (e->stager)
+		stager_dump(e->stager);
 }

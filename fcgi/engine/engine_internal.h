@@ -6,6 +6,7 @@
 #include <stdbool.h>
 
 #include "base/job.h"
+#include "engine/contacts.h"
 #include "engine/engine.h"
 #include "engine/limits.h"
 #include "engine/pace.h"
@@ -47,6 +48,18 @@ struct asking {
 	bool export; /* what only PHP knows */
 };
 
+/* A blog's contacts. Guarded by contact_pool's lock, but for `held`, which is
+ * the batch's under way. */
+struct contact_state {
+	struct site_run *next; /* wanted: in the pool's list */
+	unsigned wanted;       /* enum wanted in contact_pool.c */
+	unsigned again;        /* likewise, after a failure */
+	bool listed, running;
+	mono_ms tick_at; /* own clock; 0: not set yet */
+	mono_ms poll_at; /* bulk calls are to be asked for; 0: none known */
+	char held[128];  /* why nothing leaves, as it was said */
+};
+
 /* One blog while the engine runs; a single site is a network of one. */
 struct site_run {
 	struct engine *engine;
@@ -76,10 +89,14 @@ struct site_run {
 	struct engine_counts counts;
 	struct engine_health health;
 	struct asking asking;
-	mono_ms tend_at;     /* events: keep or give back the lock */
-	char told_home[256]; /* what receivers are told of the site */
+	bool actions_there;         /* has_actions, for other threads */
+	mono_ms contact_rest_until; /* no retry of a contact before */
+	mono_ms tend_at;            /* events: keep or give back the lock */
+	char told_home[256];        /* what receivers are told of the site */
 	char told_siteurl[256];
 	char told_identity[65];
+
+	struct contact_state contacts;
 
 	/* The claimer's alone. */
 	bool prepared;

@@ -44,15 +44,24 @@ kicker_poll(struct executor *ex, int timeout_ms, outcome_fn *report, void *arg)
 {
 	struct kicker *k = (struct kicker *)ex;
 	size_t n = k->n;
+	bool actions = false, contacts = false;
 
 	(void)timeout_ms;
 	k->n = 0;
-	for (size_t i = 0; i < n; i++)
+	for (size_t i = 0; i < n; i++) {
+		if (strcmp(k->jobs[i]->route->target, "contacts") == 0)
+			contacts = true;
+		else
+			actions = true;
 		report(arg,
 		    &(const struct outcome){ .job = k->jobs[i],
 			.kind = OUTCOME_DONE,
 			.ended_at = clock_wall(k->worker->engine->clock) });
-	if (n > 0)
+	}
+	if (contacts)
+		contact_pool_batch(
+		    k->worker->engine->contacts, k->worker->bound);
+	if (actions)
 		engine_kick(k->worker->engine, k->worker->bound->site, NULL);
 }
 
@@ -162,7 +171,8 @@ engine_executor(struct worker *w, struct site_run *s, enum executor_kind kind,
 	case EXECUTOR_QUEUE:
 		return kicker_new(w);
 	case EXECUTOR_CONTACT:
-		break;
+		return contact_executor_new(
+		    w->engine->contacts, s, w->engine->clock);
 	}
 	return NULL;
 }

@@ -119,6 +119,9 @@ site_probe(struct site_run *s, struct err *err)
 	if (rc != RC_OK && rc != RC_NONE)
 		return rc;
 	s->has_actions = s->maybe_actions = rc == RC_OK;
+	pthread_mutex_lock(&s->engine->lock);
+	s->actions_there = s->has_actions;
+	pthread_mutex_unlock(&s->engine->lock);
 	s->probe_at = clock_mono(s->engine->clock) + PROBE_AGAIN_MS;
 	if (s->has_actions) {
 		actions_set_schema(s->actions, &schema);

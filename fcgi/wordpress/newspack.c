@@ -427,7 +427,7 @@ read_incoming(
 {
 	struct php_serialize_value v;
 	struct arena *a = &r->out->arena;
-	size_t n = i->config ? i->config->incoming.n : 0;
+	size_t n = i->config->incoming.n;
 
 	if (n > 0) {
 		i->incoming = arena_array(a, n, sizeof *i->incoming);
@@ -475,8 +475,7 @@ add_integration(struct reader *r, struct slice id)
 	i->pull = toggle(r, id, "_incoming_sync_enabled");
 	if (slice_eq_str(id, "esp"))
 		read_esp(r, id, i);
-	if (i->config)
-		apply_config(i);
+	apply_config(i);
 	check_set_up(i);
 	read_incoming(r, id, i);
 	i->outgoing =

@@ -34,7 +34,7 @@ struct newspack_integration {
 	struct slice *incoming; /* enabled incoming fields' keys, in order */
 	size_t nincoming;
 	bool own_tokens; /* tokens come from options: write new ones there */
-	const struct config_integration *config; /* NULL: no section */
+	const struct config_integration *config; /* never NULL */
 };
 
 struct newspack {

@@ -1,0 +1,270 @@
+/* What becomes of a reader whose sync failed, and what is said of it. */
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "base/log.h"
+#include "engine/contact_internal.h"
+
+#define REASON_MAX 500
+/* PHP is asked to raise an alert: it boots within this. */
+#define ALERT_MS 30000
+
+/* ---- classes of words --------------------------------------------------- */
+
+static bool
+contains(struct slice s, const char *part)
+{
+	size_t n = strlen(part);
+
+	for (size_t i = 0; i + n <= s.n; i++)
+		if (slice_eq_nocase(slice_mem(s.p + i, n), slice_str(part)))
+			return true;
+	return false;
+}
+
+enum contact_class
+contact_classify(struct slice words)
+{
+	/* The first match wins (Contact_Sync's classes, in its order). */
+	static const struct {
+		const char *part;
+		enum contact_class class;
+	} rows[] = {
+		{ "was permanently deleted", CONTACT_PERMANENT },
+		{ "looks fake or invalid", CONTACT_PERMANENT },
+		{ "merge fields were invalid", CONTACT_PERMANENT },
+		{ "please provide a valid email", CONTACT_PERMANENT },
+		{ "contact email address is not valid", CONTACT_PERMANENT },
+		{ "api access has been disabled", CONTACT_PERMANENT_CONFIG },
+		{ "payment required", CONTACT_PERMANENT_CONFIG },
+		{ "member exists", CONTACT_BENIGN },
+		{ "already a list member", CONTACT_BENIGN },
+	};
+
+	for (size_t i = 0; i < NELEMS(rows); i++)
+		if (contains(words, rows[i].part))
+			return rows[i].class;
+	return CONTACT_TRANSIENT;
+}
+
+/* ---- logs --------------------------------------------------------------- */
+
+static const char *
+header_of(const struct contact_page *p)
+{
+	return p->direction == CONTACT_PULL ? "NEWSPACK-CONTACT-PULL"
+					    : "NEWSPACK-SYNC";
+}
+
+/* "pull retry" or "retry", "" or " sync": Newspack's words differ by that. */
+static const char *
+retry_word(const struct contact_page *p)
+{
+	return p->direction == CONTACT_PULL ? "pull retry" : "retry";
+}
+
+static struct slice
+reason_of(const struct contact_sync *s)
+{
+	struct slice words =
+	    s->message.n > 0 ? s->message : SLICE_LIT("unknown error");
+
+	return slice_mem(words.p, slice_utf8_cut(words, REASON_MAX));
+}
+
+static void
+log_failure(const struct contact_page *p, const struct contact_sync *s,
+    enum log_level level, const char *event)
+{
+	const struct contact_env *env = p->run->env;
+
+	log_event(level, event, LOG_S("site", env->site->name),
+	    LOG_U("blog", env->blog_id),
+	    LOG_S("integration", p->account->integration->id),
+	    LOG_S("direction", contact_direction_name(p->direction)),
+	    LOG_U("user", s->user_id), LOG_U("retry", s->retry),
+	    LOG_SLICE("why", reason_of(s)));
+}
+
+static enum rc action_line(struct contact_page *p, const struct contact_sync *s,
+    struct err *err, const char *fmt, ...) PRINTF_LIKE(4, 5);
+
+/* A line in the retry row's own log; none where there is no row. */
+static enum rc
+action_line(struct contact_page *p, const struct contact_sync *s,
+    struct err *err, const char *fmt, ...)
+{
+	const struct contact_env *env = p->run->env;
+	struct buf text = BUF_INIT(2000);
+	va_list ap;
+	enum rc rc;
+
+	if (s->action_id == 0 || !env->actions)
+		return RC_OK;
+	va_start(ap, fmt);
+	buf_vprintf(&text, fmt, ap);
+	va_end(ap);
+	rc = contact_action_log(env->db, env->actions, s->action_id,
+	    buf_slice(&text), clock_unix(env->clock), err);
+	buf_clear(&text);
+	return rc == RC_RETRY ? rc : RC_OK;
+}
+
+/* ---- alerts ------------------------------------------------------------- */
+
+/* The publisher's own alerts are PHP's; without PHP the log has to do. */
+static void
+alert(struct contact_page *p, const struct contact_sync *s, const char *action)
+{
+	const struct contact_env *env = p->run->env;
+	struct php_contact_alert a = { .action = slice_str(action),
+		.integration = slice_str(p->account->integration->id),
+		.user_id = s->user_id,
+		.context = s->context,
+		.reason = reason_of(s),
+		.retry_count = s->retry };
+	struct php_executor_opts opts;
+	struct err err = ERR_INIT;
+	enum rc rc;
+
+	if (!contact_run_php(p->run, &opts))
+		return;
+	if (env->php_enter && !env->php_enter(env->arg, 1000))
+		return;
+	rc = php_contacts_alert(&opts, &a, 1, ALERT_MS, &err);
+	if (env->php_leave)
+		env->php_leave(env->arg);
+	if (rc != RC_OK)
+		log_event(LOG_WARN, "contacts.alert",
+		    LOG_S("site", env->site->name), LOG_S("action", action),
+		    LOG_S("why", err.text));
+}
+
+/* ---- failures ----------------------------------------------------------- */
+
+static enum rc
+exhausted(struct contact_page *p, struct contact_sync *s, struct err *err)
+{
+	const char *id = p->account->integration->id;
+	struct slice why = reason_of(s);
+	enum rc rc = RC_OK;
+
+	contact_say(p->run, header_of(p),
+	    p->direction == CONTACT_PULL
+		? "Max pull retries (%d) reached for integration \"%s\" of "
+		  "user %" PRIu64 ". Giving up. Last error: %.*s"
+		: "Max retries (%d) reached for integration \"%s\" sync of "
+		  "user %" PRIu64 ". Giving up. Last error: %.*s",
+	    CONTACT_MAX_RETRIES, id, s->user_id, SLICE_FMT(why));
+	rc = action_line(p, s, err, "Max retries exhausted.");
+	if (rc != RC_OK)
+		return rc;
+	log_failure(p, s, LOG_ERR, "contact.exhausted");
+	alert(p, s, "newspack_sync_retry_exhausted");
+	s->end = CONTACT_EXHAUSTED;
+	return RC_OK;
+}
+
+static enum rc
+schedule(struct contact_page *p, struct contact_sync *s, struct err *err)
+{
+	const struct contact_env *env = p->run->env;
+	const char *id = p->account->integration->id;
+	struct contact_retry r = { .action_id = s->action_id,
+		.direction = p->direction,
+		.user_id = s->user_id,
+		.integration = slice_str(id),
+		.context = s->context,
+		.count = s->retry + 1,
+		.reason = reason_of(s),
+		.previous_email = s->previous_email };
+	enum rc rc = contact_retry_add(
+	    env->db, env->actions, &r, clock_unix(env->clock), err);
+
+	/* One is there already: the reader is in good hands. */
+	if (rc != RC_OK && rc != RC_NONE)
+		return rc;
+	s->end = CONTACT_RETRIED;
+	if (rc == RC_OK)
+		contact_say(p->run, header_of(p),
+		    "Scheduled %s %u/%d for integration \"%s\"%s of user "
+		    "%" PRIu64 " in %" PRId64 "s. Error: %.*s",
+		    retry_word(p), r.count, CONTACT_MAX_RETRIES, id,
+		    p->direction == CONTACT_PULL ? "" : " sync", s->user_id,
+		    contact_retry_delay_s(r.count), SLICE_FMT(r.reason));
+	return RC_OK;
+}
+
+static enum rc
+line_of_retry(struct contact_page *p, const struct contact_sync *s,
+    const char *verb, struct err *err)
+{
+	struct slice why = s->message.n > 0 ? reason_of(s) : SLICE_LIT("");
+	const char *id = p->account->integration->id;
+	const char *colon = why.n > 0 ? ": " : ".";
+
+	if (s->retry == 0)
+		return RC_OK;
+	contact_say(p->run, header_of(p),
+	    "%s %u/%d %s for integration \"%s\"%s of user %" PRIu64 "%s%.*s",
+	    p->direction == CONTACT_PULL ? "Pull retry" : "Retry", s->retry,
+	    CONTACT_MAX_RETRIES, verb, id,
+	    p->direction == CONTACT_PULL ? "" : " sync", s->user_id, colon,
+	    SLICE_FMT(why));
+	return action_line(p, s, err,
+	    "%s %u/%d %s for integration \"%s\"%s of user %" PRIu64 "%s%.*s",
+	    p->direction == CONTACT_PULL ? "Pull retry" : "Retry", s->retry,
+	    CONTACT_MAX_RETRIES, verb, id,
+	    p->direction == CONTACT_PULL ? "" : " sync", s->user_id, colon,
+	    SLICE_FMT(why));
+}
+
+enum rc
+contact_fail(struct contact_page *p, struct contact_sync *s, struct err *err)
+{
+	enum rc rc;
+
+	if (!p->run->env->actions) {
+		/* No Action Scheduler, no retries: it stays staged. */
+		log_failure(p, s, LOG_WARN, "contact.failed");
+		s->end = CONTACT_OPEN;
+		return RC_OK;
+	}
+	log_failure(p, s, LOG_INFO, "contact.failed");
+	rc = line_of_retry(p, s, "failed", err);
+	if (rc != RC_OK)
+		return rc;
+	if (s->retry >= CONTACT_MAX_RETRIES)
+		return exhausted(p, s, err);
+	return schedule(p, s, err);
+}
+
+enum rc
+contact_fail_for_good(struct contact_page *p, struct contact_sync *s,
+    enum contact_end end, struct err *err)
+{
+	struct slice why = reason_of(s);
+	enum rc rc = line_of_retry(p, s, "failed", err);
+
+	if (rc != RC_OK)
+		return rc;
+	contact_say(p->run, header_of(p),
+	    "Not scheduling %s retries for integration \"%s\" of user "
+	    "%" PRIu64 ": the failure is permanent: %.*s",
+	    p->direction == CONTACT_PULL ? "pull" : "sync",
+	    p->account->integration->id, s->user_id, SLICE_FMT(why));
+	/* Remembered addresses are said once, when they are met. */
+	log_failure(p, s, LOG_WARN, "contact.refused");
+	s->end = end;
+	return RC_OK;
+}
+
+enum rc
+contact_succeed(struct contact_page *p, struct contact_sync *s, struct err *err)
+{
+	s->message = SLICE_LIT("");
+	return line_of_retry(p, s, "succeeded", err);
+}

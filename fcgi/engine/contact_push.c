@@ -1,0 +1,513 @@
+/* A page of readers to one integration. */
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "engine/contact_internal.h"
+#include "queues/contacts_compare.h"
+
+/* A whole page is built or pushed in one boot. */
+#define PHP_PAGE_MS 120000
+#define PHP_WAIT_MS 30000
+/* Every provider takes so many without its bulk call. */
+#define SINGLY_MAX 4
+
+/* ---- what is sent ------------------------------------------------------- */
+
+static void
+say_php(const struct contact_page *p, const char *what, const struct err *err)
+{
+	const struct contact_env *env = p->run->env;
+
+	log_event(LOG_WARN, "contacts.php", LOG_S("site", env->site->name),
+	    LOG_U("blog", env->blog_id), LOG_S("what", what),
+	    LOG_S("integration", p->account->integration->id),
+	    LOG_S("why", err->text));
+}
+
+/* The items that nobody has dealt with, as PHP is asked for them. */
+static struct php_contact *
+php_page(struct contact_page *p, struct contact_sync ***which, size_t *n)
+{
+	struct php_contact *rows =
+	    arena_array(p->arena, p->n + 1, sizeof *rows);
+
+	*which = arena_array(p->arena, p->n + 1, sizeof **which);
+	*n = 0;
+	if (!rows || !*which)
+		return NULL;
+	for (size_t i = 0; i < p->n; i++) {
+		struct contact_sync *s = &p->items[i];
+
+		if (s->end != CONTACT_OPEN)
+			continue;
+		(*which)[*n] = s;
+		rows[(*n)++] = (struct php_contact){ .user_id = s->user_id,
+			.integration = slice_str(p->account->integration->id),
+			.context = s->context,
+			.previous_email = s->previous_email };
+	}
+	return rows;
+}
+
+typedef enum rc php_call_fn(const struct php_executor_opts *opts,
+    struct php_contact *contacts, size_t n, uint32_t timeout_ms,
+    struct arena *a, struct err *err);
+
+/* Ask PHP; what it did not answer stays as it is. */
+static enum rc
+php_ask(struct contact_page *p, php_call_fn *call, const char *what,
+    struct php_contact *rows, size_t n)
+{
+	const struct contact_env *env = p->run->env;
+	struct php_executor_opts opts;
+	struct err err = ERR_INIT;
+	enum rc rc;
+
+	if (n == 0)
+		return RC_OK;
+	if (!contact_run_php(p->run, &opts))
+		rc = err_set(&err, RC_REJECT,
+		    "only PHP knows these contacts, and php_fpm is not set in "
+		    "[site] of the configuration");
+	else if (env->php_enter && !env->php_enter(env->arg, PHP_WAIT_MS))
+		rc = err_set(&err, RC_RETRY, "PHP has no place for contacts");
+	else {
+		rc = call(&opts, rows, n, PHP_PAGE_MS, p->arena, &err);
+		if (env->php_leave)
+			env->php_leave(env->arg);
+	}
+	if (rc != RC_OK)
+		say_php(p, what, &err);
+	if (p->run->report)
+		p->run->report->counts[p->direction].php += n;
+	return rc;
+}
+
+static enum rc
+build_one(struct contact_page *p, struct contact_sync *s,
+    const struct php_contact *row, struct err *err)
+{
+	struct esp_contact *c;
+
+	if (!row->answered)
+		return RC_OK;
+	if (row->gone) {
+		s->end = CONTACT_GONE;
+		return RC_OK;
+	}
+	s->message = row->message;
+	if (!row->ok)
+		return contact_fail(p, s, err);
+	if (row->email.n == 0) {
+		s->message = SLICE_LIT("Contact email is empty.");
+		return contact_fail_for_good(p, s, CONTACT_REFUSED, err);
+	}
+	c = arena_alloc(p->arena, sizeof *c);
+	if (!c)
+		return RC_OK;
+	*c = (struct esp_contact){ .user_id = s->user_id,
+		.email = row->email,
+		.name = row->name,
+		.status_if_new = row->status_if_new,
+		.fields = row->fields,
+		.nfields = row->nfields,
+		.retry_after_s = -1 };
+	s->contact = c;
+	return RC_OK;
+}
+
+static enum rc
+build_by_php(struct contact_page *p, struct err *err)
+{
+	struct contact_sync **which;
+	size_t n;
+	struct php_contact *rows = php_page(p, &which, &n);
+	enum rc rc = RC_OK;
+
+	if (!rows)
+		return err_set(err, RC_REJECT, "a page is too large");
+	(void)php_ask(p, php_contacts_prepare, "prepare", rows, n);
+	for (size_t i = 0; i < n && rc == RC_OK; i++)
+		rc = build_one(p, which[i], &rows[i], err);
+	return rc;
+}
+
+static enum rc
+build_native(struct contact_page *p, struct err *err)
+{
+	const struct contact_env *env = p->run->env;
+	const struct config_integration *c = p->account->integration->config;
+	struct contact_source source;
+	uint64_t *ids = arena_array(p->arena, p->n + 1, sizeof *ids);
+	enum rc rc;
+
+	if (!ids)
+		return err_set(err, RC_REJECT, "a page is too large");
+	for (size_t i = 0; i < p->n; i++)
+		ids[i] = p->items[i].user_id;
+	rc = contact_source_read(
+	    env->db, &env->scope, c, ids, p->n, p->arena, &source, err);
+	for (size_t i = 0; i < p->n && rc == RC_OK; i++) {
+		struct contact_sync *s = &p->items[i];
+		struct esp_contact *made;
+
+		if (s->end != CONTACT_OPEN)
+			continue;
+		made = arena_alloc(p->arena, sizeof *made);
+		if (!made)
+			return err_set(err, RC_REJECT, "a page is too large");
+		if (contact_native(c, &source, s->user_id, p->arena, made))
+			s->contact = made;
+		else if (!contact_source_user(&source, s->user_id))
+			s->end = CONTACT_GONE;
+		else {
+			s->message = SLICE_LIT("Contact email is empty.");
+			rc = contact_fail_for_good(p, s, CONTACT_REFUSED, err);
+		}
+	}
+	return rc;
+}
+
+/* What was the same as PHP's when it was compared, and has not changed. */
+static enum rc
+may_be_native(struct contact_page *p, bool *native, struct err *err)
+{
+	const struct contact_env *env = p->run->env;
+	const struct newspack_integration *i = p->account->integration;
+	char digest[65], compared[65] = "";
+	enum rc rc;
+
+	*native =
+	    i->config->payload == PAYLOAD_NATIVE && i->config->nfields > 0;
+	if (!*native)
+		return RC_OK;
+	contact_map_digest(i, digest);
+	rc = contact_compare_read(env->db, &env->scope, env->blog_id,
+	    slice_str(i->id), compared, err);
+	if (rc != RC_OK)
+		return rc;
+	*native = strcmp(digest, compared) == 0;
+	if (!*native)
+		log_event(LOG_WARN, "contacts.native",
+		    LOG_S("site", env->site->name), LOG_S("integration", i->id),
+		    LOG_S("why", "payload = native has not been found to be "
+				 "what PHP makes, so PHP makes it; run "
+				 "`wp-cronctl integration fields --compare`"));
+	return RC_OK;
+}
+
+/* ---- what need not be sent ---------------------------------------------- */
+
+static int
+fingerprint_cmp(const void *key, const void *row)
+{
+	uint64_t id = *(const uint64_t *)key;
+	uint64_t other = ((const struct contact_fingerprint *)row)->user_id;
+
+	return id < other ? -1 : id > other;
+}
+
+static void
+compare(const struct contact_page *p, struct contact_sync *s,
+    const struct contact_fingerprint *f)
+{
+	bool same_address =
+	    memcmp(f->address, s->address, sizeof s->address) == 0;
+
+	if (f->barred && same_address) {
+		s->message = f->reason;
+		s->end = CONTACT_BARRED;
+	} else if (!f->barred && !s->unchanged_too &&
+		   p->account->integration->config->fingerprints &&
+		   memcmp(f->payload, s->payload, sizeof s->payload) == 0) {
+		s->end = CONTACT_UNCHANGED;
+	}
+}
+
+static enum rc
+leave_out_unchanged(struct contact_page *p, struct err *err)
+{
+	const struct contact_env *env = p->run->env;
+	const struct newspack_integration *i = p->account->integration;
+	struct contact_fingerprint *rows = NULL;
+	uint64_t *ids = arena_array(p->arena, p->n + 1, sizeof *ids);
+	size_t n = 0;
+	enum rc rc;
+
+	if (!ids)
+		return err_set(err, RC_REJECT, "a page is too large");
+	if (!p->run->keyed)
+		return RC_OK;
+	for (size_t k = 0; k < p->n; k++)
+		ids[k] = p->items[k].user_id;
+	rc = contact_fingerprints_read(env->db, &env->scope, env->blog_id,
+	    slice_str(i->id), ids, p->n, p->arena, &rows, &n, err);
+	for (size_t k = 0; k < p->n && rc == RC_OK; k++) {
+		struct contact_sync *s = &p->items[k];
+		const struct contact_fingerprint *f;
+
+		if (s->end != CONTACT_OPEN || !s->contact)
+			continue;
+		contact_fingerprint(
+		    p->run, i, s->contact, s->payload, s->address);
+		f = n == 0 ? NULL
+			   : bsearch(&s->user_id, rows, n, sizeof *rows,
+				 fingerprint_cmp);
+		if (f)
+			compare(p, s, f);
+	}
+	return rc;
+}
+
+/* ---- sending ------------------------------------------------------------ */
+
+/* Two readers of one address go one after the other. */
+static bool
+address_is_taken(const struct contact_account *a, size_t n, struct slice email)
+{
+	for (size_t i = 0; i < n; i++)
+		if (slice_eq_nocase(a->contacts[i].email, email))
+			return true;
+	return false;
+}
+
+static struct slice
+change_id(const struct contact_sync *s, struct arena *a)
+{
+	struct buf text = BUF_INIT(64);
+	struct slice id;
+
+	buf_put_hex(&text, s->payload, 16);
+	id = arena_slice(a, buf_slice(&text));
+	buf_clear(&text);
+	return id;
+}
+
+static enum rc
+gather(struct contact_page *p, size_t *n, struct err *err)
+{
+	struct contact_account *a = p->account;
+
+	*n = 0;
+	a->contacts = arena_array(p->arena, p->n + 1, sizeof *a->contacts);
+	a->items =
+	    arena_array(p->arena, p->n + 1, sizeof(struct contact_sync *));
+	if (!a->contacts || !a->items)
+		return err_set(err, RC_REJECT, "a page is too large");
+	for (size_t i = 0; i < p->n; i++) {
+		struct contact_sync *s = &p->items[i];
+
+		if (s->end != CONTACT_OPEN || !s->contact ||
+		    address_is_taken(a, *n, s->contact->email))
+			continue;
+		s->contact->previous_email = s->previous_email;
+		s->contact->id = change_id(s, p->arena);
+		a->contacts[*n] = *s->contact;
+		a->items[(*n)++] = s;
+	}
+	return RC_OK;
+}
+
+static enum rc
+take_outcome(struct contact_page *p, struct contact_sync *s,
+    const struct esp_contact *c, struct err *err)
+{
+	char masked[64];
+
+	s->message = c->message;
+	switch (c->outcome) {
+	case ESP_OPEN:
+		return RC_OK;
+	case ESP_DONE:
+		s->end = CONTACT_DONE;
+		esp_mask(c->email, masked);
+		contact_say(p->run, "NEWSPACK-SYNC",
+		    "Synced contact data for %s.", masked);
+		return contact_succeed(p, s, err);
+	case ESP_PENDING:
+		s->end = CONTACT_PENDING;
+		return RC_OK;
+	case ESP_RETRY:
+		return contact_fail(p, s, err);
+	case ESP_REFUSED:
+		return contact_fail_for_good(p, s, CONTACT_REFUSED, err);
+	case ESP_BARRED:
+		return contact_fail_for_good(p, s, CONTACT_BARRED, err);
+	}
+	return RC_OK;
+}
+
+enum rc
+contact_remember(struct contact_page *p, struct err *err)
+{
+	const struct contact_env *env = p->run->env;
+	struct contact_fingerprint *rows =
+	    arena_array(p->arena, p->n + 1, sizeof *rows);
+	size_t n = 0;
+
+	if (!rows)
+		return err_set(err, RC_REJECT, "a page is too large");
+	if (!p->run->keyed)
+		return RC_OK;
+	for (size_t i = 0; i < p->n; i++) {
+		const struct contact_sync *s = &p->items[i];
+		struct contact_fingerprint *f = &rows[n];
+
+		/* What was left out, too, was BARRED or UNCHANGED. */
+		if (!s->contact ||
+		    (s->end != CONTACT_DONE && s->end != CONTACT_REFUSED &&
+			s->end != CONTACT_BARRED))
+			continue;
+		f->user_id = s->user_id;
+		f->barred = s->end == CONTACT_BARRED;
+		f->reason = s->message;
+		memcpy(f->payload, s->payload, sizeof f->payload);
+		memcpy(f->address, s->address, sizeof f->address);
+		n++;
+	}
+	if (n == 0)
+		return RC_OK;
+	return contact_fingerprints_write(env->db, &env->scope, env->blog_id,
+	    slice_str(p->account->integration->id), rows, n, err);
+}
+
+static void
+hand_over(struct contact_page *p, size_t at, size_t n)
+{
+	struct contact_account *a = p->account;
+	struct err err = ERR_INIT;
+
+	a->handed = at;
+	if (a->esp->ops->push(a->esp, a->contacts + at, n, p->arena, &err) !=
+	    RC_OK)
+		log_event(LOG_WARN, "contacts.provider",
+		    LOG_S("site", p->run->env->site->name),
+		    LOG_S("integration", a->integration->id),
+		    LOG_S("why", err.text));
+}
+
+static enum rc
+send(struct contact_page *p, struct err *err)
+{
+	struct contact_account *a = p->account;
+	size_t n;
+	enum rc rc = gather(p, &n, err);
+
+	if (rc != RC_OK || n == 0 || a->rests)
+		return rc;
+	a->page = p;
+	for (size_t at = 0, part; at < n && !a->rests; at += part) {
+		part = !p->singly || n - at < SINGLY_MAX ? n - at : SINGLY_MAX;
+		hand_over(p, at, part);
+	}
+	a->page = NULL;
+	if (p->run->lost)
+		return err_set(err, RC_RETRY, "the lease or database is lost");
+	for (size_t i = 0; i < n && rc == RC_OK; i++)
+		rc = take_outcome(p, a->items[i], &a->contacts[i], err);
+	return rc;
+}
+
+/* ---- integrations that only PHP knows ----------------------------------- */
+
+static enum rc
+take_answer(struct contact_page *p, struct contact_sync *s,
+    const struct php_contact *row, struct err *err)
+{
+	if (!row->answered)
+		return RC_OK;
+	if (row->gone) {
+		s->end = CONTACT_GONE;
+		return RC_OK;
+	}
+	s->message = row->message;
+	if (row->ok) {
+		s->end = CONTACT_DONE;
+		return contact_succeed(p, s, err);
+	}
+	switch (contact_classify(row->message)) {
+	case CONTACT_BENIGN:
+		s->end = CONTACT_DONE;
+		return contact_succeed(p, s, err);
+	case CONTACT_PERMANENT:
+	case CONTACT_PERMANENT_CONFIG:
+		return contact_fail_for_good(p, s, CONTACT_REFUSED, err);
+	case CONTACT_TRANSIENT:
+		break;
+	}
+	return contact_fail(p, s, err);
+}
+
+static enum rc
+push_by_php(struct contact_page *p, struct err *err)
+{
+	struct contact_sync **which;
+	size_t n;
+	struct php_contact *rows = php_page(p, &which, &n);
+	enum rc rc = RC_OK;
+
+	if (!rows)
+		return err_set(err, RC_REJECT, "a page is too large");
+	(void)php_ask(p, php_contacts_push, "push", rows, n);
+	for (size_t i = 0; i < n && rc == RC_OK; i++)
+		rc = take_answer(p, which[i], &rows[i], err);
+	return rc;
+}
+
+enum rc
+contact_push_page(struct contact_page *p, struct err *err)
+{
+	bool native = false;
+	enum rc rc;
+
+	if (contact_account_is_php(p->account))
+		return push_by_php(p, err);
+	if (!p->account->esp || p->account->rests)
+		return RC_OK;
+	rc = may_be_native(p, &native, err);
+	if (rc == RC_OK)
+		rc = native ? build_native(p, err) : build_by_php(p, err);
+	if (rc == RC_OK)
+		rc = leave_out_unchanged(p, err);
+	if (rc == RC_OK)
+		rc = send(p, err);
+	/* What was accepted is remembered whatever came after it. */
+	if (rc == RC_OK)
+		rc = contact_remember(p, err);
+	return rc;
+}
+
+/* ---- pulls by PHP share the asking -------------------------------------- */
+
+enum rc
+contact_pull_by_php(struct contact_page *p, struct err *err)
+{
+	static const char *const for_good[] = { "no_selected_incoming_fields",
+		"invalid_pull_payload", "reader_data_write_failed" };
+	struct contact_sync **which;
+	size_t n;
+	struct php_contact *rows = php_page(p, &which, &n);
+	enum rc rc = RC_OK;
+
+	if (!rows)
+		return err_set(err, RC_REJECT, "a page is too large");
+	(void)php_ask(p, php_contacts_pull, "pull", rows, n);
+	for (size_t i = 0; i < n && rc == RC_OK; i++) {
+		bool permanent = false;
+
+		for (size_t k = 0; k < NELEMS(for_good); k++)
+			permanent = permanent ||
+				    slice_eq_str(rows[i].code, for_good[k]);
+		if (rows[i].answered && !rows[i].ok && !rows[i].gone &&
+		    permanent) {
+			which[i]->message = rows[i].message;
+			rc = contact_fail_for_good(
+			    p, which[i], CONTACT_REFUSED, err);
+		} else {
+			rc = take_answer(p, which[i], &rows[i], err);
+		}
+	}
+	return rc;
+}

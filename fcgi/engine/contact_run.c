@@ -1,0 +1,265 @@
+/* One piece of work on contacts: settings, gate, lease, accounts. */
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <openssl/evp.h>
+#include <openssl/hmac.h>
+
+#include "base/buf.h"
+#include "base/log.h"
+#include "base/xalloc.h"
+#include "engine/contact_internal.h"
+#include "engine/site_prepare.h"
+#include "sql/leases.h"
+
+#define WORKER_SCRIPT PREFIX "/share/wp-cron-fcgi/worker.php"
+#define SAY_MAX 2000
+
+/* ---- may anything be done here? ----------------------------------------- */
+
+/* Nothing may leave: said once a reason and blog, counted on. */
+static enum rc
+hold(struct contact_run *run, const char *why, struct err *err)
+{
+	if (run->report)
+		snprintf(
+		    run->report->held, sizeof run->report->held, "%s", why);
+	return err_set(err, RC_NONE, "%s", why);
+}
+
+static enum rc
+gate(struct contact_run *run, struct err *err)
+{
+	const struct contact_env *env = run->env;
+	const struct config_site *c = site_config(env->config, env->site);
+
+	if (!c->contacts)
+		return hold(run, "contacts = no in the configuration", err);
+	if (c->observe)
+		return hold(run, "mode = observe in the configuration", err);
+	if (!run->settings.plugin)
+		return hold(
+		    run, "the plugin newspack-plugin is not active", err);
+	switch (env->standing) {
+	case SITE_ORIGINAL:
+		break;
+	case SITE_COPY:
+		return hold(run,
+		    "this is a copy of the site that was installed; "
+		    "`wp-cronctl site adopt` makes it the site",
+		    err);
+	case SITE_STAGING:
+		if (run->settings.forced)
+			break;
+		return hold(run,
+		    "WP_ENVIRONMENT_TYPE is not production; "
+		    "`wp-cronctl site adopt` or NEWSPACK_ALLOW_READER_SYNC "
+		    "allows it all the same",
+		    err);
+	case SITE_UNKNOWN:
+		return hold(run,
+		    "nothing is on record about this site; run `wp-cronctl "
+		    "install`",
+		    err);
+	}
+	if (run->settings.held)
+		return hold(run, run->settings.held, err);
+	if (run->settings.n == 0)
+		return hold(run, "no integration is enabled", err);
+	return RC_OK;
+}
+
+static void
+make_key(struct contact_run *run)
+{
+	static const char text[] = "wp-cron-fcgi contact fingerprints";
+	const char *salts = run->env->site->salts;
+	unsigned len = 0;
+
+	if (!salts || !*salts)
+		return;
+	run->keyed = HMAC(EVP_sha256(), salts, (int)strlen(salts),
+			 (const unsigned char *)text, sizeof text - 1, run->key,
+			 &len) != NULL &&
+		     len == sizeof run->key;
+}
+
+static enum rc
+open_accounts(struct contact_run *run, struct err *err)
+{
+	size_t n = run->settings.n;
+	enum rc rc = RC_OK;
+
+	run->accounts = xcalloc(n, sizeof *run->accounts);
+	for (size_t i = 0; i < n && rc != RC_RETRY; i++) {
+		rc = contact_account_open(&run->accounts[run->naccounts++], run,
+		    &run->settings.integrations[i], err);
+	}
+	return rc == RC_RETRY ? rc : RC_OK;
+}
+
+enum rc
+contact_run_begin(struct contact_run *run, const struct contact_env *env,
+    struct contact_report *report, struct err *err)
+{
+	enum rc rc;
+
+	*run = (struct contact_run){
+		.env = env, .report = report, .deadline = INT64_MAX
+	};
+	if (report)
+		*report = (struct contact_report){ .again_at = INT64_MAX };
+	rc = newspack_read(env->site, env->facts, env->config, env->db,
+	    &env->scope, env->blog_id, &run->settings, err);
+	if (rc == RC_OK)
+		rc = gate(run, err);
+	if (rc == RC_OK) {
+		make_key(run);
+		rc = open_accounts(run, err);
+	}
+	return rc;
+}
+
+void
+contact_run_end(struct contact_run *run)
+{
+	struct err err = ERR_INIT;
+
+	for (size_t i = 0; i < run->naccounts; i++)
+		contact_account_close(&run->accounts[i]);
+	free(run->accounts);
+	run->accounts = NULL;
+	run->naccounts = 0;
+	if (run->lease_token && !run->lost &&
+	    lease_give(run->env->db, &run->env->scope, run->lease,
+		run->lease_token, &err) == RC_RETRY)
+		run->lost = true; /* it expires by itself */
+	run->lease_token = 0;
+	OPENSSL_cleanse(run->key, sizeof run->key);
+	newspack_clear(&run->settings);
+}
+
+/* ---- on the way --------------------------------------------------------- */
+
+static void
+renew(struct contact_run *run, mono_ms now)
+{
+	const struct contact_env *env = run->env;
+	struct err err = ERR_INIT;
+
+	if (now < run->renew_at)
+		return;
+	run->renew_at = now + CONTACT_LEASE_MS / 4;
+	if (run->lease_token &&
+	    lease_renew(env->db, &env->scope, run->lease, run->lease_token,
+		CONTACT_LEASE_MS, &err) != RC_OK) {
+		run->lost = true;
+		log_event(LOG_WARN, "contacts.lease",
+		    LOG_S("site", env->site->name), LOG_U("blog", env->blog_id),
+		    LOG_S("why", err.text));
+	}
+	for (size_t i = 0; i < run->naccounts && !run->lost; i++)
+		contact_account_renew(&run->accounts[i]);
+}
+
+bool
+contact_run_over(struct contact_run *run)
+{
+	const struct contact_env *env = run->env;
+	mono_ms now = clock_mono(env->clock);
+
+	if (env->stopping && env->stopping(env->arg))
+		return true;
+	renew(run, now);
+	return run->lost || now >= run->deadline;
+}
+
+bool
+contact_run_php(const struct contact_run *run, struct php_executor_opts *out)
+{
+	const struct contact_env *env = run->env;
+	const struct config_site *c = site_config(env->config, env->site);
+
+	if (!c->php_fpm || !*env->site->salts)
+		return false;
+	*out = (struct php_executor_opts){
+		.address = c->php_fpm,
+		.worker_script =
+		    c->worker_script ? c->worker_script : WORKER_SCRIPT,
+		.root = env->site->root,
+		.salts = env->site->salts,
+		.home = env->siteurl,
+		.context = ACTIONS_CONTEXT,
+		.blog_id = env->blog_id,
+		.clock = env->clock,
+	};
+	return true;
+}
+
+struct contact_account *
+contact_account_find(struct contact_run *run, struct slice id)
+{
+	for (size_t i = 0; i < run->naccounts; i++)
+		if (slice_eq_str(id, run->accounts[i].integration->id))
+			return &run->accounts[i];
+	return NULL;
+}
+
+/* ---- what is said ------------------------------------------------------- */
+
+void
+contact_say(
+    const struct contact_run *run, const char *header, const char *fmt, ...)
+{
+	struct buf text = BUF_INIT(SAY_MAX);
+	va_list ap;
+
+	if (run->settings.log_level < 1)
+		return;
+	va_start(ap, fmt);
+	buf_vprintf(&text, fmt, ap);
+	va_end(ap);
+	log_event(LOG_INFO, "contacts.line",
+	    LOG_S("site", run->env->site->name),
+	    LOG_U("blog", run->env->blog_id), LOG_S("header", header),
+	    LOG_SLICE("line", buf_slice(&text)));
+	buf_clear(&text);
+}
+
+void
+contact_count(struct contact_run *run, enum contact_direction d,
+    const struct contact_sync *items, size_t n)
+{
+	struct contact_counts *c = run->report ? &run->report->counts[d] : NULL;
+
+	for (size_t i = 0; c && i < n; i++) {
+		switch (items[i].end) {
+		case CONTACT_DONE:
+			c->done++;
+			break;
+		case CONTACT_UNCHANGED:
+			c->unchanged++;
+			break;
+		case CONTACT_PENDING:
+			c->pending++;
+			break;
+		case CONTACT_RETRIED:
+			c->retried++;
+			break;
+		case CONTACT_REFUSED:
+		case CONTACT_BARRED:
+		case CONTACT_EXHAUSTED:
+			c->refused++;
+			break;
+		case CONTACT_OPEN:
+		case CONTACT_SKIPPED:
+			c->skipped++;
+			break;
+		case CONTACT_GONE:
+			c->orphans++;
+			break;
+		}
+	}
+}
