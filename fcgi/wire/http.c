@@ -418,6 +418,8 @@ sort_end(const struct http_call *c, CURLcode code)
 		return HTTP_ANSWERED;
 	if (code == CURLE_OPERATION_TIMEDOUT)
 		return HTTP_TIMEOUT;
+	if (!c->sent && c->not_public)
+		return HTTP_UNUSABLE;
 	if (!c->sent &&
 	    (code == CURLE_URL_MALFORMAT || code == CURLE_UNSUPPORTED_PROTOCOL))
 		return HTTP_UNUSABLE;

@@ -61,7 +61,7 @@ enum http_end {
 	HTTP_ANSWERED,  /* `status` is final, the body perhaps cut */
 	HTTP_TIMEOUT,   /* the time was over first */
 	HTTP_BROKEN,    /* no connection, no TLS, cut, or not HTTP */
-	HTTP_UNUSABLE,  /* the URL can never work */
+	HTTP_UNUSABLE,  /* the URL can never work, or may not (public_only) */
 	HTTP_ABANDONED, /* by http_abandon() */
 };
 

@@ -162,7 +162,7 @@ on_done(void *arg, void *tag, const struct http_response *r)
 		break;
 	case HTTP_UNUSABLE:
 		c->class = ESP_CLASS_CONFIG;
-		c->message = SLICE_LIT("the URL can never work");
+		c->message = esp_words(slice_str(r->error), run->arena);
 		break;
 	}
 	if (c->class == ESP_CLASS_THROTTLED ||

@@ -10,7 +10,7 @@ REPO = os.path.dirname(os.path.dirname(os.path.dirname(
 
 
 def program():
-    return os.path.join(REPO, "build", os.environ.get("VARIANT", "release"),
+    return os.environ.get("WPCRON_ESP_DRIVER") or os.path.join(REPO, "build", os.environ.get("VARIANT", "release"),
                         "drivers", "esp")
 
 
