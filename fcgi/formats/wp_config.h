@@ -39,8 +39,8 @@ struct wp_config_value {
 };
 
 struct wp_config_item {
-	struct wp_config_value key; /* INT or STRING */
-	struct wp_config_value value;
+	struct wp_config_value key;   /* INT or STRING, no key twice */
+	struct wp_config_value value; /* may be DYNAMIC */
 	struct wp_config_item *next;
 };
 

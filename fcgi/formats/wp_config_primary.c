@@ -1,5 +1,6 @@
 #include <string.h>
 
+#include "formats/php_serialize.h"
 #include "formats/wp_config_private.h"
 
 /* isset($x); of anything but a plain variable it is not known. */
@@ -26,53 +27,129 @@ parse_isset(struct wp_config_parser *p)
 	return wp_config_dynamic();
 }
 
-static bool
-add_item(struct wp_config_parser *p, struct wp_config_item ***tail,
-    const struct wp_config_value *key, const struct wp_config_value *value)
-{
-	struct wp_config_item *item = arena_alloc(&p->c->arena, sizeof *item);
+struct array_reader {
+	struct wp_config_parser *p;
+	struct wp_config_item *first, **tail;
+	int64_t next; /* the key of an item that has none */
+	bool known;
+};
 
-	if (!item) {
-		p->c->exhausted = true;
+static bool
+same_key(const struct wp_config_value *a, const struct wp_config_value *b)
+{
+	if (a->type != b->type)
 		return false;
+	return a->type == WP_CONFIG_INT ? a->i64 == b->i64
+					: slice_eq(a->text, b->text);
+}
+
+/* What PHP makes of a key; dynamic where it is not known. */
+static struct wp_config_value
+array_key(struct wp_config *c, const struct wp_config_value *key)
+{
+	int64_t i;
+
+	switch (key->type) {
+	case WP_CONFIG_STRING:
+		if (php_serialize_index(key->text, &i))
+			return wp_config_int(i);
+		return *key;
+	case WP_CONFIG_NULL:
+		return wp_config_string(c, SLICE_LIT(""));
+	case WP_CONFIG_BOOL:
+	case WP_CONFIG_INT:
+		return wp_config_int(key->i64);
+	case WP_CONFIG_FLOAT:
+	case WP_CONFIG_ARRAY:
+	case WP_CONFIG_DYNAMIC:
+		break;
 	}
-	item->key = *key;
+	return wp_config_dynamic();
+}
+
+/* A key that is there already keeps its place and gets the new value. */
+static void
+add_item(struct array_reader *r, const struct wp_config_value *as_written,
+    const struct wp_config_value *value)
+{
+	struct wp_config_value key = array_key(r->p->c, as_written);
+	struct wp_config_item *item = NULL;
+	bool greatest = key.type == WP_CONFIG_INT && key.i64 >= r->next;
+
+	if (key.type == WP_CONFIG_DYNAMIC) {
+		r->known = false;
+		return;
+	}
+	if (greatest && key.i64 < INT64_MAX)
+		r->next = key.i64 + 1;
+	if (!greatest)
+		item = r->first;
+	while (item && !same_key(&item->key, &key))
+		item = item->next;
+	if (!item) {
+		item = arena_alloc(&r->p->c->arena, sizeof *item);
+		if (!item) {
+			r->p->c->exhausted = true;
+			r->known = false;
+			return;
+		}
+		item->key = key;
+		*r->tail = item;
+		r->tail = &item->next;
+	}
 	item->value = *value;
-	**tail = item;
-	*tail = &item->next;
-	return true;
+}
+
+/* ...[1, 2]: numbers are given anew, names stay. */
+static void
+add_spread(struct array_reader *r)
+{
+	struct wp_config_value v = wp_config_expression(r->p, ",");
+
+	if (v.type != WP_CONFIG_ARRAY)
+		r->known = false;
+	else
+		for (const struct wp_config_item *i = v.items; i; i = i->next) {
+			struct wp_config_value key = wp_config_int(r->next);
+
+			if (i->key.type == WP_CONFIG_STRING)
+				key = i->key;
+			add_item(r, &key, &i->value);
+		}
+}
+
+static void
+read_item(struct array_reader *r)
+{
+	struct wp_config_value key, v = wp_config_expression(r->p, ",");
+
+	key = wp_config_int(r->next);
+	if (wp_config_take_op(r->p, "=>")) {
+		key = v;
+		v = wp_config_expression(r->p, ",");
+	}
+	add_item(r, &key, &v);
 }
 
 /* The items up to `close`; a key that is not known spoils the array. */
 static struct wp_config_value
 parse_array(struct wp_config_parser *p, const char *close)
 {
-	struct wp_config_item *first = NULL, **tail = &first;
-	bool known = true;
-	int64_t next = 0;
+	struct array_reader r = { .p = p, .known = true };
 
+	r.tail = &r.first;
 	while (p->t->kind != TOKEN_END && !wp_config_at_any_op(p, ")]}")) {
-		struct wp_config_value key, v = wp_config_expression(p, ",");
-
-		key = wp_config_int(next);
-		if (wp_config_take_op(p, "=>")) {
-			key = v;
-			v = wp_config_expression(p, ",");
-		}
-		if (key.type == WP_CONFIG_INT && key.i64 >= next &&
-		    key.i64 < INT64_MAX)
-			next = key.i64 + 1;
-		known = known &&
-			(key.type == WP_CONFIG_INT ||
-			    key.type == WP_CONFIG_STRING) &&
-			add_item(p, &tail, &key, &v);
+		if (wp_config_take_op(p, "..."))
+			add_spread(&r);
+		else
+			read_item(&r);
 		if (!wp_config_take_op(p, ","))
 			break;
 	}
-	if (!wp_config_close_level(p, close) || !known)
+	if (!wp_config_close_level(p, close) || !r.known)
 		return wp_config_dynamic();
-	return (
-	    struct wp_config_value){ .type = WP_CONFIG_ARRAY, .items = first };
+	return (struct wp_config_value){ .type = WP_CONFIG_ARRAY,
+		.items = r.first };
 }
 
 /* $_ENV['X'] or getenv's twin in another spelling. */

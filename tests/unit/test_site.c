@@ -360,6 +360,30 @@ START_TEST(the_identity_is_of_urls_database_and_salts)
 }
 END_TEST
 
+START_TEST(any_constant_is_lent_as_it_was_read)
+{
+	struct config_site c = { .name = NULL };
+	struct site *s;
+	const struct wp_config_value *v;
+
+	write_file("host.php", "<?php define('NEWSPACK_CRON_DISABLE',"
+			       " ['newspack_contact_cron_batch']);");
+	s = open_text(DEFINES "require __DIR__ . '/host.php';\n"
+			      "const LATER = 'x' . DB_NAME;\n"
+			      "define('HOST', gethostname());\n",
+	    &c);
+	v = site_constant(s, "NEWSPACK_CRON_DISABLE");
+	ck_assert_ptr_nonnull(v);
+	ck_assert_int_eq(v->type, WP_CONFIG_ARRAY);
+	ck_assert_str_eq(v->items->value.text.p, "newspack_contact_cron_batch");
+	ck_assert_ptr_null(v->items->next);
+	ck_assert_str_eq(site_constant(s, "LATER")->text.p, "xn");
+	ck_assert_int_eq(site_constant(s, "HOST")->type, WP_CONFIG_DYNAMIC);
+	ck_assert_ptr_null(site_constant(s, "NOWHERE"));
+	site_free(s);
+}
+END_TEST
+
 Suite *site_suite(void);
 Suite *
 site_suite(void)
@@ -381,6 +405,7 @@ site_suite(void)
 	    local_columns_follow_the_zone_and_one_the_offset, 0,
 	    NELEMS(local_rows));
 	tcase_add_test(tc, the_identity_is_of_urls_database_and_salts);
+	tcase_add_test(tc, any_constant_is_lent_as_it_was_read);
 	suite_add_tcase(s, tc);
 	return s;
 }

@@ -374,6 +374,92 @@ START_TEST(array_items_keep_keys_and_order)
 }
 END_TEST
 
+/* Keys and values as PHP has them; ? for what only PHP knows. */
+static const struct {
+	const char *php, *items;
+} arrays[] = {
+	{ "define('X', ['newspack_contact_cron_batch']);",
+	    "[0=>newspack_contact_cron_batch]" },
+	{ "define( 'X', array( 'newspack_contact_cron_batch' ) );",
+	    "[0=>newspack_contact_cron_batch]" },
+	{ "define('X', ARRAY('a', \"b\",), false);", "[0=>a,1=>b]" },
+	{ "const X = ['a', 'b'];", "[0=>a,1=>b]" },
+	{ "const X = array('a'), Z = ['b'];", "[0=>a]" },
+	{ "const Z = ['b'], X = [Z, 'c'];", "[0=>[0=>b],1=>c]" },
+	{ "const Z = ['b']; define('X', Z);", "[0=>b]" },
+	{ "$z = array('b'); define('X', $z);", "[0=>b]" },
+	{ "if (!defined('X')) { define('X', ['a']); }", "[0=>a]" },
+	{ "define('X', ['a']); define('X', ['b']);", "[0=>a]" },
+	{ "define('X', true ? ['a'] : ['b']);", "[0=>a]" },
+	{ "define('X', []);", "[]" },
+	{ "define('X', array());", "[]" },
+	{ "define('X', [[], [1, ['k' => [true]]]]);",
+	    "[0=>[],1=>[0=>1,1=>[k=>[0=>1]]]]" },
+	{ "define('X', ['k' => 'a', 7 => array('b'), 'c']);",
+	    "[k=>a,7=>[0=>b],8=>c]" },
+	{ "define('X', ['5' => 'a', 'b', '05' => 'c', '-2' => 'd']);",
+	    "[5=>a,6=>b,05=>c,-2=>d]" },
+	{ "define('X', [true => 'a', null => 'b', 'c']);", "[1=>a,=>b,2=>c]" },
+	{ "define('X', ['a' => 1, 'b' => 2, 'a' => 3, 0 => 4, '0' => 5]);",
+	    "[a=>3,b=>2,0=>5]" },
+	{ "define('X', ['a', ...['b', 'k' => 'c'], 'd']);",
+	    "[0=>a,1=>b,k=>c,2=>d]" },
+	{ "define('X', ['a', f(), 'b']);", "[0=>a,1=>?,2=>b]" },
+	{ "define('X', ['a' /* , 'b' */, // 'c'\n 'd']);", "[0=>a,1=>d]" },
+	{ "define('X', ['a', ...f()]);", "?" },
+	{ "define('X', [f() => 'a']);", "?" },
+	{ "define('X', array_merge(['a'], ['b']));", "?" },
+	{ "$z = ['a']; $z[] = 'b'; define('X', $z);", "?" },
+	{ "define('X', ['a'", "?" },
+};
+
+static void
+put_value(struct buf *out, const struct wp_config_value *v)
+{
+	const struct wp_config_item *i;
+
+	if (v->type == WP_CONFIG_DYNAMIC)
+		buf_put_char(out, '?');
+	if (v->type != WP_CONFIG_ARRAY) {
+		if (!wp_config_text(v, out))
+			ck_assert_int_eq(v->type, WP_CONFIG_DYNAMIC);
+		return;
+	}
+	buf_put_char(out, '[');
+	for (i = v->items; i; i = i->next) {
+		ck_assert(i->key.type == WP_CONFIG_INT ||
+			  i->key.type == WP_CONFIG_STRING);
+		put_value(out, &i->key);
+		buf_put_str(out, "=>");
+		put_value(out, &i->value);
+		if (i->next)
+			buf_put_char(out, ',');
+	}
+	buf_put_char(out, ']');
+}
+
+START_TEST(array_literals_have_php_s_keys_and_values)
+{
+	struct buf php = BUF_INIT(4096), got = BUF_INIT(4096);
+	struct wp_config *c = wp_config_new();
+	const struct wp_config_value *v;
+	struct err err = ERR_INIT;
+
+	buf_printf(&php, "<?php\n%s", arrays[_i].php);
+	ck_assert_int_eq(
+	    wp_config_read(c, buf_slice(&php), "/x", NULL, &err), RC_OK);
+	/* What is defined points to nothing of the file. */
+	memset(php.p, 'x', php.n);
+	v = wp_config_find(c, "X");
+	ck_assert_ptr_nonnull(v);
+	put_value(&got, v);
+	ck_assert_str_eq(buf_str(&got), arrays[_i].items);
+	buf_clear(&php);
+	buf_clear(&got);
+	wp_config_free(c);
+}
+END_TEST
+
 /* The shape of Debian's: a file chosen by the request's host, then defaults. */
 static const char by_host[] =
     "<?php $file = '/etc/wordpress/config-' . $_SERVER['HTTP_HOST'] . '.php';\n"
@@ -435,6 +521,8 @@ wp_config_suite(void)
 	    NELEMS(bad_rows));
 	tcase_add_test(tc, deep_and_large_files_are_refused_and_long_ones_read);
 	tcase_add_test(tc, array_items_keep_keys_and_order);
+	tcase_add_loop_test(
+	    tc, array_literals_have_php_s_keys_and_values, 0, NELEMS(arrays));
 	tcase_add_test(tc, a_file_chosen_at_run_time_makes_defaults_uncertain);
 	tcase_add_test(tc, a_file_that_was_read_before_settles_the_defaults);
 	suite_add_tcase(s, tc);
