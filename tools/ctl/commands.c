@@ -59,6 +59,37 @@ const struct command commands[] = {
 	    "mode = observe: what would have run, and what WordPress ran",
 	    USE_BLOG | USE_NETWORK | USE_SINCE, 0, 0, shadow_columns,
 	    cmd_shadow_report },
+	{ "contacts list", NULL, "readers that wait for a pull or a push",
+	    USE_BLOG | USE_NETWORK | USE_DIRECTION | USE_PAGE, 0, 0,
+	    contacts_list_columns, cmd_contacts_list },
+	{ "contacts stage", "USER", "let a reader wait, as a page load does",
+	    USE_BLOG | USE_DIRECTIONS, 1, 1, contacts_stage_columns,
+	    cmd_contacts_stage },
+	{ "contacts run", NULL, "work off the readers that wait, here and now",
+	    USE_BLOG | USE_NETWORK | USE_DIRECTIONS | USE_BUDGET, 0, 0,
+	    contacts_run_columns, cmd_contacts_run },
+	{ "contacts pull", "USER", "fetch one reader's data from the provider",
+	    USE_BLOG | USE_INTEGRATION, 1, 1, contacts_task_columns,
+	    cmd_contacts_pull },
+	{ "contacts push", "USER", "send one reader's data to the provider",
+	    USE_BLOG | USE_INTEGRATION, 1, 1, contacts_task_columns,
+	    cmd_contacts_push },
+	{ "contacts explain", "USER",
+	    "what would happen to a reader, and what decides it", USE_BLOG, 1,
+	    1, contacts_explain_columns, cmd_contacts_explain },
+	{ "integration list", NULL, "where readers' data goes and comes from",
+	    USE_BLOG | USE_NETWORK, 0, 0, integration_list_columns,
+	    cmd_integration_list },
+	{ "integration test", "[ID]", "do key and list work?", USE_BLOG, 0, 1,
+	    integration_test_columns, cmd_integration_test },
+	{ "integration fields", "ID",
+	    "the account's fields; --compare: PHP's contacts and ours",
+	    USE_BLOG | USE_COMPARE, 1, 1, integration_fields_columns,
+	    cmd_integration_fields },
+	{ "privacy export", "EMAIL", "what our own tables hold about a person",
+	    0, 1, 1, privacy_columns, cmd_privacy_export },
+	{ "privacy erase", "EMAIL", "the same, and remove it", 0, 1, 1,
+	    privacy_columns, cmd_privacy_erase },
 	{ "action list", NULL, "actions, newest first",
 	    USE_LIST | USE_FILTER | USE_BLOG, 0, 0, action_list_columns,
 	    cmd_action_list },
@@ -164,6 +195,18 @@ static const struct cli_option options[] = {
 	    "event delete: only events with these arguments"),
 	TEXT("--since", "TIME", since, USE_SINCE,
 	    "shadow report: actions that ended after this; \"-1 day\""),
+	FLAG("--pull", pull, USE_DIRECTIONS, "contacts stage, run: only that"),
+	FLAG("--push", push, USE_DIRECTIONS, "contacts stage, run: only that"),
+	TEXT("--direction", "D", direction, USE_DIRECTION,
+	    "contacts list: only pull or push"),
+	TEXT("--budget", "TIME", budget, USE_BUDGET,
+	    "contacts run: begin nothing later; 30s, 4m"),
+	TEXT("--integration", "ID", integration, USE_INTEGRATION,
+	    "contacts pull, push: only this one"),
+	FLAG("--compare", compare, USE_COMPARE,
+	    "integration fields: PHP's contacts beside ours"),
+	TEXT("--user", "USER", user, USE_COMPARE,
+	    "integration fields --compare: of this reader"),
 	TEXT("--to", "DIR", to, USE_WORKER,
 	    "worker install: instead of wp-content/wp-cron-fcgi;\n"
 	    "companion: instead of wp-content/mu-plugins"),
@@ -332,8 +375,8 @@ cmd_help(struct ctl *c)
 	struct buf b = BUF_INIT(HELP_MAX);
 
 	buf_put_str(&b, "usage: wp-cronctl COMMAND [options]\n"
-			"Looks at a WordPress' cron events and scheduled "
-			"actions, and runs them.\n\n"
+			"Looks at a WordPress' cron events, scheduled actions "
+			"and\nreaders to sync, and works them off.\n\n"
 			"Commands:\n");
 	for (size_t i = 0; i < ncommands; i++)
 		put_command(&b, &commands[i]);

@@ -34,6 +34,8 @@ struct ctl_options {
 	bool print, discard_pending;
 	const char *field, *url, *exclude, *args, *match_args, *since;
 	bool network, due_now, all;
+	bool pull, push, compare;
+	const char *direction, *budget, *integration, *user;
 	/* --0=a --1=b, as they stand behind the dashes */
 	const char *numbered[CTL_NUMBERED_MAX];
 	size_t nnumbered;
@@ -82,10 +84,15 @@ enum ctl_use {
 	USE_ARGS = 1u << 13,     /* --args, --0=... */
 	USE_MATCH = 1u << 14,    /* --match-args */
 	USE_PAUSE = 1u << 15,
-	USE_PAGE = 1u << 16,   /* --per-page, --page */
-	USE_HOOK = 1u << 17,   /* --hook */
-	USE_STATUS = 1u << 18, /* --status */
-	USE_SINCE = 1u << 19,  /* --since */
+	USE_PAGE = 1u << 16,        /* --per-page, --page */
+	USE_HOOK = 1u << 17,        /* --hook */
+	USE_STATUS = 1u << 18,      /* --status */
+	USE_SINCE = 1u << 19,       /* --since */
+	USE_DIRECTIONS = 1u << 20,  /* --pull, --push */
+	USE_DIRECTION = 1u << 21,   /* --direction */
+	USE_BUDGET = 1u << 22,      /* --budget */
+	USE_INTEGRATION = 1u << 23, /* --integration */
+	USE_COMPARE = 1u << 24,     /* --compare, --user */
 };
 extern const struct command commands[];
 extern const size_t ncommands;
@@ -184,6 +191,17 @@ int cmd_pause(struct ctl *c);
 int cmd_resume(struct ctl *c);
 int cmd_pause_list(struct ctl *c);
 int cmd_shadow_report(struct ctl *c);
+int cmd_contacts_list(struct ctl *c);
+int cmd_contacts_stage(struct ctl *c);
+int cmd_contacts_run(struct ctl *c);
+int cmd_contacts_pull(struct ctl *c);
+int cmd_contacts_push(struct ctl *c);
+int cmd_contacts_explain(struct ctl *c);
+int cmd_integration_list(struct ctl *c);
+int cmd_integration_test(struct ctl *c);
+int cmd_integration_fields(struct ctl *c);
+int cmd_privacy_export(struct ctl *c);
+int cmd_privacy_erase(struct ctl *c);
 
 extern const char *const event_list_columns[],
     *const event_history_columns[],
@@ -196,6 +214,15 @@ extern const char *const event_list_columns[],
 				*const site_list_columns[],
 				    *const pause_columns[],
 					*const shadow_columns[];
+extern const char *const contacts_list_columns[],
+    *const contacts_stage_columns[],
+	*const contacts_run_columns[],
+	    *const contacts_task_columns[],
+		*const contacts_explain_columns[],
+		    *const integration_list_columns[],
+			*const integration_test_columns[],
+			    *const integration_fields_columns[],
+				*const privacy_columns[];
 extern const char *const status_columns[],
     *const run_columns[],
 	*const action_list_columns[],

@@ -28,6 +28,7 @@ static const struct {
 	{ doctor_timezone, true },
 	{ doctor_rivals, true },
 	{ doctor_cron, true },
+	{ doctor_contacts, true },
 	{ doctor_nodes, true },
 };
 

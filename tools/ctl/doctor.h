@@ -43,5 +43,6 @@ void doctor_timezone(struct doctor *d);
 void doctor_rivals(struct doctor *d);
 void doctor_nodes(struct doctor *d);
 void doctor_cron(struct doctor *d);
+void doctor_contacts(struct doctor *d);
 
 #endif
