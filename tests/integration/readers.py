@@ -10,9 +10,11 @@ load, and what that wrote into their usermeta.
     flags(s, "jane")["push"]                # ["1700000000"]
 """
 
+import glob
 import http.client
 import os
 import re
+import signal
 import time
 import urllib.parse
 
@@ -203,10 +205,23 @@ def wait_staged(s, *logins, timeout=10):
                  "%s staged" % (logins,))
 
 
+def hold(s, daemon):
+    """Stop the process in its tracks; all of its threads."""
+    daemon.send_signal(signal.SIGSTOP)
+
+    def stopped():
+        states = []
+        for path in glob.glob("/proc/%d/task/*/stat" % daemon.pid):
+            with open(path, encoding="ascii") as f:
+                states.append(f.read().rsplit(")", 1)[1].split()[0])
+        return set(states) == {"T"}
+    s.wait_until(stopped, 10)
+
+
 def counts(s, daemon):
     """The daemon's counters, from its log."""
     begun = len(daemon.log_text())
-    daemon.send_signal(10)  # SIGUSR1
+    daemon.send_signal(signal.SIGUSR1)
 
     def line():
         return re.search(r"dump\.readers (.*)", daemon.log_text()[begun:])
