@@ -1,0 +1,72 @@
+#include "executors/esp/esp_fields.h"
+
+#include <stdlib.h>
+
+#include "base/xalloc.h"
+
+#define NAME_MAX_BYTES 255
+
+void
+esp_fields_clear(struct esp_fields *f)
+{
+	for (size_t i = 0; i < f->n; i++) {
+		free(f->rows[i].name);
+		free(f->rows[i].id);
+		free(f->rows[i].kind);
+		free(f->rows[i].key);
+	}
+	free(f->rows);
+	*f = (struct esp_fields){ 0 };
+}
+
+bool
+esp_fields_is_fresh(const struct esp_fields *f, const struct clock *c)
+{
+	return f->read && clock_mono(c) - f->read_at < ESP_FIELDS_KEEP_MS;
+}
+
+void
+esp_fields_mark(struct esp_fields *f, const struct clock *c)
+{
+	f->read = true;
+	f->read_at = clock_mono(c);
+}
+
+void
+esp_fields_put(struct esp_fields *f, struct slice name, struct slice id,
+    struct slice kind, struct slice key)
+{
+	struct esp_fields_row *row;
+
+	if (name.n == 0 || name.n > NAME_MAX_BYTES || id.n > NAME_MAX_BYTES ||
+	    kind.n > NAME_MAX_BYTES || key.n > NAME_MAX_BYTES ||
+	    f->n >= ESP_FIELDS_MAX || esp_fields_find(f, name))
+		return;
+	if (f->n == f->cap) {
+		f->cap = f->cap ? f->cap * 2 : 64;
+		f->rows = xrealloc(f->rows, f->cap, sizeof f->rows[0]);
+	}
+	row = &f->rows[f->n++];
+	row->name = xstrndup(name);
+	row->id = xstrndup(id);
+	row->kind = xstrndup(kind);
+	row->key = xstrndup(key);
+}
+
+const struct esp_fields_row *
+esp_fields_find(const struct esp_fields *f, struct slice name)
+{
+	for (size_t i = 0; i < f->n; i++)
+		if (slice_eq_str(name, f->rows[i].name))
+			return &f->rows[i];
+	return NULL;
+}
+
+const struct esp_fields_row *
+esp_fields_find_id(const struct esp_fields *f, struct slice id)
+{
+	for (size_t i = 0; id.n > 0 && i < f->n; i++)
+		if (slice_eq_str(id, f->rows[i].id))
+			return &f->rows[i];
+	return NULL;
+}
