@@ -22,6 +22,8 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 REPO = os.path.dirname(os.path.dirname(HERE))
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(REPO, "tests", "integration"))
+sys.path.insert(1, HERE)
+import contacts  # noqa: E402
 import cronrow  # noqa: E402
 from stack import Stack, rss_anon_kib, tool, wait_until  # noqa: E402
 
@@ -456,6 +458,11 @@ def bench_cron(site):
         cron_event(s, cli, n))
     row(idle, ours_idle, "ms", "WP-CLI, called once a minute",
         idle_ms(s, cli, seconds))
+
+
+def bench_contacts(site):
+    del site  # the provider alone, through its driver
+    contacts.measure(row)
 
 
 def cpu_seconds_of_threads(pid):

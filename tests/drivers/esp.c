@@ -23,7 +23,8 @@
  *      CONTACT: {"user_id", "email", "previous_email", "name",
  *                "status_if_new", "id", "fields": [["label", value], ...]}
  *                where value is text or a number
- *      "make": N in place of "contacts" makes N of them, r0@example.org on.
+ *      "make": N in place of "contacts" makes N of them, r0@example.org on,
+ *      or from "from": M.
  *      "quiet": true leaves the contacts out of the answer.
  *
  * Out: {"steps": [{"op", "rc": "ok", "error": "", "ms": N,
@@ -264,7 +265,7 @@ read_fields(const json_t *list, struct arena *a, size_t *n)
 }
 
 static struct esp_contact *
-make_contacts(size_t n, struct arena *a)
+make_contacts(size_t from, size_t n, struct arena *a)
 {
 	struct esp_contact *all = arena_array(a, n + 1, sizeof *all);
 
@@ -272,16 +273,16 @@ make_contacts(size_t n, struct arena *a)
 		struct esp_field *f = arena_array(a, 2, sizeof *f);
 		char text[64];
 
-		(void)snprintf(text, sizeof text, "r%zu@example.org", i);
+		(void)snprintf(text, sizeof text, "r%zu@example.org", from + i);
 		all[i].email = slice_str(arena_strdup(a, slice_str(text)));
-		(void)snprintf(text, sizeof text, "Reader %zu", i);
+		(void)snprintf(text, sizeof text, "Reader %zu", from + i);
 		all[i].name = slice_str(arena_strdup(a, slice_str(text)));
 		f[0] = (struct esp_field){ .name = SLICE_LIT("NP_Account"),
 			.value = all[i].name };
 		all[i].id = all[i].email;
 		all[i].fields = f;
 		all[i].nfields = 1;
-		all[i].user_id = i + 1;
+		all[i].user_id = from + i + 1;
 	}
 	return all;
 }
@@ -295,7 +296,7 @@ read_contacts(const json_t *step, struct arena *a, size_t *n)
 
 	*n = (size_t)number_of(step, "make", 0);
 	if (*n > 0)
-		return make_contacts(*n, a);
+		return make_contacts((size_t)number_of(step, "from", 0), *n, a);
 	*n = json_array_size(list);
 	all = arena_array(a, *n + 1, sizeof *all);
 	json_array_foreach(list, i, c)

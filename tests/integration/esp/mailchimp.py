@@ -48,6 +48,7 @@ class Mailchimp(StandIn):
                  audience="a1b2c3d4e5", **more):
         self.key, self.list = key, audience
         self.members = {}
+        self.hashes = {}  # of all addresses that ever were members
         self.fields = [
             {"merge_id": 1, "tag": "FNAME", "name": "First Name",
              "type": "text", "required": False},
@@ -73,6 +74,7 @@ class Mailchimp(StandIn):
         self.members[email.lower()] = {
             "email_address": email, "status": status,
             "merge_fields": merge_fields}
+        self.hashes[md5(email)] = email.lower()
 
     def status(self, email):
         m = self.members.get(email.lower())
@@ -208,10 +210,7 @@ class Mailchimp(StandIn):
         if "@" not in name and (len(name) != 32 or
                                 name != name.lower()):
             raise self.violation(call, "bad subscriber hash %r" % name, 404)
-        for email, m in self.members.items():
-            if name in (md5(email), email):
-                return m
-        return None
+        return self.members.get(self.hashes.get(name, name))
 
     def member(self, call, method, name, query, body):
         known = self.find(call, name)
@@ -261,6 +260,7 @@ class Mailchimp(StandIn):
                      "status": body["status_if_new"]}
         known["merge_fields"].update(body.get("merge_fields", {}))
         self.members[email.lower()] = known
+        self.hashes[md5(email)] = email.lower()
         return self.shown(known)
 
     def refusal(self, email):
