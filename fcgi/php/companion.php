@@ -1,8 +1,8 @@
 <?php
 /**
  * Plugin Name: wp-cron-fcgi companion
- * Description: Merges changes that several processes make to the list of scheduled events at once, so that none of them is lost. Optional; does nothing else.
- * Version: 1.0
+ * Description: Merges changes that several processes make to the list of scheduled events at once, so that none of them is lost. Tells wp-cron-fcgi of Newspack's contacts that PHP pushed or deleted. Optional; does nothing else.
+ * Version: 1.1
  * License: MIT
  *
  * A must-use plugin: wp-content/mu-plugins/wp-cron-fcgi-companion.php, where
@@ -14,6 +14,13 @@
  * Here, just before WordPress writes, the option is read again from the
  * database, under a lock, and only this process' own change is made to it.
  * The write itself stays WordPress' own.
+ *
+ * Where the program keeps a publisher's contacts in step (Newspack), it
+ * remembers what it handed over, so as not to do it again. What PHP pushes or
+ * deletes meanwhile ends that memory here.
+ * Newspack stages readers on page loads. Where the program does that, too, by
+ * its reader ping, wp-config.php may spare PHP the work:
+ *   define( 'WPCRON_FCGI_STAGES_READERS', true );
  */
 
 defined( 'ABSPATH' ) || exit;
@@ -24,7 +31,7 @@ if ( defined( 'WPCRON_FCGI_COMPANION' ) || ! isset( $GLOBALS['wpdb'] )
 	|| ! $GLOBALS['wpdb']->dbh instanceof mysqli || method_exists( $GLOBALS['wpdb'], 'add_database' ) ) {
 	return;
 }
-define( 'WPCRON_FCGI_COMPANION', '1.0' );
+define( 'WPCRON_FCGI_COMPANION', '1.1' );
 
 final class WPCron_FCGI_Companion {
 	/** Seconds to wait for the lock; without it the window is milliseconds. */
@@ -326,12 +333,18 @@ final class WPCron_FCGI_Companion {
 	 * its last_query, rows_affected, num_queries stay what WordPress made.
 	 */
 	private static function value( $sql ) {
+		$result = self::run( $sql );
+		$row    = $result ? mysqli_fetch_row( $result ) : null;
+		return $row[0] ?? null;
+	}
+
+	/** As query(), on a new connection where it was lost. */
+	public static function run( $sql ) {
 		$result = self::query( $sql );
 		if ( null === $result && $GLOBALS['wpdb']->check_connection( false ) ) {
 			$result = self::query( $sql );
 		}
-		$row = $result ? mysqli_fetch_row( $result ) : null;
-		return $row[0] ?? null;
+		return $result;
 	}
 
 	/** The rows; false: no answer; null: the connection is lost. */
@@ -347,4 +360,66 @@ final class WPCron_FCGI_Companion {
 	}
 }
 
+/** Contacts of Newspack, which the program pushes and PHP does, too. */
+final class WPCron_FCGI_Companion_Contacts {
+	const STAGING = array( 'Newspack\Reader_Activation\Integrations\Contact_Cron', 'maybe_enqueue_contact' );
+
+	public static function start() {
+		if ( defined( 'WPCRON_FCGI_STAGES_READERS' ) && WPCRON_FCGI_STAGES_READERS ) {
+			// The callback is of priority 20.
+			add_action( 'init', array( __CLASS__, 'leave_staging' ), 19, 0 );
+		}
+		add_action( 'newspack_newsletters_upsert', array( __CLASS__, 'after_upsert' ), 10, 2 );
+		add_action( 'newspack_sync_contact_failed', array( __CLASS__, 'after_failure' ) );
+		add_action( 'deleted_user', array( __CLASS__, 'after_deletion' ) );
+		add_action( 'remove_user_from_blog', array( __CLASS__, 'after_removal' ), 10, 2 );
+	}
+
+	public static function leave_staging() {
+		$priority = has_action( 'init', self::STAGING );
+		if ( false !== $priority ) {
+			remove_action( 'init', self::STAGING, $priority );
+		}
+	}
+
+	/** PHP has sent something else than what the program remembers. */
+	public static function after_upsert( $provider, $contact ) {
+		self::forget_contact( $contact );
+	}
+
+	public static function after_failure( $failure ) {
+		self::forget_contact( isset( $failure['contact'] ) ? $failure['contact'] : null );
+	}
+
+	/**
+	 * Not what the worker pushes for the program, which knows of that itself;
+	 * and a refusal by the provider is not undone by another push.
+	 */
+	private static function forget_contact( $contact ) {
+		$user = ! empty( $contact['email'] ) && ! class_exists( 'WPCron_FCGI_Contacts', false )
+			? get_user_by( 'email', $contact['email'] ) : false;
+		if ( $user ) {
+			self::forget( $user->ID, get_current_blog_id(), "state = 'accepted'" );
+		}
+	}
+
+	/** In a network, from the blog; also from each, if from the network. */
+	public static function after_deletion( $user ) {
+		self::forget( $user, get_current_blog_id() );
+	}
+
+	public static function after_removal( $user, $blog ) {
+		self::forget( $user, $blog );
+	}
+
+	/** The program makes its tables itself: without them nothing is there. */
+	private static function forget( $user, $blog, $more = '1' ) {
+		$table = $GLOBALS['wpdb']->base_prefix . 'wpcron_fingerprints';
+		$blog  = (int) $blog;
+		$user  = (int) $user;
+		WPCron_FCGI_Companion::run( "DELETE FROM `$table` WHERE blog_id = $blog AND user_id = $user AND $more" );
+	}
+}
+
 WPCron_FCGI_Companion::start();
+WPCron_FCGI_Companion_Contacts::start();
