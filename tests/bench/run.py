@@ -25,6 +25,7 @@ sys.path.insert(0, os.path.join(REPO, "tests", "integration"))
 sys.path.insert(1, HERE)
 import contacts  # noqa: E402
 import cronrow  # noqa: E402
+import visitors  # noqa: E402
 from stack import Stack, rss_anon_kib, tool, wait_until  # noqa: E402
 
 QUICK = bool(os.environ.get("QUICK"))
@@ -463,6 +464,11 @@ def bench_cron(site):
 def bench_contacts(site):
     del site  # the provider alone, through its driver
     contacts.measure(row)
+
+
+def bench_visitors(site):
+    """Whose log-in cookies page loads bring."""
+    visitors.measure(site.s, row, ROUNDS, QUICK)
 
 
 def cpu_seconds_of_threads(pid):
