@@ -506,6 +506,7 @@ tick(struct contact_run *run, const struct contact_batch_opts *opts,
 	/* PHP's own event says when, as long as there is one. */
 	bool poll_only = opts->poll_only ||
 			 (opts->own_clock && !run->settings.cron_disabled);
+	uint64_t cleaned;
 	enum rc rc;
 
 	run->batch = true;
@@ -517,7 +518,7 @@ tick(struct contact_run *run, const struct contact_batch_opts *opts,
 			rc = direction_run(run, (enum contact_direction)d, err);
 	if (rc == RC_OK && !poll_only)
 		rc = contact_fingerprints_clean(
-		    env->db, &env->scope, env->blog_id, NULL, err);
+		    env->db, &env->scope, env->blog_id, &cleaned, err);
 	return rc == RC_NONE ? RC_OK : rc;
 }
 

@@ -363,6 +363,7 @@ contact_remember(struct contact_page *p, struct err *err)
 		f->user_id = s->user_id;
 		f->barred = s->end == CONTACT_BARRED;
 		f->reason = s->message;
+		f->accepted_at = clock_unix(env->clock);
 		memcpy(f->payload, s->payload, sizeof f->payload);
 		memcpy(f->address, s->address, sizeof f->address);
 		n++;
