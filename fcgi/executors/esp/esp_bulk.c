@@ -62,7 +62,13 @@ accepted(
 {
 	const struct esp_bulk *b = r->bulk;
 	struct err err = ERR_INIT;
-	struct slice token = b->token(b->arg, call, r->arena);
+	struct slice token;
+
+	if (!b->token) {
+		set_all(r, members, n, ESP_DONE, SLICE_NONE, -1);
+		return;
+	}
+	token = b->token(b->arg, call, r->arena);
 
 	/* Accepted without a name to ask by: every row is an upsert, so that
 	 * sending it again harms nobody. */
@@ -103,11 +109,13 @@ refused(struct run *r, const struct esp_call *call, size_t *members, size_t n,
 					members, n, r->arena)
 				  : 0;
 
-	if (named > 0) {
+	/* Singles never reach past what was worked off already. */
+	if (named == ESP_BULK_NEVER || n == 1) {
+		for (size_t i = 0; i < n; i++)
+			if (b->contacts[members[i]].outcome == ESP_OPEN)
+				r->singly[r->nsingly++] = members[i];
+	} else if (named > 0) {
 		send_range(r, members, still_open(b, members, n), depth + 1);
-	} else if (n == 1) {
-		/* Singles never reach past what was worked off already. */
-		r->singly[r->nsingly++] = members[0];
 	} else {
 		size_t half = n / 2;
 

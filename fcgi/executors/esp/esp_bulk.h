@@ -11,6 +11,7 @@
  * once, and one refused as a whole is sent again without those it names, or
  * in halves, until the culprit stands alone. Private to the providers.
  */
+#define ESP_BULK_NEVER SIZE_MAX
 struct esp_bulk {
 	const struct esp_host *host;
 	struct esp_contact *contacts;
@@ -27,12 +28,14 @@ struct esp_bulk {
 	const char *head, *tail; /* of the body, around the rows */
 	/* One contact; rows are joined by commas. */
 	void (*row)(void *arg, const struct esp_contact *c, struct buf *out);
-	/* The token in an accepted answer; empty: there is none. */
+	/* The token in an accepted answer; empty: there is none. NULL: an
+	 * accepted call is done, there is nothing to ask for later. */
 	struct slice (*token)(
 	    void *arg, const struct esp_call *call, struct arena *a);
 	/* Set the outcome of those whom a refusal names by their place in the
-	 * request (members[place] is an index of contacts); how many. NULL:
-	 * the provider names none. */
+	 * request (members[place] is an index of contacts); how many, or
+	 * ESP_BULK_NEVER: single calls for all of these. NULL: the provider
+	 * names none. */
 	size_t (*refused)(void *arg, const struct esp_call *call,
 	    struct esp_contact *contacts, const size_t *members, size_t n,
 	    struct arena *a);
