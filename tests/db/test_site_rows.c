@@ -5,67 +5,11 @@
 #include <unistd.h>
 
 #include "db_test.h"
+#include "site_fixture.h"
 #include "sql/schema.h"
 #include "wordpress/site.h"
 
 Suite *site_rows_suite(void);
-
-static char root[] = "/tmp/test_site_rows.XXXXXX";
-static struct config_site config;
-
-static void
-make_site(void)
-{
-	db_test_open();
-	memcpy(root + sizeof root - 7, "XXXXXX", 6);
-	ck_assert_ptr_nonnull(mkdtemp(root));
-	config = (struct config_site){ .name = "a", .root = root };
-	ck_assert_int_eq(unsetenv("WP_ENVIRONMENT_TYPE"), 0);
-	db_test_sql("CREATE TABLE wp_options (option_id BIGINT UNSIGNED NOT "
-		    "NULL AUTO_INCREMENT PRIMARY KEY, option_name "
-		    "VARCHAR(191) NOT NULL UNIQUE, option_value LONGTEXT NOT "
-		    "NULL)");
-}
-
-static void
-option(const char *name, const char *value)
-{
-	db_test_sql("INSERT INTO wp_options (option_name, option_value) VALUES "
-		    "('%s', '%s') ON DUPLICATE KEY UPDATE option_value = "
-		    "VALUES(option_value)",
-	    name, value);
-}
-
-static void
-remove_site(void)
-{
-	char path[64];
-
-	snprintf(path, sizeof path, "%s/wp-config.php", root);
-	(void)unlink(path);
-	(void)rmdir(root);
-	db_test_close();
-}
-
-static struct site *
-open_with(const char *more)
-{
-	struct site *s = NULL;
-	char path[64];
-	FILE *f;
-
-	snprintf(path, sizeof path, "%s/wp-config.php", root);
-	f = fopen(path, "w");
-	ck_assert_ptr_nonnull(f);
-	fprintf(f,
-	    "<?php define('DB_NAME', '%s'); define('DB_USER', 'root');"
-	    "define('DB_PASSWORD', ''); define('DB_HOST', 'localhost:%s');"
-	    "$table_prefix = 'wp_'; %s\n",
-	    t.name, t.params.socket, more);
-	fclose(f);
-	CK_RC(RC_OK, site_open(&config, &s, &t.err));
-	return s;
-}
 
 static enum site_standing
 standing(const struct site *s)
@@ -94,14 +38,15 @@ write_with(write_fn *write, const struct site *s)
 
 START_TEST(facts_are_the_options_under_the_constants)
 {
-	struct site *s = open_with("define('WP_SITEURL', 'https://c/wp/');");
+	struct site *s =
+	    site_fixture_open("define('WP_SITEURL', 'https://c/wp/');");
 	struct site_facts f;
 
-	option("home", "https://a/");
-	option("siteurl", "https://b");
-	option("timezone_string", "Europe/Berlin");
-	option("gmt_offset", "5.5");
-	option("action_scheduler_migration_status", "complete");
+	site_fixture_option("home", "https://a/");
+	site_fixture_option("siteurl", "https://b");
+	site_fixture_option("timezone_string", "Europe/Berlin");
+	site_fixture_option("gmt_offset", "5.5");
+	site_fixture_option("action_scheduler_migration_status", "complete");
 	CK_RC(RC_OK, site_facts_read(s, t.db, &t.scope, &f, &t.err));
 	ck_assert_str_eq(f.home, "https://a");
 	ck_assert_str_eq(f.siteurl, "https://c/wp");
@@ -115,7 +60,7 @@ END_TEST
 
 START_TEST(without_options_there_is_utc_and_no_url)
 {
-	struct site *s = open_with("");
+	struct site *s = site_fixture_open("");
 	struct site_facts f;
 
 	CK_RC(RC_OK, site_facts_read(s, t.db, &t.scope, &f, &t.err));
@@ -132,16 +77,16 @@ END_TEST
 
 START_TEST(a_copy_is_told_from_the_original_until_it_is_adopted)
 {
-	struct site *s = open_with("");
+	struct site *s = site_fixture_open("");
 
-	option("home", "https://a");
-	option("siteurl", "https://a");
+	site_fixture_option("home", "https://a");
+	site_fixture_option("siteurl", "https://a");
 	ck_assert_int_eq(standing(s), SITE_UNKNOWN);
 	CK_RC(RC_OK, schema_install(t.db, &t.scope, &t.err));
 	ck_assert_int_eq(standing(s), SITE_UNKNOWN);
 	write_with(site_record, s);
 	ck_assert_int_eq(standing(s), SITE_ORIGINAL);
-	option("home", "https://staging.a");
+	site_fixture_option("home", "https://staging.a");
 	ck_assert_int_eq(standing(s), SITE_COPY);
 	write_with(site_adopt, s);
 	ck_assert_int_eq(standing(s), SITE_ORIGINAL);
@@ -155,7 +100,8 @@ END_TEST
 
 START_TEST(recording_leaves_a_staging_site_held_and_adopting_frees_it)
 {
-	struct site *s = open_with("define('WP_ENVIRONMENT_TYPE', 'staging');");
+	struct site *s =
+	    site_fixture_open("define('WP_ENVIRONMENT_TYPE', 'staging');");
 	struct site *live;
 
 	CK_RC(RC_OK, schema_install(t.db, &t.scope, &t.err));
@@ -164,7 +110,7 @@ START_TEST(recording_leaves_a_staging_site_held_and_adopting_frees_it)
 	write_with(site_adopt, s);
 	ck_assert_int_eq(standing(s), SITE_ORIGINAL);
 	/* What was adopted as staging is not the live site. */
-	live = open_with("");
+	live = site_fixture_open("");
 	ck_assert_int_eq(standing(live), SITE_COPY);
 	site_free(live);
 	site_free(s);
@@ -173,7 +119,7 @@ END_TEST
 
 START_TEST(each_blog_has_an_identity_of_its_own)
 {
-	struct site *s = open_with("");
+	struct site *s = site_fixture_open("");
 	struct site_facts f;
 	enum site_standing out;
 	struct sql_scope second = t.scope;
@@ -199,7 +145,7 @@ site_rows_suite(void)
 	Suite *s = suite_create("site_rows");
 	TCase *tc = tcase_create("site_rows");
 
-	tcase_add_checked_fixture(tc, make_site, remove_site);
+	tcase_add_checked_fixture(tc, site_fixture_make, site_fixture_remove);
 	tcase_set_timeout(tc, 30);
 	tcase_add_test(tc, facts_are_the_options_under_the_constants);
 	tcase_add_test(tc, without_options_there_is_utc_and_no_url);

@@ -5,24 +5,15 @@
 #include <unistd.h>
 
 #include "db_test.h"
+#include "site_fixture.h"
 #include "wordpress/visitor.h"
 
 Suite *visitor_keys_suite(void);
 
-static char root[] = "/tmp/test_visitor_keys.XXXXXX";
-static struct config_site config;
-
 static void
 make_site(void)
 {
-	db_test_open();
-	memcpy(root + sizeof root - 7, "XXXXXX", 6);
-	ck_assert_ptr_nonnull(mkdtemp(root));
-	config = (struct config_site){ .name = "a", .root = root };
-	db_test_sql("CREATE TABLE wp_options (option_id BIGINT UNSIGNED NOT "
-		    "NULL AUTO_INCREMENT PRIMARY KEY, option_name "
-		    "VARCHAR(191) NOT NULL UNIQUE, option_value LONGTEXT NOT "
-		    "NULL)");
+	site_fixture_make();
 	db_test_sql("CREATE TABLE wp_blogs (blog_id BIGINT NOT NULL PRIMARY "
 		    "KEY, site_id BIGINT NOT NULL)");
 	db_test_sql("CREATE TABLE wp_sitemeta (meta_id BIGINT NOT NULL "
@@ -42,37 +33,6 @@ make_site(void)
 		    "(4, 5, 'siteurl', 'https://example.test'), "
 		    "(5, 5, 'logged_in_key', 'fk'), "
 		    "(6, 5, 'logged_in_salt', 'fs')");
-}
-
-static void
-remove_site(void)
-{
-	char path[64];
-
-	snprintf(path, sizeof path, "%s/wp-config.php", root);
-	(void)unlink(path);
-	(void)rmdir(root);
-	db_test_close();
-}
-
-static struct site *
-open_with(const char *more)
-{
-	struct site *s = NULL;
-	char path[64];
-	FILE *f;
-
-	snprintf(path, sizeof path, "%s/wp-config.php", root);
-	f = fopen(path, "w");
-	ck_assert_ptr_nonnull(f);
-	fprintf(f,
-	    "<?php define('DB_NAME', 'n'); define('DB_USER', 'u');"
-	    "define('DB_PASSWORD', ''); define('DB_HOST', 'localhost');"
-	    "$table_prefix = 'wp_'; %s\n",
-	    more);
-	fclose(f);
-	CK_RC(RC_OK, site_open(&config, &s, &t.err));
-	return s;
 }
 
 /* md5 of http://example.test, of it with a slash, and of https */
@@ -147,7 +107,7 @@ static const struct {
 
 START_TEST(keys_come_from_constants_and_options)
 {
-	struct site *s = open_with(rows[_i].php);
+	struct site *s = site_fixture_open(rows[_i].php);
 	struct visitor_keys keys;
 	enum rc rc;
 
@@ -170,11 +130,34 @@ END_TEST
 
 START_TEST(keys_without_the_tables_are_asked_for_again)
 {
-	struct site *s = open_with(KEYS);
+	struct site *s = site_fixture_open(KEYS);
 	struct visitor_keys keys;
 
 	db_test_sql("DROP TABLE wp_options");
 	CK_RC(RC_REJECT, visitor_keys_read(s, t.db, &t.scope, &keys, &t.err));
+	site_free(s);
+}
+END_TEST
+
+START_TEST(new_salts_in_the_file_end_what_was_signed_with_old_ones)
+{
+	struct site *s = site_fixture_open(KEYS);
+	struct visitor_keys keys;
+	char path[64];
+
+	site_fixture_write("define('LOGGED_IN_KEY', 'new');"
+			   "define('LOGGED_IN_SALT', 'ls');");
+	CK_RC(RC_OK, visitor_keys_read(s, t.db, &t.scope, &keys, &t.err));
+	ck_assert(slice_eq_str(keys.salt, "newls"));
+	site_fixture_write("define('LOGGED_IN_KEY', '");
+	CK_RC(RC_RETRY, visitor_keys_read(s, t.db, &t.scope, &keys, &t.err));
+	(void)snprintf(
+	    path, sizeof path, "%s/wp-config.php", site_fixture_config.root);
+	ck_assert_int_eq(unlink(path), 0);
+	CK_RC(RC_RETRY, visitor_keys_read(s, t.db, &t.scope, &keys, &t.err));
+	site_fixture_write(KEYS);
+	CK_RC(RC_OK, visitor_keys_read(s, t.db, &t.scope, &keys, &t.err));
+	ck_assert(slice_eq_str(keys.salt, "lkls"));
 	site_free(s);
 }
 END_TEST
@@ -185,11 +168,13 @@ visitor_keys_suite(void)
 	Suite *s = suite_create("visitor_keys");
 	TCase *tc = tcase_create("visitor_keys");
 
-	tcase_add_checked_fixture(tc, make_site, remove_site);
+	tcase_add_checked_fixture(tc, make_site, site_fixture_remove);
 	tcase_set_timeout(tc, 60);
 	tcase_add_loop_test(
 	    tc, keys_come_from_constants_and_options, 0, NELEMS(rows));
 	tcase_add_test(tc, keys_without_the_tables_are_asked_for_again);
+	tcase_add_test(
+	    tc, new_salts_in_the_file_end_what_was_signed_with_old_ones);
 	suite_add_tcase(s, tc);
 	return s;
 }
