@@ -257,7 +257,8 @@ MUSTUSE enum rc contact_data_store(struct db *db, const struct sql_scope *scope,
     uint64_t user_id, const struct contact_item *items, size_t n,
     size_t *written, size_t *refused, struct err *err);
 /* JSON as it is stored: no \/ and no \uXXXX where UTF-8 can say it. RC_REJECT:
- * it is no JSON, or over CEILING_CONTACT_VALUE_BYTES. */
+ * it is no JSON, has a NUL in an object's key, or is over
+ * CEILING_CONTACT_VALUE_BYTES. */
 MUSTUSE enum rc contact_data_json(
     struct slice json, struct arena *a, struct slice *out, struct err *err);
 
