@@ -19,8 +19,10 @@ struct visitor_keys {
 };
 /*
  * From wp-config.php's literals (COOKIEHASH, LOGGED_IN_COOKIE, WP_SITEURL, keys
- * and salts) and the options or sitemeta. RC_REJECT: it cannot be known without
- * PHP; the words say which constant.
+ * and salts), read anew: whoever changes the salts wants old cookies to end;
+ * and the options or sitemeta. RC_REJECT: it cannot be known without PHP; the
+ * words say which constant. RC_RETRY: also while the file cannot be read.
+ * Blocks for file reads and a statement.
  */
 MUSTUSE enum rc visitor_keys_read(const struct site *s, struct db *db,
     const struct sql_scope *scope, struct visitor_keys *out, struct err *err);

@@ -205,21 +205,36 @@ read_name(struct reader *r, char *to, size_t size)
 	return put_name(r, slice_str(made), SLICE_NONE, to, size);
 }
 
+static enum rc
+read_keys(struct reader *r, struct db *db, const struct sql_scope *scope,
+    struct visitor_keys *out)
+{
+	enum rc rc = read_secrets(r);
+
+	if (rc == RC_OK)
+		rc = read_options(r, db, scope);
+	if (rc == RC_OK)
+		rc = read_name(r, out->name, sizeof out->name);
+	if (rc == RC_OK)
+		rc = auth_salt(&r->secrets, out->salt_text, &out->salt, r->err);
+	return rc;
+}
+
 enum rc
 visitor_keys_read(const struct site *s, struct db *db,
     const struct sql_scope *scope, struct visitor_keys *out, struct err *err)
 {
-	struct reader r = {
-		.site = s, .arena = ARENA_INIT(VALUES_MAX_LEN), .err = err
-	};
-	enum rc rc = read_secrets(&r);
+	struct reader r = { .arena = ARENA_INIT(VALUES_MAX_LEN), .err = err };
+	struct site *fresh = NULL;
+	struct err why = ERR_INIT;
+	enum rc rc = site_open(s->config, &fresh, &why);
 
-	if (rc == RC_OK)
-		rc = read_options(&r, db, scope);
-	if (rc == RC_OK)
-		rc = read_name(&r, out->name, sizeof out->name);
-	if (rc == RC_OK)
-		rc = auth_salt(&r.secrets, out->salt_text, &out->salt, err);
+	/* It is being written, perhaps. */
+	if (rc != RC_OK)
+		return err_set(err, RC_RETRY, "%s", why.text);
+	r.site = fresh;
+	rc = read_keys(&r, db, scope, out);
 	arena_clear(&r.arena);
+	site_free(fresh);
 	return rc;
 }
