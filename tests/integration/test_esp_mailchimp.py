@@ -300,6 +300,26 @@ class Errors(Case):
         self.assertIn(outcomes(step), (["retry"], ["done"]))
         self.assertEqual(self.esp.status("a@example.org"), "transactional")
 
+    def test_an_answer_over_the_ceiling_is_cut_off(self):
+        for packed in (False, True):
+            self.esp.fail(200, where="PUT", body={"x": "y" * 9000000}
+                          if packed else "y" * 9000000)
+            step = self.push(contact("a@example.org"))
+            self.assertEqual(outcomes(step), ["retry"])
+            self.assertIn("cut off", step["contacts"][0]["message"])
+
+    def test_an_answer_that_is_no_json_is_tried_again(self):
+        self.esp.fail(200, where="PUT", body="all is well")
+        step = self.push(contact("a@example.org"))
+        self.assertEqual(outcomes(step), ["retry"])
+
+    def test_no_server_at_all_is_everybody_s_later(self):
+        answer = self.run_steps({"op": "push", "contacts": many(3)},
+                                api="http://127.0.0.1:9")
+        step = answer["steps"][0]
+        self.assertEqual((step["rc"], outcomes(step)), ("retry", ["open"] * 3))
+        self.assertEqual(answer["rests"], [])
+
     def test_words_and_logs_hold_no_address_and_no_key(self):
         self.esp.refused["a@example.org"] = (
             400, "Invalid Resource", "Ann <a@example.org> looks fake")

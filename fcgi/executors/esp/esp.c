@@ -107,9 +107,9 @@ struct slice
 esp_words(struct slice words, struct arena *a)
 {
 	/* A masked address may be longer: "a@b" is "a***@b". */
-	struct buf line = BUF_INIT(8 * WORDS_MAX);
-	struct buf masked = BUF_INIT(32 * WORDS_MAX);
-	struct slice out = SLICE_LIT("");
+	struct buf line = BUF_INIT((size_t)8 * WORDS_MAX);
+	struct buf masked = BUF_INIT((size_t)32 * WORDS_MAX);
+	struct slice out;
 	char *copy;
 
 	utf8_put_line(&line, words, 2 * (size_t)WORDS_MAX);

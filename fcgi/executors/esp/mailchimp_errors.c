@@ -5,15 +5,15 @@
 /* Mailchimp says in words what its statuses do not; the first row whose words
  * are in title or detail counts. */
 static const struct {
-	int status;
 	const char *words; /* in lower case */
+	int status;
 	enum esp_outcome outcome;
 } sayings[] = {
-	{ 400, "compliance state", ESP_BARRED },
-	{ 400, "permanently deleted", ESP_BARRED },
-	{ 400, "forgotten email", ESP_BARRED },
-	{ 400, "cannot be re-imported", ESP_BARRED },
-	{ 400, "signed up to a lot of lists", ESP_RETRY },
+	{ "compliance state", 400, ESP_BARRED },
+	{ "permanently deleted", 400, ESP_BARRED },
+	{ "forgotten email", 400, ESP_BARRED },
+	{ "cannot be re-imported", 400, ESP_BARRED },
+	{ "signed up to a lot of lists", 400, ESP_RETRY },
 };
 
 static bool

@@ -24,6 +24,7 @@ Knobs, all by calls that match (`where`: a function of the call, or a part of
     esp.before = lambda call: ...        called before each call is handled
 """
 
+import gzip
 import http.server
 import json
 import socket
@@ -302,6 +303,10 @@ def _handler(stand):
                 body, kind = body.encode(), "text/html; charset=utf-8"
             elif isinstance(body, (dict, list)):
                 body = json.dumps(body).encode()
+                if len(body) > 200 and "gzip" in call.headers.get(
+                        "accept-encoding", ""):
+                    body = gzip.compress(body, 1)
+                    headers = dict(headers, **{"Content-Encoding": "gzip"})
             elif isinstance(body, bytes):
                 kind = "application/octet-stream"
             else:
