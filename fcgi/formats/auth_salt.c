@@ -35,7 +35,7 @@ enum rc
 auth_salt(const struct auth_salt_source *s, char out[AUTH_SALT_MAX],
     struct slice *salt, struct err *err)
 {
-	struct slice key = SLICE_NONE, part = SLICE_NONE;
+	struct slice key, part;
 
 	/* SECRET_SALT counts for the scheme "auth" alone. */
 	if (usable(s, LOGGED_IN_KEY))
