@@ -81,12 +81,19 @@ budget_take(struct contact_account *a, enum esp_budget which, int64_t *wait_ms)
 
 	if (a->budget[which].count == 0)
 		return RC_OK;
+	/* Two windows' shares together would be over the provider's. */
+	*wait_ms = a->budget[which].next_at - now;
+	if (*wait_ms > 0)
+		return RC_RETRY;
 	if (now >= a->budget[which].until)
 		a->budget[which].left = 0;
 	if (a->budget[which].left == 0)
 		rc = budget_refill(a, which, now, &err);
 	if (rc == RC_OK) {
 		a->budget[which].left--;
+		if (a->budget[which].per_s == 1)
+			a->budget[which].next_at =
+			    now + 1000 / a->budget[which].count;
 		return RC_OK;
 	}
 	if (rc != RC_NONE) {

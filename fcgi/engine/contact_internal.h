@@ -111,7 +111,8 @@ struct contact_account {
 	char name[40]; /* of its budgets and slots in the tables */
 	struct {
 		uint32_t count, per_s, left;
-		mono_ms until; /* `left` is of the window that ends then */
+		mono_ms until;   /* `left` is of the window that ends then */
+		mono_ms next_at; /* windows of a second: spread over it */
 	} budget[ESP_NBUDGETS];
 	uint64_t holder; /* whose slots: this run's */
 	struct {
