@@ -284,8 +284,8 @@ tell_retries(struct explaining *x, enum contact_direction d, struct err *err)
 
 	if (!p->actions)
 		return RC_OK;
-	(void)snprintf(
-	    pattern, sizeof pattern, "%%\"user_id\":%" PRIu64 "%%", x->user.id);
+	(void)snprintf(pattern, sizeof pattern, "%%\"user_id\"%%%" PRIu64 "%%",
+	    x->user.id);
 	rc = db_select(p->db, &p->scope, SQL_CONTACTS_CTL_RETRIES,
 	    SQL_ARGS(V_STR(contact_retry_hook(d)), V_STR(pattern),
 		V_U64(RETRIES_MAX)),
