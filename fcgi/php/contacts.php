@@ -421,9 +421,12 @@ final class WPCron_FCGI_Contacts {
 		};
 		add_filter( $filter, $keep, PHP_INT_MIN );
 		try {
-			return is_callable( array( 'Newspack\Reader_Data', 'update_item' ) )
+			$result = is_callable( array( 'Newspack\Reader_Data', 'update_item' ) )
 				? call_user_func( array( 'Newspack\Reader_Data', 'update_item' ), $user, $key, $json )
 				: self::write_item( $user, $key, $json );
+			// Some versions take the number 0 for no value.
+			return is_wp_error( $result ) && 'invalid_value' === $result->get_error_code() && '0' === $json
+				? self::write_item( $user, $key, $json ) : $result;
 		} finally {
 			remove_filter( $filter, $keep, PHP_INT_MIN );
 		}

@@ -12,6 +12,7 @@ readers, and what became of them.
 writes and reads the database, so an object cache of the site does not see it.
 """
 
+import hashlib
 import json
 import os
 import shutil
@@ -250,6 +251,41 @@ def retries(s, direction, status="pending"):
             "SELECT slug FROM %s WHERE group_id = %%s"
             % s.table("actionscheduler_groups"), (row["group_id"],))
     return rows
+
+
+def add_retry(s, direction, user, integration="esp", count=1, reason="why",
+              due_in=-10, previous="", context=CONTEXT):
+    """A retry's row as PHP schedules it; its id."""
+    args = {"integration_id": integration, "user_id": user}
+    if direction == "push":
+        args["context"] = context
+    args.update({"retry_count": count, "max_retries": 5, "reason": reason})
+    if direction == "push":
+        args["previous_email"] = previous
+    text = json.dumps([args], separators=(",", ":")).replace("/", "\\/")
+    due = int(time.time()) + due_in
+    schedule = ('O:30:"ActionScheduler_SimpleSchedule":2:{s:22:"\0*\0'
+                'scheduled_timestamp";i:%d;s:41:"\0ActionScheduler_'
+                'SimpleSchedule\0timestamp";i:%d;}' % (due, due))
+    is_long = len(text) > 191
+    group = s.group_id("newspack-integration-" + integration)
+    with s.connect() as db, db.cursor() as c:
+        c.execute("SET time_zone = '+00:00'")
+        c.execute(
+            "INSERT INTO %s (hook, status, scheduled_date_gmt,"
+            " scheduled_date_local, priority, args, extended_args, schedule,"
+            " group_id) SELECT %%s, 'pending', d, d, 10, %%s, %%s, %%s, %%s"
+            " FROM (SELECT FROM_UNIXTIME(%%s) AS d) AS t"
+            % s.table("actionscheduler_actions"),
+            (RETRY[direction],
+             hashlib.md5(text.encode()).hexdigest() if is_long else text,
+             text if is_long else None, schedule, group, due))
+        action = c.lastrowid
+        c.execute("INSERT INTO %s (action_id, message, log_date_gmt,"
+                  " log_date_local) VALUES (%%s, 'action created',"
+                  " UTC_TIMESTAMP(), UTC_TIMESTAMP())"
+                  % s.table("actionscheduler_logs"), (action,))
+    return action
 
 
 def run_batch(s):
