@@ -96,10 +96,12 @@ def snippet(s, daemon, name):
 
 def start_nginx(s, daemon, mirror=True, sync=False, extra="", http_extra="",
                 edit=None):
+    """sync: of every page, not of those in `location ~ \\.php$` alone."""
     text = ""
     if mirror:
         text += snippet(s, daemon, "wp-cron-fcgi-readers.conf")
     if sync:
+        text = text.replace("/ping {", "/ping { auth_request off;")
         text += snippet(s, daemon, "wp-cron-fcgi-readers-sync.conf")
         text += "auth_request /wp-cron-fcgi/sync;\n"
     return s.start_nginx(daemon=daemon, extra=text + extra,
