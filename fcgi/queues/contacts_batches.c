@@ -90,7 +90,7 @@ contact_batches_read(struct db *db, const struct sql_scope *scope,
 	found = arena_array(a, db_rows_count(rows) + 1, sizeof *found);
 	if (!found)
 		rc = err_set(err, RC_RETRY, "no memory for bulk calls");
-	while (rc == RC_OK && db_rows_next(rows))
+	while (rc == RC_OK && found && db_rows_next(rows))
 		rc = batch_take(rows, a, &found[nfound++], err);
 	db_rows_free(rows);
 	if (rc == RC_OK) {

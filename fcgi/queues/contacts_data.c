@@ -345,7 +345,7 @@ static enum rc
 look(struct store *st, struct db *db, enum sql_id how, struct err *err)
 {
 	struct sql_args args = *SQL_ARGS(V_U64(st->user_id));
-	struct sql_value *values;
+	struct sql_value *values = NULL;
 	struct db_rows *rows = NULL;
 	enum rc rc;
 
@@ -366,10 +366,10 @@ look(struct store *st, struct db *db, enum sql_id how, struct err *err)
 			.value = arena_slice(&st->arena, db_text(rows, 2)),
 		};
 	db_rows_free(rows);
-	if (rc == RC_OK && st->arena.failed)
-		rc = err_set(err, RC_RETRY, "no memory for reader data");
 	if (rc != RC_OK)
 		return rc;
+	if (!st->rows || st->arena.failed)
+		return err_set(err, RC_RETRY, "no memory for reader data");
 	if (st->nrows > 0)
 		qsort(st->rows, st->nrows, sizeof *st->rows, by_row);
 	return plan(st, err);

@@ -257,9 +257,12 @@ contact_json_put_members(
 static int
 hex_digit(char c)
 {
-	return c >= '0' && c <= '9'   ? c - '0'
-	       : c >= 'a' && c <= 'f' ? c - 'a' + 10
-				      : -1;
+	static const char digits[] = "0123456789abcdefABCDEF";
+	const char *found = c == '\0' ? NULL : strchr(digits, c);
+
+	if (!found)
+		return -1;
+	return (int)(found - digits) - (found - digits > 15 ? 6 : 0);
 }
 
 static bool
@@ -267,7 +270,7 @@ get_hash(const json_t *v, unsigned char out[CONTACT_FINGERPRINT_LEN])
 {
 	const char *s = json_string_value(v);
 
-	if (!s || json_string_length(v) != 2 * CONTACT_FINGERPRINT_LEN)
+	if (!s || json_string_length(v) != (size_t)2 * CONTACT_FINGERPRINT_LEN)
 		return false;
 	for (size_t i = 0; i < CONTACT_FINGERPRINT_LEN; i++) {
 		int high = hex_digit(s[2 * i]), low = hex_digit(s[2 * i + 1]);
@@ -383,9 +386,7 @@ hex_quad(struct slice s, size_t at, uint32_t *out)
 	if (s.n < 4 || at > s.n - 4)
 		return false;
 	for (size_t i = at; i < at + 4; i++) {
-		char c = s.p[i];
-		int digit =
-		    hex_digit(c >= 'A' && c <= 'F' ? (char)(c + 'a' - 'A') : c);
+		int digit = hex_digit(s.p[i]);
 
 		if (digit < 0)
 			return false;

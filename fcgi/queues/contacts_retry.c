@@ -423,7 +423,7 @@ enum rc
 contact_action_log(struct db *db, struct actions *actions, uint64_t action_id,
     struct slice message, int64_t now, struct err *err)
 {
-	struct arena arena = ARENA_INIT(4 * LOG_LINE_MAX);
+	struct arena arena = ARENA_INIT((size_t)4 * LOG_LINE_MAX);
 	struct action_logs logs = { .arena = &arena };
 	struct actions_settings s;
 	enum rc rc;
