@@ -180,8 +180,10 @@ keys_are_known(struct batch *b)
 		return s->keys_ok;
 	rc = visitor_keys_read(
 	    b->run->site, b->thread->db, &b->scope, &s->keys, &err);
-	if (rc == RC_RETRY)
+	if (rc == RC_RETRY) {
+		complain(b, "stager.no_keys", &err);
 		return false;
+	}
 	s->keys_at = now;
 	s->keys_ok = rc == RC_OK;
 	if (rc != RC_OK && !s->keys_said)
