@@ -6,8 +6,8 @@ cd "$(dirname "$0")/../.." || exit 70
 readme=${1:-README.md}
 
 options() {
-	sed -nE 's/^	[DPRS]\("([a-z_]+)".*/\1/p
-		s/^	ROW\([A-Z_]+, struct [a-z_]+, "([a-z_]+)".*/\1/p' \
+	sed -nE 's/^	[DIPRS]\("([a-z_]+)".*/\1/p
+		s/^	ROW(_OF)?\([A-Z_]+, struct [a-z_]+, "([a-z_]+)".*/\2/p' \
 		fcgi/base/config_options.c
 }
 commands() {

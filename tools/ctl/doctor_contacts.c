@@ -1,5 +1,6 @@
 /* doctor: Newspack's contact cron. */
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/clock.h"
@@ -8,6 +9,7 @@
 #include "engine/contact_internal.h"
 #include "formats/wp_config.h"
 #include "queues/contacts_compare.h"
+#include "wire/http.h"
 
 #define DAY_S INT64_C(86400)
 /* Counted no further. */
@@ -151,6 +153,78 @@ find_staging(struct doctor *d)
 		    n == STAGED_MAX ? " or more" : "");
 }
 
+/* ---- the reader ping ----------------------------------------------------- */
+
+#define PING_PATH "/wp-cron-fcgi/ping"
+#define PING_MS 3000
+#define URL_MAX 512
+
+struct answer {
+	enum http_end end;
+	int status;
+	char error[ERR_TEXT_MAX];
+};
+
+static void
+on_answer(void *arg, void *tag, const struct http_response *r)
+{
+	struct answer *a = arg;
+
+	(void)tag;
+	a->end = r->end;
+	a->status = r->status;
+	(void)snprintf(a->error, sizeof a->error, "%s", r->error);
+}
+
+static enum rc
+ask(const char *url, struct answer *a, struct err *err)
+{
+	const struct http_request request = {
+		.method = "GET",
+		.url = url,
+		.connect_timeout_ms = PING_MS,
+		.timeout_ms = PING_MS,
+	};
+	struct http *http = NULL;
+	enum rc rc = http_new(
+	    &(const struct http_opts){ .user_agent = "wp-cronctl/" VERSION },
+	    &http, err);
+
+	if (rc == RC_OK)
+		rc = http_add(http, &request, NULL, err);
+	while (rc == RC_OK && http_running(http) > 0)
+		http_poll(http, 100, on_answer, a);
+	http_free(http);
+	return rc;
+}
+
+/* As a browser would, without a cookie: nobody is staged by it. */
+static void
+find_ping(struct doctor *d)
+{
+	struct answer a = { .end = HTTP_BROKEN };
+	struct err err = ERR_INIT;
+	char url[URL_MAX];
+
+	(void)snprintf(url, sizeof url, "%s" PING_PATH, d->place.facts.home);
+	if (ask(url, &a, &err) != RC_OK)
+		doctor_find(d, FINDING_INFO, "reader ping", NULL, "%s: %s", url,
+		    err.text);
+	else if (a.end != HTTP_ANSWERED)
+		doctor_find(d, FINDING_INFO, "reader ping",
+		    "ask it from elsewhere: it answers 204",
+		    "%s cannot be asked from here: %s", url, a.error);
+	else if (a.status == 204)
+		doctor_find(
+		    d, FINDING_OK, "reader ping", NULL, "%s answers", url);
+	else
+		doctor_find(d, FINDING_WARN, "reader ping",
+		    "include wp-cron-fcgi-readers.conf in nginx' server "
+		    "block; is the daemon up? without it PHP alone stages "
+		    "readers",
+		    "%s answers with status %d, not 204", url, a.status);
+}
+
 static void
 examine(struct doctor *d, const struct contacts_view *v)
 {
@@ -171,6 +245,8 @@ examine(struct doctor *d, const struct contacts_view *v)
 		    "enable one in Newspack, Audience",
 		    "no integration is enabled: readers are staged for "
 		    "nothing");
+	if (d->site->config->stage != STAGE_NOBODY)
+		find_ping(d);
 	find_staging(d);
 }
 
