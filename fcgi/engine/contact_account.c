@@ -23,6 +23,9 @@
 #define TOKENS_TRIES 50
 #define TOKENS_WAIT_MS 200
 #define WAIT_MAX_MS 1000
+/* A provider that names no time: a wrong key is put right by somebody. */
+#define CONFIG_REST_S 300
+#define THROTTLE_REST_S 60
 
 bool
 contact_account_is_php(const struct contact_account *a)
@@ -257,6 +260,8 @@ host_rest(void *arg, bool config, int64_t after_s, const char *why)
 		return;
 	a->rests = true;
 	snprintf(a->why, sizeof a->why, "%s", why);
+	if (after_s < 0)
+		after_s = config ? CONFIG_REST_S : THROTTLE_REST_S;
 	if (after_s < 1)
 		after_s = 1;
 	if (after_s > 86400)

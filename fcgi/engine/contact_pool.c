@@ -8,7 +8,7 @@
 #include "base/log.h"
 #include "base/xalloc.h"
 #include "engine/contact_internal.h"
-#include "engine/engine_internal.h"
+#include "engine/contact_session.h"
 #include "engine/site_prepare.h"
 
 #define POOL_THREADS 4
@@ -83,140 +83,15 @@ contact_pool_new(struct engine *e)
 	return p;
 }
 
-/* ---- one blog's surroundings -------------------------------------------- */
-
-/* What the thread has open for a blog. */
-struct session {
-	struct contact_pool *pool;
-	struct site_run *site;
-	struct config *config;
-	struct site_facts facts;
-	struct contact_env env;
-	struct worker *php; /* whose place in PHP this thread has */
-};
-
-static bool
-stopping(void *arg)
+bool
+contact_pool_quits(struct contact_pool *p)
 {
-	const struct session *s = arg;
 	bool quit;
 
-	pthread_mutex_lock(&s->pool->lock);
-	quit = s->pool->quit;
-	pthread_mutex_unlock(&s->pool->lock);
+	pthread_mutex_lock(&p->lock);
+	quit = p->quit;
+	pthread_mutex_unlock(&p->lock);
 	return quit;
-}
-
-static struct worker *
-free_php_worker_locked(struct engine *e)
-{
-	for (size_t i = 0; i < e->nworkers; i++) {
-		struct worker *w = &e->workers[i];
-
-		if (w->lane == LANE_PHP && !w->site && !w->reserved && !w->ask)
-			return w;
-	}
-	return NULL;
-}
-
-/* An idle worker's place: it gets nothing meanwhile. */
-static bool
-php_enter(void *arg, uint32_t wait_ms)
-{
-	struct session *s = arg;
-	struct engine *e = s->pool->engine;
-	mono_ms end = clock_mono(e->clock) + (mono_ms)wait_ms;
-
-	for (;;) {
-		pthread_mutex_lock(&e->lock);
-		s->php = free_php_worker_locked(e);
-		if (s->php)
-			s->php->reserved = true;
-		pthread_mutex_unlock(&e->lock);
-		if (s->php || clock_mono(e->clock) >= end || stopping(s))
-			return s->php != NULL;
-		clock_sleep_ms(20);
-	}
-}
-
-static void
-php_leave(void *arg)
-{
-	struct session *s = arg;
-	struct engine *e = s->pool->engine;
-
-	pthread_mutex_lock(&e->lock);
-	s->php->reserved = false;
-	s->php = NULL;
-	e->room_epoch++;
-	pthread_cond_broadcast(&e->wake_claimers);
-	pthread_mutex_unlock(&e->lock);
-}
-
-/* At most db_connections, as workers have it. */
-static enum rc
-connect_to(struct session *s, struct err *err)
-{
-	struct database *d = s->site->database;
-	uint32_t others = atomic_fetch_add(&d->connections, 1) + 1;
-	enum rc rc = RC_RETRY;
-
-	if (others < s->config->daemon.db_connections)
-		rc = db_open(d->params, &s->env.db, err);
-	else
-		rc = err_set(err, rc, "all db_connections are in use");
-	if (rc != RC_OK) {
-		s->env.db = NULL;
-		atomic_fetch_sub(&d->connections, 1);
-	}
-	return rc;
-}
-
-static enum rc
-session_open(struct session *s, struct contact_pool *p, struct site_run *site,
-    struct err *err)
-{
-	struct engine *e = p->engine;
-	bool has_actions;
-	enum rc rc;
-
-	*s = (struct session){ .pool = p, .site = site };
-	pthread_mutex_lock(&e->lock);
-	s->config = config_ref(e->config);
-	has_actions = site->actions_there;
-	pthread_mutex_unlock(&e->lock);
-	s->env = (struct contact_env){ .config = s->config,
-		.site = site->site,
-		.blog_id = site->blog_id,
-		.facts = &s->facts,
-		.actions = has_actions ? site->actions : NULL,
-		.node_id = p->id,
-		.clock = e->clock,
-		.arg = s,
-		.stopping = stopping,
-		.php_enter = php_enter,
-		.php_leave = php_leave };
-	actions_scope(site->actions, &s->env.scope);
-	rc = connect_to(s, err);
-	if (rc == RC_OK)
-		rc = site_facts_read(
-		    site->site, s->env.db, &s->env.scope, &s->facts, err);
-	if (rc == RC_OK)
-		rc = site_standing_read(site->site, &s->facts, s->env.db,
-		    &s->env.scope, &s->env.standing, err);
-	s->env.siteurl = s->facts.siteurl;
-	return rc;
-}
-
-static void
-session_close(struct session *s)
-{
-	if (s->env.db) {
-		db_close(s->env.db);
-		atomic_fetch_sub(&s->site->database->connections, 1);
-	}
-	site_facts_clear(&s->facts);
-	config_unref(s->config);
 }
 
 /* ---- batches ------------------------------------------------------------ */
@@ -294,12 +169,13 @@ batch_run(struct contact_pool *p, struct site_run *s, unsigned what,
 		.poll_only = !(what & (WANT_BATCH | WANT_CLOCK)),
 		.own_clock = !(what & WANT_BATCH),
 	};
-	struct session session;
-	enum rc rc = session_open(&session, p, s, err);
+	struct contact_session session;
+	enum rc rc =
+	    contact_session_open(&session, p->engine, p, p->id, s, err);
 
 	if (rc == RC_OK)
 		rc = contact_batch_run(&session.env, &opts, report, err);
-	session_close(&session);
+	contact_session_close(&session);
 	return rc;
 }
 
@@ -456,7 +332,7 @@ take_locked(struct contact_pool *p, mono_ms now, size_t *n)
 
 /* One task an integration in the place of one for all of them. */
 static bool
-split(struct contact_pool *p, struct session *session, struct queued *q,
+split(struct contact_pool *p, struct contact_session *session, struct queued *q,
     struct err *err)
 {
 	struct newspack settings;
@@ -506,9 +382,10 @@ group_run(
     struct contact_pool *p, struct queued **first, size_t n, struct err *err)
 {
 	struct contact_task **tasks = xcalloc(n, sizeof(struct contact_task *));
-	struct session session;
+	struct contact_session session;
 	size_t k = 0;
-	enum rc rc = session_open(&session, p, (*first)->site, err);
+	enum rc rc = contact_session_open(
+	    &session, p->engine, p, p->id, (*first)->site, err);
 
 	if (rc == RC_OK && (*first)->urgent &&
 	    (*first)->task.integration.n == 0 &&
@@ -520,7 +397,7 @@ group_run(
 		tasks[k++] = &q->task;
 	if (rc == RC_OK && k > 0)
 		rc = contact_tasks_run(&session.env, tasks, k, err);
-	session_close(&session);
+	contact_session_close(&session);
 	free(tasks);
 	return rc;
 }
@@ -541,8 +418,7 @@ tasks_locked(struct contact_pool *p, struct queued *first, size_t n)
 
 		first = q->next;
 		q->next = NULL;
-		if (rc == RC_RETRY && !q->urgent &&
-		    !stopping(&(struct session){ .pool = p })) {
+		if (rc == RC_RETRY && !q->urgent && !contact_pool_quits(p)) {
 			q->not_before = again;
 			pthread_mutex_lock(&p->lock);
 			put_locked(p, q);

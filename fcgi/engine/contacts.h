@@ -101,6 +101,7 @@ struct contact_pool;
 struct contact_pool *contact_pool_new(struct engine *e);
 /* From now on no page and no request begins; any thread, at any time. */
 void contact_pool_quit(struct contact_pool *p);
+bool contact_pool_quits(struct contact_pool *p);
 /* Waits for what is in hand; once: for all that is wanted. */
 void contact_pool_drain(struct contact_pool *p);
 void contact_pool_free(struct contact_pool *p); /* drains; NULL is fine */

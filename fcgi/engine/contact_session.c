@@ -1,0 +1,124 @@
+/* What a thread of the pool has open for the blog it works on. */
+#include "engine/contact_session.h"
+
+#include "engine/site_prepare.h"
+
+static bool
+stopping(void *arg)
+{
+	const struct contact_session *s = arg;
+
+	return contact_pool_quits(s->pool);
+}
+
+static struct worker *
+free_php_worker_locked(struct engine *e)
+{
+	for (size_t i = 0; i < e->nworkers; i++) {
+		struct worker *w = &e->workers[i];
+
+		if (w->lane == LANE_PHP && !w->site && !w->reserved && !w->ask)
+			return w;
+	}
+	return NULL;
+}
+
+/* An idle worker's place: it gets nothing meanwhile. */
+static bool
+php_enter(void *arg, uint32_t wait_ms)
+{
+	struct contact_session *s = arg;
+	struct engine *e = s->site->engine;
+	mono_ms end = clock_mono(e->clock) + (mono_ms)wait_ms;
+
+	for (;;) {
+		pthread_mutex_lock(&e->lock);
+		s->php = free_php_worker_locked(e);
+		if (s->php)
+			s->php->reserved = true;
+		pthread_mutex_unlock(&e->lock);
+		if (s->php || clock_mono(e->clock) >= end || stopping(s))
+			return s->php != NULL;
+		clock_sleep_ms(20);
+	}
+}
+
+static void
+php_leave(void *arg)
+{
+	struct contact_session *s = arg;
+	struct engine *e = s->site->engine;
+
+	pthread_mutex_lock(&e->lock);
+	s->php->reserved = false;
+	s->php = NULL;
+	e->room_epoch++;
+	pthread_cond_broadcast(&e->wake_claimers);
+	pthread_mutex_unlock(&e->lock);
+}
+
+/* At most db_connections, as workers have it. */
+static enum rc
+connect_to(struct contact_session *s, struct err *err)
+{
+	struct database *d = s->site->database;
+	uint32_t others = atomic_fetch_add(&d->connections, 1) + 1;
+	enum rc rc = RC_RETRY;
+
+	if (others < s->config->daemon.db_connections)
+		rc = db_open(d->params, &s->env.db, err);
+	else
+		rc = err_set(err, rc, "all db_connections are in use");
+	if (rc != RC_OK) {
+		s->env.db = NULL;
+		atomic_fetch_sub(&d->connections, 1);
+	}
+	return rc;
+}
+
+enum rc
+contact_session_open(struct contact_session *s, struct engine *e,
+    struct contact_pool *p, uint64_t holder, struct site_run *site,
+    struct err *err)
+{
+	bool has_actions;
+	enum rc rc;
+
+	*s = (struct contact_session){ .pool = p, .site = site };
+	pthread_mutex_lock(&e->lock);
+	s->config = config_ref(e->config);
+	has_actions = site->actions_there;
+	pthread_mutex_unlock(&e->lock);
+	s->env = (struct contact_env){ .config = s->config,
+		.site = site->site,
+		.blog_id = site->blog_id,
+		.facts = &s->facts,
+		.actions = has_actions ? site->actions : NULL,
+		.node_id = holder,
+		.clock = e->clock,
+		.arg = s,
+		.stopping = stopping,
+		.php_enter = php_enter,
+		.php_leave = php_leave };
+	actions_scope(site->actions, &s->env.scope);
+	rc = connect_to(s, err);
+	if (rc == RC_OK)
+		rc = site_facts_read(
+		    site->site, s->env.db, &s->env.scope, &s->facts, err);
+	if (rc == RC_OK)
+		rc = site_standing_read(site->site, &s->facts, s->env.db,
+		    &s->env.scope, &s->env.standing, err);
+	s->env.siteurl = s->facts.siteurl;
+	return rc;
+}
+
+void
+contact_session_close(struct contact_session *s)
+{
+	if (s->env.db) {
+		db_close(s->env.db);
+		atomic_fetch_sub(&s->site->database->connections, 1);
+	}
+	site_facts_clear(&s->facts);
+	config_unref(s->config);
+}

@@ -1,0 +1,28 @@
+#ifndef ENGINE_CONTACT_SESSION_H
+#define ENGINE_CONTACT_SESSION_H
+
+#include "engine/contacts.h"
+#include "engine/engine_internal.h"
+
+/* The connection, settings and places in PHP of one thread of the pool while
+ * it works on a blog. */
+struct contact_session {
+	struct contact_pool *pool;
+	struct site_run *site;
+	struct config *config;
+	struct site_facts facts;
+	struct contact_env env;
+	struct worker *php; /* whose place in PHP this thread has */
+};
+
+/*
+ * contact_session_open - connect and read what env needs. RC_RETRY: the
+ * database is away, or all db_connections are in use. To be closed in any
+ * case. `holder` is who holds leases.
+ */
+MUSTUSE enum rc contact_session_open(struct contact_session *s,
+    struct engine *e, struct contact_pool *p, uint64_t holder,
+    struct site_run *site, struct err *err);
+void contact_session_close(struct contact_session *s);
+
+#endif
