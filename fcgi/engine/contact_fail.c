@@ -11,6 +11,8 @@
 #define REASON_MAX 500
 /* PHP is asked to raise an alert: it boots within this. */
 #define ALERT_MS 30000
+/* Of a page's first failures; a pattern shows in fewer. */
+#define ALERTS_MAX 50
 
 /* ---- classes of words --------------------------------------------------- */
 
@@ -116,16 +118,22 @@ action_line(struct contact_page *p, const struct contact_sync *s,
 /* ---- alerts ------------------------------------------------------------- */
 
 /* The publisher's own alerts are PHP's; without PHP the log has to do. */
-static void
-alert(struct contact_page *p, const struct contact_sync *s, const char *action)
+static struct php_contact_alert
+alert_of(const struct contact_page *p, const struct contact_sync *s,
+    const char *action)
 {
-	const struct contact_env *env = p->run->env;
-	struct php_contact_alert a = { .action = slice_str(action),
+	return (struct php_contact_alert){ .action = slice_str(action),
 		.integration = slice_str(p->account->integration->id),
 		.user_id = s->user_id,
 		.context = s->context,
 		.reason = reason_of(s),
 		.retry_count = s->retry };
+}
+
+static void
+alert(struct contact_page *p, const struct php_contact_alert *alerts, size_t n)
+{
+	const struct contact_env *env = p->run->env;
 	struct php_executor_opts opts;
 	struct err err = ERR_INIT;
 	enum rc rc;
@@ -134,13 +142,12 @@ alert(struct contact_page *p, const struct contact_sync *s, const char *action)
 		return;
 	if (env->php_enter && !env->php_enter(env->arg, 1000))
 		return;
-	rc = php_contacts_alert(&opts, &a, 1, ALERT_MS, &err);
+	rc = php_contacts_alert(&opts, alerts, n, ALERT_MS, &err);
 	if (env->php_leave)
 		env->php_leave(env->arg);
 	if (rc != RC_OK)
 		log_event(LOG_WARN, "contacts.alert",
-		    LOG_S("site", env->site->name), LOG_S("action", action),
-		    LOG_S("why", err.text));
+		    LOG_S("site", env->site->name), LOG_S("why", err.text));
 }
 
 /* ---- failures ----------------------------------------------------------- */
@@ -150,6 +157,7 @@ exhausted(struct contact_page *p, struct contact_sync *s, struct err *err)
 {
 	const char *id = p->account->integration->id;
 	struct slice why = reason_of(s);
+	struct php_contact_alert a;
 	enum rc rc = RC_OK;
 
 	contact_say(p->run, header_of(p),
@@ -163,7 +171,8 @@ exhausted(struct contact_page *p, struct contact_sync *s, struct err *err)
 	if (rc != RC_OK)
 		return rc;
 	log_failure(p, s, LOG_ERR, "contact.exhausted");
-	alert(p, s, "newspack_sync_retry_exhausted");
+	a = alert_of(p, s, "newspack_sync_retry_exhausted");
+	alert(p, &a, 1);
 	s->end = CONTACT_EXHAUSTED;
 	return RC_OK;
 }
@@ -267,4 +276,20 @@ contact_succeed(struct contact_page *p, struct contact_sync *s, struct err *err)
 {
 	s->message = SLICE_LIT("");
 	return line_of_retry(p, s, "succeeded", err);
+}
+
+void
+contact_alert_failures(struct contact_page *p)
+{
+	struct php_contact_alert *rows =
+	    arena_array(p->arena, ALERTS_MAX, sizeof *rows);
+	size_t n = 0;
+
+	for (size_t i = 0; rows && i < p->n && n < ALERTS_MAX; i++)
+		if (p->items[i].end == CONTACT_RETRIED &&
+		    p->items[i].retry == 0)
+			rows[n++] = alert_of(
+			    p, &p->items[i], "newspack_sync_contact_failed");
+	if (n > 0)
+		alert(p, rows, n);
 }

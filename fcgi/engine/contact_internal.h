@@ -184,6 +184,9 @@ MUSTUSE enum rc contact_fail(
 /* A failure for good: said and logged, no retry. Sets item->end. */
 MUSTUSE enum rc contact_fail_for_good(struct contact_page *p,
     struct contact_sync *item, enum contact_end end, struct err *err);
+/* First failures of a page of pushes, for Newspack's own failure records; what
+ * only PHP pushes has told them already. */
+void contact_alert_failures(struct contact_page *p);
 /* A success of a retry: its line in the log. */
 MUSTUSE enum rc contact_succeed(
     struct contact_page *p, struct contact_sync *item, struct err *err);

@@ -222,6 +222,8 @@ settle(struct poll *p, int64_t again_s, struct err *err)
 	if (rc == RC_OK)
 		rc = contact_remember(&p->page, err);
 	if (rc == RC_OK)
+		contact_alert_failures(&p->page);
+	if (rc == RC_OK)
 		rc = remove_flags(p, p->page.items, p->page.n, err);
 	for (size_t i = 0; i < p->page.n && rc == RC_OK; i++)
 		if (is_over(&p->page.items[i]))

@@ -156,7 +156,9 @@ say_held(struct site_run *s, const struct contact_report *r, unsigned what)
 	snprintf(s->contacts.held, sizeof s->contacts.held, "%.127s", r->held);
 	/* A site without the plugin is no news. */
 	if (*r->held)
-		log_event(what & WANT_BATCH ? LOG_WARN : LOG_INFO,
+		log_event(what & WANT_BATCH ? LOG_WARN
+			  : r->absent       ? LOG_DEBUG
+					    : LOG_INFO,
 		    "contacts.held", LOG_S("site", s->site->name),
 		    LOG_U("blog", s->blog_id), LOG_S("why", r->held));
 }

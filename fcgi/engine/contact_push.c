@@ -474,9 +474,10 @@ contact_push_page(struct contact_page *p, struct err *err)
 		rc = leave_out_unchanged(p, err);
 	if (rc == RC_OK)
 		rc = send(p, err);
-	/* What was accepted is remembered whatever came after it. */
 	if (rc == RC_OK)
 		rc = contact_remember(p, err);
+	if (rc == RC_OK)
+		contact_alert_failures(p);
 	return rc;
 }
 

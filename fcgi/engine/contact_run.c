@@ -39,6 +39,8 @@ gate(struct contact_run *run, struct err *err)
 		return hold(run, "contacts = no in the configuration", err);
 	if (c->observe)
 		return hold(run, "mode = observe in the configuration", err);
+	if (run->report)
+		run->report->absent = !run->settings.plugin;
 	if (!run->settings.plugin)
 		return hold(
 		    run, "the plugin newspack-plugin is not active", err);

@@ -45,6 +45,7 @@ struct contact_report {
 	bool more;        /* readers wait still: run again */
 	int64_t again_at; /* a bulk call is to be asked then; INT64_MAX */
 	char held[ERR_TEXT_MAX]; /* why nothing left; "" */
+	bool absent;             /* because the plugin is not active */
 };
 
 struct contact_batch_opts {

@@ -86,6 +86,8 @@ class Spine(unittest.TestCase):
         self.assertEqual(row["group"], "newspack-integration-esp")
         self.assertEqual(row["data"]["user_id"], user)
         self.assertEqual(row["data"]["retry_count"], 1)
+        failed = newspack.calls(s, "newspack_sync_contact_failed")
+        self.assertEqual([c["integration"] for c in failed], ["esp"])
         s.mysql("UPDATE wp_actionscheduler_actions SET scheduled_date_gmt ="
                 " UTC_TIMESTAMP() WHERE action_id = %s", (row["action_id"],))
         s.wait_until(lambda: s.statuses("action_id = %s", (
