@@ -341,10 +341,14 @@ take_contact(struct ask *k, size_t i, const json_t *answer)
 	c->name = keep(k, answer, "name");
 	c->status_if_new = keep(k, answer, "status");
 	take_fields(k, c, json_object_get(answer, "fields"));
-	c->answered = !k->a->failed;
-	if (!c->answered)
+	/* Held back is not done, and not failed: it waits on. */
+	c->answered = !k->a->failed && !slice_eq_str(c->code, "held");
+	if (k->a->failed)
 		(void)err_set(&k->failure, RC_RETRY,
 		    "PHP's answers do not fit into memory");
+	else if (!c->answered)
+		(void)err_set(
+		    &k->failure, RC_RETRY, "%.*s", SLICE_FMT(c->message));
 }
 
 static enum rc

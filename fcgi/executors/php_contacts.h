@@ -22,10 +22,10 @@
  * the others are asked for in another boot; a reader in whom PHP died twice
  * without a word is answered "php_died". Messages may hold addresses.
  *
- * Codes that are ours: "held" (nothing was sent, nor shall it be for now: the
- * site guard, a toggle, not set up), "user_not_found" (with `gone`),
- * "integration_not_found", "exception", "pull_exception", "php_fatal",
- * "php_died", "too_large"; all else is a WP_Error's.
+ * Codes that are ours: "user_not_found" (with `gone`), "integration_not_found",
+ * "exception", "pull_exception", "php_fatal", "php_died", "too_large"; all else
+ * is a WP_Error's. What PHP holds back (the plugin's site guard, a toggle, not
+ * set up) is not answered; its code is "held" and RC_RETRY says why.
  */
 
 /* One reader and one integration. */

@@ -138,7 +138,7 @@ final class WPCron_FCGI_Contacts {
 			$answer = self::no( 'pull' === $op ? 'pull_exception' : 'exception', $text );
 		}
 		if ( is_wp_error( $answer ) ) {
-			$answer = self::no( (string) $answer->get_error_code(), implode( '; ', $answer->get_error_messages() ) );
+			$answer = self::no( (string) $answer->get_error_code(), implode( '; ', array_filter( $answer->get_error_messages(), 'strlen' ) ) );
 		}
 		$json = json_encode( $answer, JSON_INVALID_UTF8_SUBSTITUTE | JSON_PARTIAL_OUTPUT_ON_ERROR );
 		return strlen( $json ) > self::LINE_MAX ? self::no( 'too_large', 'the answer of PHP is over ' . self::LINE_MAX . ' bytes' ) : $answer;
@@ -506,7 +506,8 @@ final class WPCron_FCGI_Contacts {
 			$told[] = array(
 				'id'       => (string) $id,
 				'name'     => (string) $integration->get_name(),
-				'class'    => get_class( $integration ),
+				// The name of an anonymous class goes on after a NUL.
+				'class'    => strtok( get_class( $integration ), "\0" ),
 				'enabled'  => (bool) self::call( 'Integrations', 'is_enabled', $id ),
 				'set_up'   => (bool) self::is( $integration, 'is_set_up' ),
 				'push'     => (bool) self::is( $integration, 'is_push_enabled' ),

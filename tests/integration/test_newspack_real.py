@@ -219,7 +219,7 @@ class ClassesTest(RealCase):
         self.addCleanup(self.s.write_config, self.config_extra)
         user = newspack.users(self.s, 1)
         entry = self.contacts("push", user, "probe").entries[0]
-        self.assertEqual((entry["ok"], entry["code"]), (False, "held"))
+        self.assertEqual((entry["answered"], entry["code"]), (False, "held"))
         self.assertEqual(newspack.calls(self.s), [])
 
     def test_it_is_described(self):
@@ -306,6 +306,93 @@ class RetryTest(RealCase):
                          {"failed": 1})
         self.assertEqual(newspack.retries(self.s, "push"), [])
         self.assertIn("Max retries exhausted.", self.s.logs(last))
+
+
+class BatchTest(RealCase):
+    """PHP's staging and our batch on one database."""
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.conf = cls.s.path("real.conf")
+        with open(cls.conf, "w", encoding="utf-8") as f:
+            f.write(cls.s.config_text())
+        cls.ctl("install")
+
+    @classmethod
+    def ctl(cls, *args, code=(0,)):
+        r = cls.s.ctl(*args, config=cls.conf)
+        if r.returncode not in code:
+            raise AssertionError("%s: exit %d\n%s%s" % (
+                " ".join(args), r.returncode, r.stdout, r.stderr))
+        return r.stdout + r.stderr
+
+    def setUp(self):
+        super().setUp()
+        self.s.write_config(self.config_extra + newspack.CRON_DISABLE)
+        self.addCleanup(self.s.write_config, self.config_extra)
+        for name in "wpcron_fingerprints", "wpcron_leases":
+            self.s.mysql("DELETE FROM wp_" + name)
+
+    def columns(self, direction):
+        row, = newspack.retries(self.s, direction)
+        self.s.mysql("DELETE FROM wp_actionscheduler_actions WHERE"
+                     " action_id = %s", (row["action_id"],))
+        return {k: row[k] for k in (
+            "hook", "status", "args", "extended_args", "group", "priority",
+            "claim_id", "attempts", "data")}
+
+    def test_whom_php_stages_we_pull_and_push(self):
+        users = newspack.users(self.s, 4)
+        for user in users:
+            newspack.visit(self.s, user)
+        self.assertEqual(sorted(newspack.flags(self.s)), users)
+        self.ctl("contacts", "run")
+        self.assertEqual(newspack.flags(self.s), {})
+        calls = newspack.calls(self.s)
+        self.assertEqual([(c["what"], c["user_id"]) for c in calls],
+                         [(w, u) for w in ("pull", "push") for u in users])
+        self.assertEqual({c["context"] for c in calls if c["what"] == "push"},
+                         {CONTEXT})
+        self.assertEqual(json.loads(newspack.reader_data(
+            self.s, users[0])["text"]), "a \"b\" \\ é")
+
+    def test_our_retries_are_as_its_own_and_run_by_it(self):
+        user, = newspack.users(self.s, 1)
+        for direction in "push", "pull":
+            with self.subTest(direction):
+                newspack.set_option(self.s, "wpcron_probe_" + direction,
+                                    "not now / é")
+                newspack.stage(self.s, [user], (direction,))
+                newspack.run_batch(self.s)
+                theirs = self.columns(direction)
+                newspack.stage(self.s, [user], (direction,))
+                self.ctl("contacts", "run", code=(0, 1))
+                row, = newspack.retries(self.s, direction)
+                newspack.set_option(self.s, "wpcron_probe_" + direction, "")
+                newspack.forget_calls(self.s)
+                self.s.mysql("UPDATE wp_actionscheduler_actions SET"
+                             " scheduled_date_gmt = UTC_TIMESTAMP() - INTERVAL"
+                             " 5 SECOND WHERE action_id = %s",
+                             (row["action_id"],))
+                self.s.wp_eval("ActionScheduler::runner()->run( 'test' );")
+                self.assertEqual(self.s.statuses(
+                    "action_id = %d" % row["action_id"]), {"complete": 1})
+                self.assertEqual([c["what"] for c in
+                                  newspack.calls(self.s)], [direction])
+                self.s.mysql("UPDATE wp_actionscheduler_actions SET status ="
+                             " 'pending', attempts = 0, claim_id = 0 WHERE"
+                             " action_id = %s", (row["action_id"],))
+                self.assertEqual(self.columns(direction), theirs)
+
+    def test_what_its_guard_holds_stays_staged(self):
+        self.s.write_config(newspack.CRON_DISABLE)
+        users = newspack.users(self.s, 2)
+        newspack.stage(self.s, users, ("push",))
+        self.ctl("contacts", "run", code=(0, 1, 75))
+        self.assertEqual(newspack.calls(self.s), [])
+        self.assertEqual(sorted(newspack.flags(self.s, "push")), users)
+        self.assertEqual(newspack.retries(self.s, "push"), [])
 
 
 if __name__ == "__main__":

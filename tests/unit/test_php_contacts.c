@@ -284,6 +284,11 @@ static const struct {
 	{ "gone between two, then not there",
 	    HELLO DONE("0") "\f" HELLO DONE("1") "\f\n", RC_RETRY,
 	    "php-fpm closed the connection", "ok:a0 ok:a1 - ", "0,1,2;1,2;2;" },
+	{ "one is held back",
+	    HELLO DONE("0") BEGIN(
+		"1") ">{\"frame\":\"contact\",\"i\":1,\"ok\":false,"
+		     "\"code\":\"held\",\"msg\":\"a copy\"}\n" DONE("2") END,
+	    RC_RETRY, "a copy", "ok:a0 - ok:a2 ", "0,1,2;" },
 	{ "PHP answers nothing", HELLO END, RC_RETRY,
 	    "PHP ended 0 times before its time, with 3 of 3 left", "- - - ",
 	    "0,1,2;" },
