@@ -55,6 +55,18 @@ is_pushed(const struct newspack_integration *i, struct slice name)
 }
 
 static enum rc
+ask_fields(struct integration_esp *s, struct arena *a, struct esp_field **list,
+    size_t *n, struct err *err)
+{
+	const struct esp_ops *ops = s->esp->ops;
+
+	if (!ops->fields)
+		return err_set(err, RC_REJECT, "%s has no fields of its own",
+		    s->of.provider);
+	return integration_rc(s, ops->fields(s->esp, a, list, n, err), err);
+}
+
+static enum rc
 list_fields(struct fields *x, struct contacts_view *v,
     const struct newspack_integration *i, struct err *err)
 {
@@ -64,12 +76,8 @@ list_fields(struct fields *x, struct contacts_view *v,
 	size_t n = 0;
 	enum rc rc = integration_open(v, i, &s, err);
 
-	if (rc == RC_OK && !s.esp->ops->fields)
-		rc = err_set(
-		    err, RC_REJECT, "%s has no fields of its own", i->provider);
 	if (rc == RC_OK)
-		rc = integration_rc(
-		    &s, s.esp->ops->fields(s.esp, &a, &list, &n, err), err);
+		rc = ask_fields(&s, &a, &list, &n, err);
 	for (size_t k = 0; k < n && rc == RC_OK; k++) {
 		json_t *row = json_object();
 
