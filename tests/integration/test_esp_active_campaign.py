@@ -439,6 +439,12 @@ class Disturbed(Base):
         self.assertEqual(self.esp.count("bulk_import"), 1)
         self.assertEqual(self.esp.count("sync"), 0)
 
+    def test_every_request_is_counted_and_imports_twice(self):
+        self.push(*self.many(300), settle=True)
+        takes = self.answer["takes"]
+        self.assertEqual((takes["call"], takes["bulk"]), (
+            len(self.esp.calls), self.esp.count("bulk_import")))
+
     def test_when_the_budget_ends_the_rest_stays_open(self):
         step = self.push(*self.many(5), host={"stop_after": 4})[0]
         # Three for the field, one for a contact.

@@ -234,6 +234,17 @@ class Bulk(Base):
         self.assertEqual([("modifiedSince" in c.query) for c in pages],
                          [False, False, False, True])
 
+    def test_a_read_of_the_account_goes_on_where_it_stopped(self):
+        for i in range(9000):
+            self.esp.put("r%d@example.org" % i)
+        push = {"op": "push", "contacts": many(30, first=8960)}
+        steps = self.run_steps(push, {"op": "wake"}, push,
+                               host={"stop_after": 7})
+        self.assertEqual(outcomes(steps[0]), ["open"] * 30)
+        self.assertEqual(steps[2]["counts"]["done"], 30)
+        pages = [c for c in self.esp.calls if "offset" in c.query]
+        self.assertEqual(len(pages), 10)
+
     def test_who_unsubscribes_in_mid_run_stays_unsubscribed(self):
         for i in range(30):
             self.esp.put("r%d@example.org" % i, lists=[7])

@@ -390,6 +390,25 @@ class Disturbed(Base):
         self.assertEqual(outcomes(step), ["open"])
         self.assertEqual([r["config"] for r in self.answer["rests"]], [True])
 
+    def test_every_request_is_counted_by_the_second_and_the_day(self):
+        self.push(*many(30), settle=True)
+        n = len(self.esp.calls)
+        self.assertEqual((self.answer["takes"]["call"],
+                          self.answer["takes"]["daily"]), (n, n))
+
+    def test_a_read_of_the_account_goes_on_where_it_stopped(self):
+        self.esp.page = 10
+        for i in range(95):
+            self.esp.put("r%d@example.org" % i, lists=[LIST])
+        push = {"op": "push", "contacts": many(20)}
+        steps = self.run_steps(push, {"op": "wake"}, push, {"op": "settle"},
+                               host={"stop_after": 7})
+        self.assertEqual(outcomes(steps[0]), ["open"] * 20)
+        self.assertEqual(outcomes(steps[2]), ["pending"] * 20)
+        pages = [c for c in self.esp.calls
+                 if c.method == "GET" and c.path == "/v3/contacts"]
+        self.assertEqual(len(pages), 10)
+
     def test_when_the_budget_ends_the_rest_stays_open(self):
         step = self.push(*many(4), host={"stop_after": 4})[0]
         self.assertEqual(step["rc"], "retry")

@@ -376,7 +376,7 @@ take_values(struct active_campaign *ac, struct esp_contact *c,
 		const json_t *row = json_array_get(rows, i);
 		const json_t *value = json_object_get(row, "value");
 		const struct esp_fields_row *field =
-		    esp_fields_find_id(&ac->fields,
+		    esp_fields_find_id(&ac->memory->fields,
 			esp_values_scalar(json_object_get(row, "field"), a));
 
 		for (size_t k = 0; field && k < nkeys; k++) {
@@ -534,11 +534,11 @@ fields(struct esp *esp, struct arena *a, struct esp_field **out, size_t *n,
 	if (rc != RC_OK)
 		return rc;
 	*n = 0;
-	*out = arena_array(a, ac->fields.n + 1, sizeof **out);
+	*out = arena_array(a, ac->memory->fields.n + 1, sizeof **out);
 	if (!*out)
 		return err_set(err, RC_RETRY, "no memory");
-	for (size_t i = 0; i < ac->fields.n; i++) {
-		const struct esp_fields_row *row = &ac->fields.rows[i];
+	for (size_t i = 0; i < ac->memory->fields.n; i++) {
+		const struct esp_fields_row *row = &ac->memory->fields.rows[i];
 
 		if (row->id[0] == '\0')
 			continue;
@@ -557,7 +557,7 @@ free_active_campaign(struct esp *esp)
 
 	if (!ac)
 		return;
-	esp_fields_clear(&ac->fields);
+	esp_memory_give(ac->memory);
 	esp_http_free(ac->http);
 	free(ac->base);
 	free(ac->auth);
@@ -601,6 +601,7 @@ esp_active_campaign_new(const struct esp_account *account,
 	ac = xcalloc(1, sizeof *ac);
 	ac->esp.ops = &ops;
 	ac->account = *account;
+	ac->memory = esp_memory_take(ops.name, account);
 	ac->host = *host;
 	if (!ac->host.clock)
 		ac->host.clock = &clock_system;

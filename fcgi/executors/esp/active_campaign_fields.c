@@ -18,7 +18,8 @@ take_page(struct active_campaign *ac, const json_t *page, struct arena *a)
 	for (size_t i = 0; i < n; i++) {
 		const json_t *row = json_array_get(rows, i);
 
-		esp_fields_put(&ac->fields, esp_values_text(row, "perstag"),
+		esp_fields_put(&ac->memory->fields,
+		    esp_values_text(row, "perstag"),
 		    esp_values_scalar(json_object_get(row, "id"), a),
 		    esp_values_text(row, "type"),
 		    esp_values_text(row, "title"));
@@ -30,9 +31,9 @@ enum rc
 active_campaign_fields_read(
     struct active_campaign *ac, struct arena *a, struct err *err)
 {
-	if (esp_fields_is_fresh(&ac->fields, ac->host.clock))
+	if (esp_fields_is_fresh(&ac->memory->fields, ac->host.clock))
 		return RC_OK;
-	esp_fields_clear(&ac->fields);
+	esp_fields_clear(&ac->memory->fields);
 	for (int page = 0; page < PAGES_MAX; page++) {
 		struct esp_call call = {
 			.url = active_campaign_url(ac, a,
@@ -57,7 +58,7 @@ active_campaign_fields_read(
 		if (n < ACTIVE_CAMPAIGN_PAGE)
 			break;
 	}
-	esp_fields_mark(&ac->fields, ac->host.clock);
+	esp_fields_mark(&ac->memory->fields, ac->host.clock);
 	return RC_OK;
 }
 
@@ -111,8 +112,8 @@ create(struct active_campaign *ac, struct slice label, struct slice tag,
 	if (call.class == ESP_CLASS_PERMANENT) {
 		/* A plan's limit, mostly: the others go without it, and
 		 * nobody asks again until the fields are read anew. */
-		esp_fields_put(
-		    &ac->fields, tag, SLICE_NONE, SLICE_NONE, SLICE_NONE);
+		esp_fields_put(&ac->memory->fields, tag, SLICE_NONE, SLICE_NONE,
+		    SLICE_NONE);
 		return RC_OK;
 	}
 	if (call.class != ESP_CLASS_OK)
@@ -125,10 +126,11 @@ create(struct active_campaign *ac, struct slice label, struct slice tag,
 		return err_set(err, RC_RETRY, "a new custom field has no id");
 	rc = relate(ac, id, a, err);
 	if (rc == RC_OK)
-		esp_fields_put(&ac->fields, tag, id, slice_str(kind), label);
+		esp_fields_put(
+		    &ac->memory->fields, tag, id, slice_str(kind), label);
 	else
 		/* It is there now: reading says so. */
-		ac->fields.read = false;
+		ac->memory->fields.read = false;
 	return rc;
 }
 
@@ -147,7 +149,7 @@ active_campaign_fields_ensure(struct active_campaign *ac,
 			struct slice tag = esp_values_slug(label, room);
 
 			if (tag.n == 0 || !ac->account.create_fields ||
-			    esp_fields_find(&ac->fields, tag))
+			    esp_fields_find(&ac->memory->fields, tag))
 				continue;
 			rc = create(ac, label, tag, a, err);
 		}
@@ -186,8 +188,9 @@ active_campaign_put_fields(struct active_campaign *ac,
 	buf_put_char(out, '[');
 	for (size_t i = 0; i < c->nfields; i++) {
 		char room[ESP_VALUES_SLUG_MAX];
-		const struct esp_fields_row *field = esp_fields_find(
-		    &ac->fields, esp_values_slug(c->fields[i].name, room));
+		const struct esp_fields_row *field =
+		    esp_fields_find(&ac->memory->fields,
+			esp_values_slug(c->fields[i].name, room));
 		uint64_t id = 0;
 
 		if (!field || !slice_u64(slice_str(field->id), &id))

@@ -1,8 +1,8 @@
 #ifndef EXECUTORS_ESP_ACTIVE_CAMPAIGN_PRIVATE_H
 #define EXECUTORS_ESP_ACTIVE_CAMPAIGN_PRIVATE_H
 
-#include "executors/esp/esp_fields.h"
 #include "executors/esp/esp_http.h"
+#include "executors/esp/esp_memory.h"
 #include "executors/esp/esp_values.h"
 
 /* What the parts of the provider share: active_campaign.c. */
@@ -29,9 +29,9 @@ struct active_campaign {
 	struct esp_account account;
 	struct esp_host host;
 	struct esp_http *http;
-	char *base;               /* https://account.api-us1.com/api/3 */
-	char *auth;               /* Api-Token: ... */
-	struct esp_fields fields; /* name: perstag */
+	char *base;                /* https://account.api-us1.com/api/3 */
+	char *auth;                /* Api-Token: ... */
+	struct esp_memory *memory; /* fields by perstag */
 };
 
 /* ---- active_campaign.c: requests ---- */

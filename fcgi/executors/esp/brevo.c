@@ -393,11 +393,12 @@ fields(struct esp *esp, struct arena *a, struct esp_field **out, size_t *n,
 	if (rc != RC_OK)
 		return rc;
 	*n = 0;
-	*out = arena_array(a, b->fields.n + 1, sizeof(struct esp_field));
+	*out =
+	    arena_array(a, b->memory->fields.n + 1, sizeof(struct esp_field));
 	if (!*out)
 		return err_set(err, RC_RETRY, "no memory");
-	for (size_t i = 0; i < b->fields.n; i++) {
-		const struct esp_fields_row *row = &b->fields.rows[i];
+	for (size_t i = 0; i < b->memory->fields.n; i++) {
+		const struct esp_fields_row *row = &b->memory->fields.rows[i];
 		struct esp_field *f = &(*out)[*n];
 
 		if (row->id[0] == '\0')
@@ -416,8 +417,7 @@ free_brevo(struct esp *esp)
 
 	if (!b)
 		return;
-	esp_directory_clear(&b->directory);
-	esp_fields_clear(&b->fields);
+	esp_memory_give(b->memory);
 	esp_http_free(b->http);
 	free(b->base);
 	free(b->auth);
@@ -463,6 +463,7 @@ esp_brevo_new(const struct esp_account *account, const struct esp_host *host,
 	b = xcalloc(1, sizeof *b);
 	b->esp.ops = &ops;
 	b->account = *account;
+	b->memory = esp_memory_take(ops.name, account);
 	b->host = *host;
 	if (!b->host.clock)
 		b->host.clock = &clock_system;

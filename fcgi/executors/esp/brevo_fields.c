@@ -11,7 +11,7 @@ brevo_fields_read(struct brevo *b, struct arena *a, struct err *err)
 	json_t *answer;
 	const json_t *rows;
 
-	if (esp_fields_is_fresh(&b->fields, b->host.clock))
+	if (esp_fields_is_fresh(&b->memory->fields, b->host.clock))
 		return RC_OK;
 	brevo_run(b, &call, 1, a);
 	if (call.class != ESP_CLASS_OK)
@@ -23,18 +23,18 @@ brevo_fields_read(struct brevo *b, struct arena *a, struct err *err)
 		return err_set(
 		    err, RC_RETRY, "Brevo: the answer has no attributes");
 	}
-	esp_fields_clear(&b->fields);
+	esp_fields_clear(&b->memory->fields);
 	for (size_t i = 0; i < json_array_size(rows); i++) {
 		const json_t *row = json_array_get(rows, i);
 		struct slice name = esp_values_text(row, "name");
 
 		/* Others are computed, or of transactional mail. */
 		if (slice_eq_str(esp_values_text(row, "category"), "normal"))
-			esp_fields_put(&b->fields, name, name,
+			esp_fields_put(&b->memory->fields, name, name,
 			    esp_values_text(row, "type"), SLICE_NONE);
 	}
 	json_decref(answer);
-	esp_fields_mark(&b->fields, b->host.clock);
+	esp_fields_mark(&b->memory->fields, b->host.clock);
 	return RC_OK;
 }
 
@@ -59,7 +59,7 @@ create(struct brevo *b, struct slice label, struct slice name, struct arena *a,
 		id = SLICE_NONE;
 	else if (call.class != ESP_CLASS_OK)
 		return brevo_failed(&call, a, "an attribute", err);
-	esp_fields_put(&b->fields, name, id,
+	esp_fields_put(&b->memory->fields, name, id,
 	    date ? SLICE_LIT("date") : SLICE_LIT("text"), SLICE_NONE);
 	return RC_OK;
 }
@@ -79,7 +79,8 @@ brevo_fields_ensure(struct brevo *b, const struct esp_contact *contacts,
 			char room[ESP_VALUES_SLUG_MAX];
 			struct slice name = esp_values_slug(label, room);
 
-			if (name.n > 0 && !esp_fields_find(&b->fields, name))
+			if (name.n > 0 &&
+			    !esp_fields_find(&b->memory->fields, name))
 				rc = create(b, label, name, a, err);
 		}
 	return rc;
@@ -136,7 +137,8 @@ static void
 put_one(struct brevo *b, struct slice name, struct slice value, bool empty,
     struct buf *out)
 {
-	const struct esp_fields_row *row = esp_fields_find(&b->fields, name);
+	const struct esp_fields_row *row =
+	    esp_fields_find(&b->memory->fields, name);
 
 	if (!row || row->id[0] == '\0' || (value.n == 0 && !empty))
 		return;

@@ -1,5 +1,7 @@
 #include "executors/esp/brevo_private.h"
 
+#include <inttypes.h>
+
 #include "executors/esp/esp_bulk.h"
 
 /* Pages overlap, so that a deletion meanwhile hides nobody. */
@@ -22,56 +24,78 @@ take_page(struct brevo *b, const json_t *page)
 
 		if (email.n > 0)
 			esp_directory_put(
-			    &b->directory, email, ESP_DIRECTORY_KNOWN);
+			    &b->memory->directory, email, ESP_DIRECTORY_KNOWN);
 	}
 	return n;
 }
 
 static const char *
-page_url(const struct brevo *b, size_t offset, struct arena *a)
+page_url(const struct brevo *b, bool changes, size_t offset, struct arena *a)
 {
 	char since[DATETIME_LEN + 1];
 
-	if (!b->directory.whole)
+	if (!changes)
 		return esp_printf(a, "%s/contacts?limit=%d&offset=%zu&sort=asc",
 		    b->base, BREVO_PAGE, offset);
-	datetime_render(b->directory.since - SLACK_S, since);
+	datetime_render(b->memory->directory.since - SLACK_S, since);
 	since[10] = 'T';
 	return esp_printf(a,
 	    "%s/contacts?limit=%d&offset=%zu&sort=asc&modifiedSince=%s.000Z",
 	    b->base, BREVO_PAGE, offset, since);
 }
 
+/* How many contacts the page had. */
+static enum rc
+read_page(struct brevo *b, bool changes, size_t offset, size_t *n)
+{
+	struct arena a = ARENA_INIT(PAGE_ARENA);
+	struct esp_call call = { .url = page_url(b, changes, offset, &a) };
+	json_t *page = NULL;
+	enum rc rc = RC_OK;
+
+	brevo_run(b, &call, 1, &a);
+	if (call.class == ESP_CLASS_OK)
+		page = esp_values_json(call.answer);
+	else if (esp_http_over(&call))
+		rc = RC_NONE;
+	if (rc == RC_OK && !page)
+		rc = RC_RETRY;
+	*n = page ? take_page(b, page) : 0;
+	json_decref(page);
+	arena_clear(&a);
+	return rc;
+}
+
 /* RC_NONE: the account rests. */
 static enum rc
 read_account(struct brevo *b)
 {
-	int64_t began = clock_unix(b->host.clock);
-	size_t offset = 0, n;
+	struct esp_directory *d = &b->memory->directory;
+	int64_t now = clock_unix(b->host.clock);
+	const char *from;
+	uint64_t offset = 0;
+	size_t n = BREVO_PAGE;
+	bool changes;
 
-	do {
-		struct arena a = ARENA_INIT(PAGE_ARENA);
-		struct esp_call call = { .url = page_url(b, offset, &a) };
-		enum rc rc = RC_OK;
-		json_t *page = NULL;
+	/* More than we hold: until the program starts anew. */
+	if (d->full)
+		return RC_RETRY;
+	from = esp_directory_begin(d, now);
+	changes = from && from[0] == '\0';
+	if (from && !changes && !slice_u64(slice_str(from), &offset))
+		offset = 0;
+	while (n >= BREVO_PAGE && !d->full) {
+		char next[32];
+		enum rc rc = read_page(b, changes, (size_t)offset, &n);
 
-		brevo_run(b, &call, 1, &a);
-		if (call.class == ESP_CLASS_OK)
-			page = esp_values_json(call.answer);
-		else if (esp_http_over(&call))
-			rc = RC_NONE;
-		if (rc == RC_OK && !page)
-			rc = RC_RETRY;
-		n = page ? take_page(b, page) : 0;
-		json_decref(page);
-		arena_clear(&a);
 		if (rc != RC_OK)
 			return rc;
 		offset += BREVO_PAGE - OVERLAP;
-	} while (n >= BREVO_PAGE && !b->directory.full);
-	b->directory.whole = !b->directory.full;
-	b->directory.since = began;
-	return b->directory.full ? RC_RETRY : RC_OK;
+		(void)snprintf(next, sizeof next, "%" PRIu64, offset);
+		esp_directory_page(d, next);
+	}
+	esp_directory_end(d, now);
+	return d->full ? RC_RETRY : RC_OK;
 }
 
 static void
@@ -101,7 +125,7 @@ brevo_sort(struct brevo *b, const struct esp_contact *contacts, size_t *members,
 	for (size_t i = 0; i < end;) {
 		const struct esp_contact *c = &contacts[members[i]];
 
-		if (esp_directory_find(&b->directory, c->email) !=
+		if (esp_directory_find(&b->memory->directory, c->email) !=
 		    ESP_DIRECTORY_UNKNOWN)
 			i++;
 		else if (brevo_wish(b, c) == BREVO_SUBSCRIBED)

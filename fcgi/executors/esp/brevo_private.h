@@ -1,9 +1,8 @@
 #ifndef EXECUTORS_ESP_BREVO_PRIVATE_H
 #define EXECUTORS_ESP_BREVO_PRIVATE_H
 
-#include "executors/esp/esp_directory.h"
-#include "executors/esp/esp_fields.h"
 #include "executors/esp/esp_http.h"
+#include "executors/esp/esp_memory.h"
 #include "executors/esp/esp_values.h"
 
 /* What the parts of the provider share: brevo.c. */
@@ -30,12 +29,11 @@ struct brevo {
 	struct esp_account account;
 	struct esp_host host;
 	struct esp_http *http;
-	char *base;               /* https://api.brevo.com/v3 */
-	char *auth;               /* api-key: ... */
-	bool listed;              /* the account's list is a number */
-	bool no_updates;          /* /contacts/batch is not to be had */
-	struct esp_fields fields; /* name: attribute */
-	struct esp_directory directory;
+	char *base;                /* https://api.brevo.com/v3 */
+	char *auth;                /* api-key: ... */
+	bool listed;               /* the account's list is a number */
+	bool no_updates;           /* /contacts/batch is not to be had */
+	struct esp_memory *memory; /* fields by attribute */
 };
 
 /* ---- brevo.c ---- */

@@ -369,7 +369,7 @@ take_values(const struct constant_contact *cc, struct esp_contact *c,
 	c->pulled = arena_array(a, nkeys + 1, sizeof c->pulled[0]);
 	for (size_t k = 0; c->pulled && k < nkeys; k++) {
 		const struct esp_fields_row *field =
-		    esp_fields_find(&cc->fields, keys[k]);
+		    esp_fields_find(&cc->memory->fields, keys[k]);
 
 		for (size_t i = 0; field && i < json_array_size(rows); i++) {
 			const json_t *row = json_array_get(rows, i);
@@ -473,11 +473,12 @@ fields(struct esp *esp, struct arena *a, struct esp_field **out, size_t *n,
 	if (rc != RC_OK)
 		return rc;
 	*n = 0;
-	*out = arena_array(a, cc->fields.n + 1, sizeof(struct esp_field));
+	*out =
+	    arena_array(a, cc->memory->fields.n + 1, sizeof(struct esp_field));
 	if (!*out)
 		return err_set(err, RC_RETRY, "no memory");
-	for (size_t i = 0; i < cc->fields.n; i++) {
-		const struct esp_fields_row *row = &cc->fields.rows[i];
+	for (size_t i = 0; i < cc->memory->fields.n; i++) {
+		const struct esp_fields_row *row = &cc->memory->fields.rows[i];
 		struct esp_field *f = &(*out)[*n];
 
 		if (row->id[0] == '\0')
@@ -496,8 +497,7 @@ free_constant_contact(struct esp *esp)
 
 	if (!cc)
 		return;
-	esp_directory_clear(&cc->directory);
-	esp_fields_clear(&cc->fields);
+	esp_memory_give(cc->memory);
 	esp_http_free(cc->http);
 	free(cc->origin);
 	free(cc->base);
@@ -558,6 +558,7 @@ esp_constant_contact_new(const struct esp_account *account,
 	cc = xcalloc(1, sizeof(struct constant_contact));
 	cc->esp.ops = &ops;
 	cc->account = *account;
+	cc->memory = esp_memory_take(ops.name, account);
 	cc->host = *host;
 	if (!cc->host.clock)
 		cc->host.clock = &clock_system;

@@ -6,7 +6,7 @@
 static void
 take_field(struct constant_contact *cc, const json_t *row)
 {
-	esp_fields_put(&cc->fields, esp_values_text(row, "label"),
+	esp_fields_put(&cc->memory->fields, esp_values_text(row, "label"),
 	    esp_values_text(row, "custom_field_id"),
 	    esp_values_text(row, "type"), esp_values_text(row, "name"));
 }
@@ -18,9 +18,9 @@ constant_contact_fields_read(
 	const char *url =
 	    esp_printf(a, "%s/contact_custom_fields?limit=100", cc->base);
 
-	if (esp_fields_is_fresh(&cc->fields, cc->host.clock))
+	if (esp_fields_is_fresh(&cc->memory->fields, cc->host.clock))
 		return RC_OK;
-	esp_fields_clear(&cc->fields);
+	esp_fields_clear(&cc->memory->fields);
 	for (int page = 0; page < PAGES_MAX && url; page++) {
 		struct esp_call call = { .url = url };
 		const json_t *rows;
@@ -42,7 +42,7 @@ constant_contact_fields_read(
 		url = constant_contact_next(cc, answer, a);
 		json_decref(answer);
 	}
-	esp_fields_mark(&cc->fields, cc->host.clock);
+	esp_fields_mark(&cc->memory->fields, cc->host.clock);
 	return RC_OK;
 }
 
@@ -66,10 +66,10 @@ create(struct constant_contact *cc, struct slice label, struct arena *a,
 	constant_contact_run(cc, &call, 1, a);
 	/* A conflict is settled by reading them anew, next time. */
 	if (call.status == 409)
-		cc->fields.read = false;
+		cc->memory->fields.read = false;
 	if (call.class == ESP_CLASS_PERMANENT) {
-		esp_fields_put(
-		    &cc->fields, label, SLICE_NONE, SLICE_NONE, SLICE_NONE);
+		esp_fields_put(&cc->memory->fields, label, SLICE_NONE,
+		    SLICE_NONE, SLICE_NONE);
 		return RC_OK;
 	}
 	if (call.class != ESP_CLASS_OK)
@@ -77,8 +77,8 @@ create(struct constant_contact *cc, struct slice label, struct arena *a,
 	answer = esp_values_json(call.answer);
 	take_field(cc, answer);
 	json_decref(answer);
-	if (!esp_fields_find(&cc->fields, label)) {
-		cc->fields.read = false;
+	if (!esp_fields_find(&cc->memory->fields, label)) {
+		cc->memory->fields.read = false;
 		return err_set(err, RC_RETRY,
 		    "Constant Contact: a new custom field has no label");
 	}
@@ -90,8 +90,8 @@ can_be_made(const struct constant_contact *cc, struct slice label)
 {
 	return cc->account.create_fields && label.n > 0 &&
 	       label.n <= CONSTANT_CONTACT_LABEL_MAX &&
-	       cc->fields.n < CONSTANT_CONTACT_FIELDS_MAX &&
-	       !esp_fields_find(&cc->fields, label);
+	       cc->memory->fields.n < CONSTANT_CONTACT_FIELDS_MAX &&
+	       !esp_fields_find(&cc->memory->fields, label);
 }
 
 enum rc
@@ -114,7 +114,7 @@ constant_contact_field(const struct constant_contact *cc,
     const struct esp_field *f, size_t *used, struct slice *value)
 {
 	const struct esp_fields_row *row =
-	    esp_fields_find(&cc->fields, f->name);
+	    esp_fields_find(&cc->memory->fields, f->name);
 	bool date = row && slice_eq_str(slice_str(row->kind), "date");
 
 	if (!row || row->id[0] == '\0' ||

@@ -39,60 +39,81 @@ take_page(struct constant_contact *cc, const json_t *page)
 
 		if (email.n > 0)
 			esp_directory_put(
-			    &cc->directory, email, entry_of(cc, row));
+			    &cc->memory->directory, email, entry_of(cc, row));
 	}
 }
 
+/* `from` as esp_directory_begin() says. */
 static const char *
-first_url(const struct constant_contact *cc, struct arena *a)
+first_url(const struct constant_contact *cc, const char *from, struct arena *a)
 {
 	char since[DATETIME_LEN + 1];
 	const char *url = esp_printf(a,
 	    "%s/contacts?status=all&include=list_memberships&limit=%d",
 	    cc->base, CONSTANT_CONTACT_PAGE);
 
-	if (!cc->directory.whole)
+	if (!from)
 		return url;
-	datetime_render(cc->directory.since - SLACK_S, since);
+	if (from[0] != '\0')
+		return esp_printf(a, "%s", from);
+	datetime_render(cc->memory->directory.since - SLACK_S, since);
 	since[10] = 'T';
 	return esp_printf(a, "%s&updated_after=%sZ", url, since);
+}
+
+/* *url is the next page's then, which lies in `urls`; NULL: it was the last. */
+static enum rc
+read_page(struct constant_contact *cc, const char **url, struct arena *urls)
+{
+	struct arena a = ARENA_INIT(PAGE_ARENA);
+	struct esp_call call = { .url = *url };
+	json_t *page = NULL;
+	enum rc rc = RC_OK;
+
+	constant_contact_run(cc, &call, 1, &a);
+	if (call.class == ESP_CLASS_OK)
+		page = esp_values_json(call.answer);
+	else if (esp_http_over(&call))
+		rc = RC_NONE;
+	/* A cursor that is not taken any more would never be. */
+	if (call.class == ESP_CLASS_PERMANENT)
+		esp_directory_page(&cc->memory->directory, NULL);
+	if (rc == RC_OK && !page)
+		rc = RC_RETRY;
+	if (page) {
+		take_page(cc, page);
+		*url = constant_contact_next(cc, page, urls);
+	}
+	json_decref(page);
+	arena_clear(&a);
+	return rc;
 }
 
 /* RC_NONE: the account rests. */
 static enum rc
 read_account(struct constant_contact *cc)
 {
-	int64_t began = clock_unix(cc->host.clock);
+	struct esp_directory *d = &cc->memory->directory;
+	int64_t now = clock_unix(cc->host.clock);
 	struct arena urls = ARENA_INIT((size_t)16 << 20);
-	const char *url = first_url(cc, &urls);
+	const char *url;
 	enum rc rc = RC_OK;
 
-	while (rc == RC_OK && url && !cc->directory.full) {
-		struct arena a = ARENA_INIT(PAGE_ARENA);
-		struct esp_call call = { .url = url };
-		json_t *page = NULL;
-
-		constant_contact_run(cc, &call, 1, &a);
-		if (call.class == ESP_CLASS_OK)
-			page = esp_values_json(call.answer);
-		else if (esp_http_over(&call))
-			rc = RC_NONE;
-		if (rc == RC_OK && !page)
+	/* More than we hold: until the program starts anew. */
+	if (d->full)
+		return RC_RETRY;
+	url = first_url(cc, esp_directory_begin(d, now), &urls);
+	while (rc == RC_OK && url && !d->full) {
+		rc = read_page(cc, &url, &urls);
+		if (rc == RC_OK)
+			esp_directory_page(d, url);
+	}
+	if (rc == RC_OK) {
+		esp_directory_end(d, now);
+		if (d->full)
 			rc = RC_RETRY;
-		if (page) {
-			take_page(cc, page);
-			url = constant_contact_next(cc, page, &urls);
-		}
-		json_decref(page);
-		arena_clear(&a);
 	}
 	arena_clear(&urls);
-	if (rc == RC_OK && cc->directory.full)
-		rc = RC_RETRY;
-	if (rc == RC_OK) {
-		cc->directory.whole = true;
-		cc->directory.since = began;
-	}
 	return rc;
 }
 
@@ -112,7 +133,7 @@ constant_contact_sort(struct constant_contact *cc,
 	for (size_t i = 0; i < n; i++) {
 		const struct esp_contact *c = &contacts[members[i]];
 		enum esp_directory_entry entry =
-		    esp_directory_find(&cc->directory, c->email);
+		    esp_directory_find(&cc->memory->directory, c->email);
 		size_t member = members[i];
 
 		if (entry == ESP_DIRECTORY_KNOWN ||

@@ -1,9 +1,8 @@
 #ifndef EXECUTORS_ESP_CONSTANT_CONTACT_PRIVATE_H
 #define EXECUTORS_ESP_CONSTANT_CONTACT_PRIVATE_H
 
-#include "executors/esp/esp_directory.h"
-#include "executors/esp/esp_fields.h"
 #include "executors/esp/esp_http.h"
+#include "executors/esp/esp_memory.h"
 #include "executors/esp/esp_values.h"
 
 /* What the parts of the provider share: constant_contact.c. */
@@ -34,8 +33,7 @@ struct constant_contact {
 	char *bearer; /* Authorization: Bearer ... */
 	bool unsaved; /* the tokens are not stored yet */
 	bool proven;  /* an answer other than 401 came for this token */
-	struct esp_fields fields; /* name: label; key: name in imports */
-	struct esp_directory directory;
+	struct esp_memory *memory; /* fields by label; key: name in imports */
 };
 
 /* What becomes of a new contact. */

@@ -2,14 +2,56 @@
 
 #include <stdlib.h>
 
+#include "base/xalloc.h"
+
 #define FIRST_CAP ((size_t)1024)
+#define WHOLE_S 86400
+/* Cursors do not live for ever. */
+#define RESUME_S 3600
 
 void
 esp_directory_clear(struct esp_directory *d)
 {
 	free(d->keys);
 	free(d->entries);
+	free(d->resume);
 	*d = (struct esp_directory){ 0 };
+}
+
+const char *
+esp_directory_begin(struct esp_directory *d, int64_t now)
+{
+	int64_t age = now - d->began;
+
+	if (d->whole && age >= 0 && age < WHOLE_S)
+		return "";
+	if (!d->whole && d->resume && age >= 0 && age < RESUME_S)
+		return d->resume;
+	esp_directory_clear(d);
+	d->began = now;
+	return NULL;
+}
+
+void
+esp_directory_page(struct esp_directory *d, const char *resume)
+{
+	char *copy;
+
+	if (d->whole)
+		return;
+	copy = resume ? xstrdup(resume) : NULL;
+	free(d->resume);
+	d->resume = copy;
+}
+
+void
+esp_directory_end(struct esp_directory *d, int64_t until)
+{
+	/* The whole took its time: changes since it was begun come next. */
+	d->since = d->whole ? until : d->began;
+	d->whole = !d->full;
+	free(d->resume);
+	d->resume = NULL;
 }
 
 /* FNV-1a of the address in lower case; never 0. */

@@ -5,7 +5,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "base/clock.h"
 #include "base/slice.h"
 
 /*
@@ -27,12 +26,24 @@ struct esp_directory {
 	bool full;     /* past the ceiling, or no memory: not to be used */
 	bool whole;    /* all of the account was read once */
 	int64_t since; /* Unix time before which all changes were read */
-	mono_ms read_at;
+	int64_t began; /* and when the whole was begun to be read */
+	char *resume;  /* where a read of the whole stopped; or NULL */
 };
 
 #define ESP_DIRECTORY_MAX ((size_t)4 << 20)
 
 void esp_directory_clear(struct esp_directory *d);
+/*
+ * esp_directory_begin - what is to be read now: NULL: all from the beginning,
+ * what was known is forgotten; `resume`: the whole from there; "": changes
+ * since `since`. All is read anew once a day: what an owner does to lists may
+ * not count as a change of the contacts.
+ */
+const char *esp_directory_begin(struct esp_directory *d, int64_t now);
+/* A page of the whole was read, the next is at `resume`. */
+void esp_directory_page(struct esp_directory *d, const char *resume);
+/* All was read, of changes until `until`. */
+void esp_directory_end(struct esp_directory *d, int64_t until);
 /* Put or replace. */
 void esp_directory_put(struct esp_directory *d, struct slice email,
     enum esp_directory_entry entry);

@@ -25,7 +25,7 @@ struct esp_fields {
 };
 
 #define ESP_FIELDS_MAX 5000
-#define ESP_FIELDS_KEEP_MS (10 * 60 * 1000)
+#define ESP_FIELDS_KEEP_MS ((mono_ms)600000)
 
 /* Forget all. */
 void esp_fields_clear(struct esp_fields *f);

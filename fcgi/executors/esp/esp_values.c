@@ -186,14 +186,12 @@ esp_values_put(struct buf *out, const char *key, struct slice value)
 char *
 esp_values_join(const char *first, const char *second)
 {
-	size_t n = strlen(first);
-	size_t m = strlen(second);
-	char *out;
+	struct buf out = BUF_INIT((size_t)64 * 1024);
+	struct slice base = slice_str(first);
 
-	while (n > 0 && first[n - 1] == '/')
-		n--;
-	out = xcalloc(n + m + 1, 1);
-	memcpy(out, first, n);
-	memcpy(out + n, second, m);
-	return out;
+	while (base.n > 0 && base.p[base.n - 1] == '/')
+		base.n--;
+	buf_put_slice(&out, base);
+	buf_put_str(&out, second);
+	return out.failed || out.n == 0 ? xcalloc(1, 1) : buf_take(&out);
 }
