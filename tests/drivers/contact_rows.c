@@ -7,8 +7,9 @@
  * Reads JSON: {"retries": [{"direction": "push", "user": 7, "integration":
  * "esp", "count": 1, "context": "...", "reason": "...", "previous_email":
  * "..."}], "data": [{"user": 7, "items": {"key": "JSON text", ...}}]}, both of
- * which may be missing. Prints a line for each: the rc, and of data how many
- * rows were written and how many items refused. repeat=N: all of it so often.
+ * which may be missing; "together": true adds the retries in one call. Prints a
+ * line for each: the rc, and of data how many rows were written and how many
+ * items refused. repeat=N: all of it so often.
  */
 #include <inttypes.h>
 #include <jansson.h>
@@ -96,10 +97,10 @@ number_of(const json_t *o, const char *key)
 	return (uint64_t)json_integer_value(json_object_get(o, key));
 }
 
-static void
-add_retry(struct run *r, const json_t *o)
+static struct contact_retry
+retry_of(const json_t *o)
 {
-	const struct contact_retry retry = {
+	return (struct contact_retry){
 		.direction = slice_eq_str(text_of(o, "direction"), "push")
 				 ? CONTACT_PUSH
 				 : CONTACT_PULL,
@@ -110,15 +111,52 @@ add_retry(struct run *r, const json_t *o)
 		.reason = text_of(o, "reason"),
 		.previous_email = text_of(o, "previous_email"),
 	};
-	enum rc rc;
+}
 
-	if (!r->actions)
-		die(r, "there are no tables of Action Scheduler");
-	rc = contact_retry_add(
+static void
+add_retry(struct run *r, const json_t *o)
+{
+	const struct contact_retry retry = retry_of(o);
+	enum rc rc = contact_retry_add(
 	    r->db, r->actions, &retry, (int64_t)r->now, &r->err);
+
 	if (rc != RC_OK && rc != RC_NONE)
 		die(r, "retry");
 	(void)printf("%s\n", rc_name(rc));
+}
+
+static void
+add_together(struct run *r, const json_t *all)
+{
+	size_t n = json_array_size(all);
+	struct contact_retry *rows = xcalloc(n + 1, sizeof *rows);
+	bool *added = xcalloc(n + 1, sizeof *added);
+
+	for (size_t i = 0; i < n; i++)
+		rows[i] = retry_of(json_array_get(all, i));
+	if (contact_retries_add(r->db, r->actions, rows, n, (int64_t)r->now,
+		added, &r->err) != RC_OK)
+		die(r, "retries");
+	for (size_t i = 0; i < n; i++)
+		(void)printf("%s\n", rc_name(added[i] ? RC_OK : RC_NONE));
+	free(rows);
+	free(added);
+}
+
+static void
+add_retries(struct run *r, const json_t *in)
+{
+	const json_t *all = json_object_get(in, "retries");
+	const json_t *o;
+	size_t i;
+
+	if (json_array_size(all) > 0 && !r->actions)
+		die(r, "there are no tables of Action Scheduler");
+	if (json_is_true(json_object_get(in, "together"))) {
+		add_together(r, all);
+		return;
+	}
+	json_array_foreach(all, i, o) add_retry(r, o);
 }
 
 static void
@@ -171,8 +209,7 @@ main(int argc, char **argv)
 		die(r, "no JSON");
 	open_site(r);
 	for (uint64_t k = 0; k < r->repeat; k++) {
-		json_array_foreach(json_object_get(in, "retries"), i, o)
-		    add_retry(r, o);
+		add_retries(r, in);
 		json_array_foreach(json_object_get(in, "data"), i, o)
 		    store_data(r, o);
 	}

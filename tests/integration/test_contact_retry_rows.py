@@ -44,12 +44,13 @@ class RetryRowsTest(beside.BesideCase):
         super().setUp()
         self.s.ctl("install", check=True)
 
-    def write(self, retries):
+    def write(self, retries, together=False):
         binary = self.s.binary("drivers/contact_rows")
         r = subprocess.run(
             self.s.as_web_user([binary, "root=" + self.s.root,
                                 "now=%d" % NOW]),
-            input=json.dumps({"retries": retries}), text=True,
+            input=json.dumps({"retries": retries, "together": together}),
+            text=True,
             capture_output=True, env=self.s.sanitizer_env())
         self.assertEqual(r.returncode, 0, r.stderr)
         return r.stdout.split()
@@ -102,6 +103,12 @@ class RetryRowsTest(beside.BesideCase):
             len({r["integration"] for r in RETRIES}))
         extended = [r for r in self.rows() if r["extended_args"]]
         self.assertTrue(extended and len(extended) < len(self.rows()))
+
+    def test_rows_that_are_added_together_are_the_same(self):
+        self.assertEqual(self.write(RETRIES, together=True),
+                         ["ok"] * len(RETRIES))
+        self.write_php(RETRIES)
+        self.compare()
 
     def test_local_times_follow_the_sites_zone(self):
         zone = self.s.option("timezone_string")
