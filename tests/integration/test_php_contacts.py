@@ -528,5 +528,44 @@ class OtherTest(ContactsCase):
         self.assertEqual(self.ask("prepare", []).rc, "ok")
 
 
+class CachedTest(ContactsCase):
+    """Behind a persistent object cache PHP reads what was written here."""
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.s.start_redis()
+        cls.s.install_object_cache()
+
+    def php_sees(self, code):
+        return json.loads(self.s.wp_eval("echo json_encode( %s );" % code))
+
+    def test_reader_data_and_options_are_seen_at_once(self):
+        user, = newspack.users(self.s, 1)
+        item = "get_user_meta( %d, 'newspack_reader_data_item_k', true )" % (
+            user)
+        self.assertEqual(self.ask("store", [[user, "k", '"a"']]).oks(),
+                         [True])
+        self.assertEqual(self.php_sees(item), '"a"')
+        self.assertEqual(self.ask("store", [[user, "k", '"b"']]).oks(),
+                         [True])
+        self.assertEqual(self.php_sees(item), '"b"')
+        option = "get_option( 'np_token' )"
+        self.assertEqual(self.ask("options", [("np_token", "1")]).rc, "ok")
+        self.assertEqual(self.php_sees(option), "1")
+        self.assertEqual(self.ask("options", [("np_token", "2")]).rc, "ok")
+        self.assertEqual(self.php_sees(option), "2")
+        self.assertEqual(self.s.option("np_token"), "2")
+
+    def test_a_page_of_readers_is_prepared(self):
+        users = newspack.users(self.s, 120)
+        # Settings were written beside the cache.
+        self.s.wp_eval("wp_cache_flush();")
+        reply = self.contacts("prepare", users)
+        self.assertEqual((reply.rc, reply.oks()), ("ok", [True] * 120))
+        self.assertEqual([e["name"] for e in reply.entries],
+                         ["Reader %d" % u for u in users])
+
+
 if __name__ == "__main__":
     unittest.main()
