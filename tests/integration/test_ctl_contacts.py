@@ -4,6 +4,7 @@ import json
 import unittest
 
 import newspack
+import readers
 from contacts import (CONFIG, DONE, FAILED, KEY, LIST, UNAVAILABLE, USAGE,
                       ContactCase, now)
 
@@ -170,6 +171,14 @@ class ExplainTest(ContactCase):
         self.assertIn("accepted at", found["fingerprint esp"][0])
         self.assertIn("push retry 3/5", found["retry esp"][0])
         self.assertIn("no answer", found["retry esp"][0])
+
+    def test_an_account_that_rests_is_told(self):
+        users = self.readers(2)
+        self.esp.fail(429, times=99, headers={"Retry-After": "600"})
+        self.stage(users, ["push"])
+        self.tick("--push", code=(DONE, FAILED))
+        found = self.explain(users[0])
+        self.assertIn("rests", found["integration esp"][1])
 
     def test_a_bulk_call_under_way_is_told(self):
         users = self.readers(600)
@@ -386,6 +395,25 @@ class DoctorTest(ContactCase):
             self.has("warn", "not set up")
         finally:
             newspack.set_option(self.s, name, LIST)
+
+
+class PingTest(ContactCase):
+    def finding(self):
+        return [(r["severity"], r["what"]) for r in self.json(
+            "doctor", code=(DONE, FAILED)) if r["check"] == "reader ping"]
+
+    def test_the_reader_ping_is_asked_for(self):
+        (severity, words), = self.finding()
+        self.assertEqual(severity, "info")
+        self.assertIn("cannot be asked", words)
+        daemon = self.s.start_daemon()
+        readers.start_nginx(self.s, daemon)
+        (severity, words), = self.finding()
+        self.assertEqual(severity, "ok", words)
+        daemon.stop()
+        (severity, words), = self.finding()
+        self.assertEqual(severity, "warn", words)
+        self.assertIn("not 204", words)
 
 
 if __name__ == "__main__":

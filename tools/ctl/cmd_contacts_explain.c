@@ -1,10 +1,12 @@
 /* contacts explain: one reader, and all that decides what happens to them. */
 #include <inttypes.h>
 #include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
 
 #include "base/clock.h"
-#include "contacts.h"
 #include "formats/utf8.h"
+#include "integrations.h"
 
 const char *const contacts_explain_columns[] = { "about", "what", "remedy", "",
 	"url", NULL };
@@ -216,6 +218,25 @@ tell_integration(struct explaining *x, const struct newspack_integration *i)
 	    i->nincoming);
 }
 
+/* 429 and wrong keys let a whole account rest, on all nodes. */
+static void
+tell_rest(struct explaining *x, const struct newspack_integration *i)
+{
+	struct integration_esp s;
+	struct err err = ERR_INIT;
+	char about[96];
+
+	if (!i->set_up || strcmp(i->provider, "php") == 0)
+		return;
+	(void)snprintf(about, sizeof about, "integration %s", i->id);
+	if (integration_open(x->v, i, &s, &err) != RC_OK)
+		tell(x, about,
+		    "`wp-cronctl integration test` says whether key and list "
+		    "work",
+		    "rests: %s", err.text);
+	integration_close(&s);
+}
+
 static enum rc
 tell_fingerprints(struct explaining *x, struct err *err)
 {
@@ -334,8 +355,10 @@ tell_all(struct explaining *x, struct err *err)
 	if (n->plugin && n->n == 0)
 		tell(x, "integrations", "enable one in Newspack",
 		    "none is enabled");
-	for (size_t i = 0; i < n->n; i++)
+	for (size_t i = 0; i < n->n; i++) {
 		tell_integration(x, &n->integrations[i]);
+		tell_rest(x, &n->integrations[i]);
+	}
 	if (rc == RC_OK)
 		rc = tell_fingerprints(x, err);
 	if (rc == RC_OK)
