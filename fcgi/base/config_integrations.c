@@ -67,15 +67,14 @@ add_integration(
 	uint32_t set = 0;
 	enum rc rc = find_or_add(c, s, &i, err);
 
-	if (rc == RC_OK && i->line > 0)
+	if (rc != RC_OK || !i)
+		return rc;
+	if (i->line > 0)
 		return config_fail(c, s->line, err,
 		    "a second [integration %s/%s], the first is on line %u",
 		    i->site, i->id, i->line);
-	if (rc == RC_OK) {
-		i->line = s->line;
-		rc = config_fill(c, OPTION_INTEGRATION, s, i, &set, err);
-	}
-	return rc;
+	i->line = s->line;
+	return config_fill(c, OPTION_INTEGRATION, s, i, &set, err);
 }
 
 static bool
@@ -103,7 +102,7 @@ add_fields(
 	enum rc rc = find_or_add(c, s, &i, err);
 	size_t n = 0;
 
-	if (rc != RC_OK)
+	if (rc != RC_OK || !i)
 		return rc;
 	if (i->fields)
 		return config_fail(

@@ -45,7 +45,7 @@ budget_name(
 		[ESP_BUDGET_DAILY] = "daily",
 	};
 
-	snprintf(out, 64, "%s/%s", a->name, words[which]);
+	(void)snprintf(out, 64, "%s/%s", a->name, words[which]);
 }
 
 static enum rc
@@ -105,7 +105,7 @@ budget_take(struct contact_account *a, enum esp_budget which, int64_t *wait_ms)
 	}
 	if (which == ESP_BUDGET_DAILY) {
 		a->rests = true;
-		snprintf(a->why, sizeof a->why,
+		(void)snprintf(a->why, sizeof a->why,
 		    "today's share of the provider's calls is used up");
 		return RC_NONE;
 	}
@@ -167,7 +167,7 @@ slots_take(struct contact_account *a, uint32_t share, mono_ms now)
 		bool mine = false;
 		enum rc rc;
 
-		snprintf(name, sizeof name, "%s/%" PRIu32, a->name, k);
+		(void)snprintf(name, sizeof name, "%s/%" PRIu32, a->name, k);
 		for (size_t i = 0; i < a->nslots; i++)
 			mine = mine || strcmp(a->slots[i].name, name) == 0;
 		if (mine)
@@ -244,7 +244,7 @@ host_connections(void *arg, uint32_t most)
 static void
 rest_name(const struct contact_account *a, char out[64])
 {
-	snprintf(out, 64, "%s/rest", a->name);
+	(void)snprintf(out, 64, "%s/rest", a->name);
 }
 
 static void
@@ -259,7 +259,7 @@ host_rest(void *arg, bool config, int64_t after_s, const char *why)
 	if (a->rests)
 		return;
 	a->rests = true;
-	snprintf(a->why, sizeof a->why, "%s", why);
+	(void)snprintf(a->why, sizeof a->why, "%s", why);
 	if (after_s < 0)
 		after_s = config ? CONFIG_REST_S : THROTTLE_REST_S;
 	if (after_s < 1)
@@ -338,7 +338,7 @@ host_tokens_read(void *arg, struct arena *arena, const char **access,
 	char name[64];
 	enum rc rc = RC_NONE;
 
-	snprintf(name, sizeof name, "%s/tokens", a->name);
+	(void)snprintf(name, sizeof name, "%s/tokens", a->name);
 	for (int i = 0; i < TOKENS_TRIES && rc == RC_NONE; i++) {
 		if (i > 0)
 			usleep(TOKENS_WAIT_MS * 1000);
@@ -434,7 +434,7 @@ host_tokens_release(void *arg)
 	struct err err = ERR_INIT;
 	char name[64];
 
-	snprintf(name, sizeof name, "%s/tokens", a->name);
+	(void)snprintf(name, sizeof name, "%s/tokens", a->name);
 	if (a->tokens_lease && lease_give(env->db, &env->scope, name,
 				   a->tokens_lease, &err) == RC_RETRY)
 		a->run->lost = true;
@@ -458,7 +458,7 @@ name_account(struct contact_account *a)
 	    !EVP_Digest(text.p, text.n, md, &len, EVP_sha256(), NULL))
 		memset(md, 0, sizeof md);
 	buf_put_hex(&hex, md, 12);
-	snprintf(a->name, sizeof a->name, "esp/%s", buf_str(&hex));
+	(void)snprintf(a->name, sizeof a->name, "esp/%s", buf_str(&hex));
 	buf_clear(&text);
 	buf_clear(&hex);
 }
@@ -513,7 +513,7 @@ check_rest(struct contact_account *a, struct err *err)
 	rc = lease_left(env->db, &env->scope, name, &ms, err);
 	if (rc == RC_OK && ms > 0) {
 		a->rests = true;
-		snprintf(a->why, sizeof a->why,
+		(void)snprintf(a->why, sizeof a->why,
 		    "the provider asked to wait %" PRId64 " s more",
 		    ms / 1000 + 1);
 	}
@@ -538,7 +538,7 @@ contact_account_open(struct contact_account *a, struct contact_run *run,
 
 	*a = (struct contact_account){ .run = run, .integration = i };
 	if (!i->set_up) {
-		snprintf(a->why, sizeof a->why, "%s", i->why);
+		(void)snprintf(a->why, sizeof a->why, "%s", i->why);
 		return RC_NONE;
 	}
 	if (contact_account_is_php(a))
@@ -549,7 +549,7 @@ contact_account_open(struct contact_account *a, struct contact_run *run,
 	copy_account(a);
 	make = esp_provider(i->provider);
 	if (!make || make(&a->account, &host, &a->esp, &why) != RC_OK) {
-		snprintf(a->why, sizeof a->why, "%s",
+		(void)snprintf(a->why, sizeof a->why, "%s",
 		    make ? why.text : "there is no such provider");
 		return RC_NONE;
 	}

@@ -268,7 +268,8 @@ page_to(struct tick *t, struct contact_account *a, struct staged *page,
 		.direction = t->direction,
 		.flags_at_once = t->eligible == 1,
 		.arena = arena };
-	struct staged **which = arena_array(arena, n + 1, sizeof(*which));
+	struct staged **which =
+	    arena_array(arena, n + 1, sizeof(struct staged *));
 	enum rc rc;
 
 	p.items = arena_array(arena, n + 1, sizeof *p.items);
@@ -463,7 +464,7 @@ take_lease(struct contact_run *run, struct err *err)
 	const struct contact_env *env = run->env;
 	enum rc rc;
 
-	snprintf(
+	(void)snprintf(
 	    run->lease, sizeof run->lease, "contacts/%" PRIu32, env->blog_id);
 	rc = lease_take(env->db, &env->scope, run->lease, env->node_id,
 	    CONTACT_LEASE_MS, &run->lease_token, err);

@@ -182,7 +182,7 @@ report_one(struct contact_executor *c, const struct pending *p,
 		o.kind = OUTCOME_FAILED;
 	}
 	if (o.kind != OUTCOME_DONE)
-		snprintf(o.message, sizeof o.message, "%s",
+		(void)snprintf(o.message, sizeof o.message, "%s",
 		    *t->message ? t->message : "the program stops");
 	report(arg, &o);
 }

@@ -214,10 +214,11 @@ put_lower(struct buf *out, struct slice s)
 	buf_put_u64(out, s.n);
 	buf_put_char(out, ':');
 	for (size_t i = 0; i < s.n; i++) {
-		char c = s.p[i];
-
-		buf_put_char(
-		    out, c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c);
+		if (s.p[i] >= 'A' && s.p[i] <= 'Z')
+			buf_put_char(
+			    out, "abcdefghijklmnopqrstuvwxyz"[s.p[i] - 'A']);
+		else
+			buf_put_char(out, s.p[i]);
 	}
 }
 

@@ -11,7 +11,7 @@
 /* An account that rests, or an answer that makes no sense: again in. */
 #define AGAIN_S 60
 /* A call that nobody can ask for any more is given up after a week. */
-#define FORGET_S (7 * 86400)
+#define FORGET_S INT64_C(604800)
 
 struct poll {
 	struct contact_run *run;

@@ -153,7 +153,8 @@ say_held(struct site_run *s, const struct contact_report *r, unsigned what)
 
 	if (!fresh)
 		return;
-	snprintf(s->contacts.held, sizeof s->contacts.held, "%.127s", r->held);
+	(void)snprintf(
+	    s->contacts.held, sizeof s->contacts.held, "%.127s", r->held);
 	/* A site without the plugin is no news. */
 	if (*r->held)
 		log_event(what & WANT_BATCH ? LOG_WARN

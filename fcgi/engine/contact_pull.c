@@ -164,30 +164,38 @@ store_later(struct contact_page *p, struct cached *later,
 	return RC_OK;
 }
 
-static enum rc
-store_by_php(struct contact_page *p, struct cached *later, struct err *err)
+static void
+ask_php_to_store(struct contact_page *p, struct cached *later)
 {
 	const struct contact_env *env = p->run->env;
 	struct php_executor_opts opts;
-	struct err why = ERR_INIT;
+	struct err err = ERR_INIT;
+	enum rc rc;
+
+	if (!contact_run_php(p->run, &opts) ||
+	    (env->php_enter && !env->php_enter(env->arg, PHP_WAIT_MS))) {
+		rc = err_set(
+		    &err, RC_RETRY, "PHP has no place, or is not set up");
+	} else {
+		rc = php_contacts_store(&opts, later->readers, later->n,
+		    PHP_STORE_MS, p->arena, &err);
+		if (env->php_leave)
+			env->php_leave(env->arg);
+	}
+	if (rc != RC_OK)
+		log_event(LOG_WARN, "contacts.php",
+		    LOG_S("site", env->site->name), LOG_S("what", "store"),
+		    LOG_S("why", err.text));
+}
+
+static enum rc
+store_by_php(struct contact_page *p, struct cached *later, struct err *err)
+{
 	enum rc rc = RC_OK;
 
 	if (later->n == 0)
 		return RC_OK;
-	if (!contact_run_php(p->run, &opts) ||
-	    (env->php_enter && !env->php_enter(env->arg, PHP_WAIT_MS))) {
-		err_set(&why, RC_RETRY, "PHP has no place, or is not set up");
-	} else {
-		rc = php_contacts_store(&opts, later->readers, later->n,
-		    PHP_STORE_MS, p->arena, &why);
-		if (env->php_leave)
-			env->php_leave(env->arg);
-	}
-	if (*why.text)
-		log_event(LOG_WARN, "contacts.php",
-		    LOG_S("site", env->site->name), LOG_S("what", "store"),
-		    LOG_S("why", why.text));
-	rc = RC_OK;
+	ask_php_to_store(p, later);
 	for (size_t i = 0; i < later->n && rc == RC_OK; i++) {
 		const struct php_reader_data *r = &later->readers[i];
 		struct contact_sync *s = later->items[i];

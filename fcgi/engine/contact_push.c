@@ -33,7 +33,7 @@ php_page(struct contact_page *p, struct contact_sync ***which, size_t *n)
 	struct php_contact *rows =
 	    arena_array(p->arena, p->n + 1, sizeof *rows);
 
-	*which = arena_array(p->arena, p->n + 1, sizeof **which);
+	*which = arena_array(p->arena, p->n + 1, sizeof(struct contact_sync *));
 	*n = 0;
 	if (!rows || !*which)
 		return NULL;

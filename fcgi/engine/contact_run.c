@@ -24,7 +24,7 @@ static enum rc
 hold(struct contact_run *run, const char *why, struct err *err)
 {
 	if (run->report)
-		snprintf(
+		(void)snprintf(
 		    run->report->held, sizeof run->report->held, "%s", why);
 	return err_set(err, RC_NONE, "%s", why);
 }

@@ -12,7 +12,7 @@ end_task(struct contact_task *t, bool ok, bool final, struct slice words)
 {
 	t->ok = ok;
 	t->final = final;
-	snprintf(t->message, sizeof t->message, "%.*s", SLICE_FMT(words));
+	(void)snprintf(t->message, sizeof t->message, "%.*s", SLICE_FMT(words));
 }
 
 /* Nothing was tried: a retry's row, which ends as done, is inserted anew. */
@@ -84,8 +84,8 @@ take_end(struct contact_page *p, struct contact_task *t,
 		end_task(t, true, true, SLICE_LIT(""));
 		return RC_OK;
 	case CONTACT_GONE:
-		snprintf(words, sizeof words, "User %" PRIu64 " not found",
-		    t->user_id);
+		(void)snprintf(words, sizeof words,
+		    "User %" PRIu64 " not found", t->user_id);
 		contact_say(p->run,
 		    t->direction == CONTACT_PULL ? "NEWSPACK-CONTACT-PULL"
 						 : "NEWSPACK-SYNC",
@@ -218,7 +218,7 @@ all_run(struct contact_run *run, struct contact_task *t, struct err *err)
 		t->ok = false;
 		t->final = t->final && one.final;
 		t->later = t->later || one.later;
-		snprintf(t->message, sizeof t->message, "[%s] %.400s",
+		(void)snprintf(t->message, sizeof t->message, "[%s] %.400s",
 		    a->integration->id, one.message);
 	}
 	return rc;
@@ -236,7 +236,8 @@ contact_tasks_run(const struct contact_env *env, struct contact_task **tasks,
 	if (rc == RC_NONE) {
 		char held[ERR_TEXT_MAX];
 
-		snprintf(held, sizeof held, "%s", err ? err->text : "held");
+		(void)snprintf(
+		    held, sizeof held, "%s", err ? err->text : "held");
 		rc = RC_OK;
 		for (size_t i = 0; i < n && rc == RC_OK; i++)
 			rc = later(env, tasks[i], held, err);
