@@ -339,8 +339,7 @@ START_TEST(nodes_that_add_the_same_at_once_add_one)
 	ck_assert_uint_eq(added, READERS);
 	ck_assert_uint_eq(rows("1"), READERS);
 	ck_assert_uint_eq(
-	    db_test_u64("SELECT COUNT(DISTINCT args) FROM " A),
-	    READERS);
+	    db_test_u64("SELECT COUNT(DISTINCT args) FROM " A), READERS);
 	ck_assert_uint_eq(db_test_u64("SELECT COUNT(*) FROM " GROUPS), 1);
 	ck_assert_uint_eq(db_test_u64("SELECT COUNT(*) FROM " LOGS), READERS);
 }
