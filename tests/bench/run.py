@@ -25,6 +25,7 @@ sys.path.insert(0, os.path.join(REPO, "tests", "integration"))
 sys.path.insert(1, HERE)
 import contacts  # noqa: E402
 import cronrow  # noqa: E402
+import reader_pings  # noqa: E402
 import visitors  # noqa: E402
 from stack import Stack, rss_anon_kib, tool, wait_until  # noqa: E402
 
@@ -469,6 +470,11 @@ def bench_contacts(site):
 def bench_visitors(site):
     """Whose log-in cookies page loads bring."""
     visitors.measure(site.s, row, ROUNDS, QUICK)
+
+
+def bench_reader_pings(site):
+    """Page loads of logged-in readers, and the pings they make."""
+    reader_pings.measure(site, row, ROUNDS, QUICK)
 
 
 def cpu_seconds_of_threads(pid):
