@@ -1,6 +1,5 @@
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "base/log.h"
 #include "base/xalloc.h"
@@ -22,7 +21,7 @@ struct batch {
 	struct config *config;
 	const struct config_site *settings;
 	struct sql_scope scope;
-	struct stager_item *items[STAGING_MAX];
+	struct stager_item *const *items;
 	size_t nitems;
 	int64_t now;
 	struct arena arena;
@@ -180,10 +179,8 @@ keys_are_known(struct batch *b)
 		return s->keys_ok;
 	rc = visitor_keys_read(
 	    b->run->site, b->thread->db, &b->scope, &s->keys, &err);
-	if (rc == RC_RETRY) {
-		complain(b, "stager.no_keys", &err);
+	if (rc == RC_RETRY)
 		return false;
-	}
 	s->keys_at = now;
 	s->keys_ok = rc == RC_OK;
 	if (rc != RC_OK && !s->keys_said)
@@ -473,8 +470,8 @@ work(struct stager_thread *t, struct stager_item *const *items, size_t n,
 		b->settings = site_config(b->config, b->run->site);
 		b->scope = (struct sql_scope){ .prefix = b->run->prefix,
 			.base = b->run->site->prefix };
+		b->items = items;
 		b->nitems = n;
-		memcpy(b->items, items, n * sizeof(b->items[0]));
 		batch_run(b);
 	}
 	for (size_t i = 0; i < n; i++) {

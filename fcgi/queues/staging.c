@@ -22,7 +22,7 @@ enum staging_key {
 };
 #define STAGING_NKEYS 3
 /* A reader has one row of a key, and two after a race of PHP's. */
-#define ROWS_MAX (STAGING_MAX * STAGING_NKEYS * 4)
+#define ROWS_MAX ((size_t)STAGING_MAX * STAGING_NKEYS * 4)
 static const char *const keys[STAGING_NKEYS] = {
 	[KEY_LAST] = "newspack_contact_cron_last_enqueue",
 	[KEY_PUSH] = "newspack_contact_cron_push_pending",

@@ -83,7 +83,7 @@ class StagingTest(Case):
         # Half a second into one, so that both are asked within it.
         time.sleep(1.3 - time.time() % 1)
         readers.put_last(self.s, jane, 300)
-        value = readers.put_last(self.s, joan, 297)
+        value = readers.put_last(self.s, joan, 285)
         for v in visitors:
             v.ping()
         wait_staged(self.s, jane)

@@ -10,6 +10,7 @@ import readers
 from readers import Visitor, flags, wait_staged
 from stack import Stack
 
+TSAN = True
 FIELD = "FAVOURITE"
 
 
