@@ -104,12 +104,30 @@ class Single(Base):
         self.assertEqual(outcomes(steps[0]), ["done"])
         self.assertEqual(self.esp.value("a@example.org", "NP_ACCOUNT"), "7")
         self.assertEqual(self.esp.count("POST /api/3/fields"), 3)
+        self.assertEqual(self.esp.count("GET /api/3/fields"), 2)
 
     def test_a_field_that_cannot_be_made_now_sends_nobody_without_it(self):
         self.esp.fail(503, where="POST /api/3/fields")
         step = self.push(contact("a@example.org", {"NP_Account": "7"}))[0]
         self.assertEqual((step["rc"], outcomes(step)), ("retry", ["open"]))
         self.assertEqual(self.esp.contacts, {})
+
+    def test_a_field_that_php_made_meanwhile_is_used(self):
+        def make(call):
+            if call.method == "POST" and call.path == "/api/3/fields":
+                self.esp.before = None
+                self.esp.field("NP_Account", "NP_ACCOUNT")
+        self.esp.before = make
+        self.esp.fail(422, where="POST /api/3/fields")
+        step = self.push(contact("a@example.org", {"NP_Account": "7"}))[0]
+        self.assertEqual(outcomes(step), ["done"])
+        self.assertEqual(self.esp.value("a@example.org", "NP_ACCOUNT"), "7")
+
+    def test_a_field_whose_making_was_not_answered_is_related_too(self):
+        self.esp.cut(where="POST /api/3/fields", handled=True)
+        step = self.push(contact("a@example.org", {"NP_Account": "7"}))[0]
+        self.assertEqual(outcomes(step), ["done"])
+        self.assertEqual(len(self.esp.fields), 1)
 
     def test_an_empty_value_clears_and_a_missing_one_does_not(self):
         a = self.esp.field("NP_A", "NP_A")

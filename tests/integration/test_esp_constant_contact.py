@@ -451,7 +451,7 @@ class Account(Base):
         self.assertIn(LIST, step["words"])
         self.assertEqual(len(self.esp.calls), 1)
         self.assertEqual(
-            self.run_steps({"op": "test"}, list="x")[0]["rc"], "reject")
+            self.run_steps({"op": "test"}, list="00-0")[0]["rc"], "reject")
 
     def test_fields_are_labels(self):
         self.esp.field("NP_Account")

@@ -88,18 +88,52 @@ relate(struct active_campaign *ac, struct slice id, struct arena *a,
 	return RC_OK;
 }
 
+/*
+ * Without an answer the field may be there, and nobody would relate it later.
+ * RC_NONE: it is not.
+ */
 static enum rc
-create(struct active_campaign *ac, struct slice label, struct slice tag,
+find_made(struct active_campaign *ac, struct slice tag, struct slice *id,
     struct arena *a, struct err *err)
 {
+	const struct esp_fields_row *row;
+	enum rc rc;
+
+	ac->memory->fields.read = false;
+	rc = active_campaign_fields_read(ac, a, err);
+	row = rc == RC_OK ? esp_fields_find(&ac->memory->fields, tag) : NULL;
+	if (rc != RC_OK)
+		return rc;
+	if (!row)
+		return RC_NONE;
+	*id = slice_str(arena_strdup(a, slice_str(row->id)));
+	return id->n > 0 ? RC_OK : RC_NONE;
+}
+
+static struct slice
+new_id(const struct esp_call *call, struct arena *a)
+{
+	json_t *answer = esp_values_json(call->answer);
+	struct slice id = esp_values_scalar(
+	    json_object_get(json_object_get(answer, "field"), "id"), a);
+
+	json_decref(answer);
+	return id;
+}
+
+static enum rc
+create(void *arg, struct slice label, struct slice tag, struct arena *a,
+    struct err *err)
+{
+	struct active_campaign *ac = arg;
 	const char *kind = esp_values_is_date_label(label) ? "date" : "text";
 	struct buf body = BUF_INIT(BODY_MAX);
 	struct esp_call call = {
 		.method = "POST",
 		.url = active_campaign_url(ac, a, "/fields"),
+		.once = true,
 	};
-	json_t *answer = NULL;
-	struct slice id;
+	struct slice id = SLICE_NONE;
 	enum rc rc = RC_OK;
 
 	buf_put_str(&body, "{\"field\":{");
@@ -109,29 +143,40 @@ create(struct active_campaign *ac, struct slice label, struct slice tag,
 	buf_put_str(&body, ",\"visible\":1}}");
 	call.body = esp_values_take(&body, a);
 	active_campaign_run(ac, &call, 1, a);
-	if (call.class == ESP_CLASS_PERMANENT) {
-		/* A plan's limit, mostly: the others go without it, and
-		 * nobody asks again until the fields are read anew. */
-		esp_fields_put(&ac->memory->fields, tag, SLICE_NONE, SLICE_NONE,
-		    SLICE_NONE);
-		return RC_OK;
-	}
-	if (call.class != ESP_CLASS_OK)
-		return active_campaign_failed(&call, a, "a custom field", err);
-	answer = esp_values_json(call.answer);
-	id = esp_values_scalar(
-	    json_object_get(json_object_get(answer, "field"), "id"), a);
-	json_decref(answer);
+	/* A plan's limit, mostly. */
+	if (call.class == ESP_CLASS_PERMANENT)
+		return RC_NONE;
+	if (call.class == ESP_CLASS_OK)
+		id = new_id(&call, a);
+	else if (call.class == ESP_CLASS_TRANSIENT)
+		rc = find_made(ac, tag, &id, a, err);
 	if (id.n == 0)
-		return err_set(err, RC_RETRY, "a new custom field has no id");
+		return rc == RC_RETRY || rc == RC_REJECT
+			   ? rc
+			   : err_set(err, RC_RETRY,
+				 "ActiveCampaign: a custom field was not made: "
+				 "%.*s",
+				 SLICE_FMT(call.message));
 	rc = relate(ac, id, a, err);
 	if (rc == RC_OK)
 		esp_fields_put(
 		    &ac->memory->fields, tag, id, slice_str(kind), label);
-	else
-		/* It is there now: reading says so. */
-		ac->memory->fields.read = false;
 	return rc;
+}
+
+static enum rc
+read_fields(void *arg, struct arena *a, struct err *err)
+{
+	return active_campaign_fields_read(arg, a, err);
+}
+
+static struct slice
+tag_of(void *arg, struct slice label, char *room)
+{
+	const struct active_campaign *ac = arg;
+
+	return ac->account.create_fields ? esp_values_slug(label, room)
+					 : SLICE_NONE;
 }
 
 enum rc
@@ -139,21 +184,13 @@ active_campaign_fields_ensure(struct active_campaign *ac,
     const struct esp_contact *contacts, size_t n, struct arena *a,
     struct err *err)
 {
-	enum rc rc = active_campaign_fields_read(ac, a, err);
+	const struct esp_fields_maker maker = { .fields = &ac->memory->fields,
+		.arg = ac,
+		.name = tag_of,
+		.create = create,
+		.read = read_fields };
 
-	for (size_t i = 0; rc == RC_OK && i < n; i++)
-		for (size_t k = 0; rc == RC_OK && k < contacts[i].nfields;
-		     k++) {
-			struct slice label = contacts[i].fields[k].name;
-			char room[ESP_VALUES_SLUG_MAX];
-			struct slice tag = esp_values_slug(label, room);
-
-			if (tag.n == 0 || !ac->account.create_fields ||
-			    esp_fields_find(&ac->memory->fields, tag))
-				continue;
-			rc = create(ac, label, tag, a, err);
-		}
-	return rc;
+	return esp_fields_ensure(&maker, contacts, n, a, err);
 }
 
 /* As the field's type wants it. An empty value clears, as the plugin's own

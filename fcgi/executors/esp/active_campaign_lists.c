@@ -89,6 +89,7 @@ active_campaign_list_new(struct active_campaign *ac, const struct slice *ids,
 		if (!todo[i])
 			continue;
 		calls[ncalls].method = "POST";
+		calls[ncalls].once = true;
 		calls[ncalls].url = active_campaign_url(ac, a, "/contactLists");
 		calls[ncalls++].body = list_body(ac, ids[i], wish, a);
 	}

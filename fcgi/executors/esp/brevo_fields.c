@@ -39,51 +39,56 @@ brevo_fields_read(struct brevo *b, struct arena *a, struct err *err)
 }
 
 static enum rc
-create(struct brevo *b, struct slice label, struct slice name, struct arena *a,
+create(void *arg, struct slice label, struct slice name, struct arena *a,
     struct err *err)
 {
-	bool date = esp_values_is_date_label(label);
+	struct brevo *b = arg;
+	struct slice kind = esp_values_is_date_label(label) ? SLICE_LIT("date")
+							    : SLICE_LIT("text");
 	struct esp_call call = {
 		.method = "POST",
 		.url = esp_printf(a, "%s/contacts/attributes/normal/%.*s",
 		    b->base, SLICE_FMT(name)),
-		.body = date ? SLICE_LIT("{\"type\":\"date\"}")
-			     : SLICE_LIT("{\"type\":\"text\"}"),
+		.body = slice_str(
+		    esp_printf(a, "{\"type\":\"%.*s\"}", SLICE_FMT(kind))),
+		.once = true,
 	};
-	struct slice id = name;
 
 	brevo_run(b, &call, 1, a);
 	if (call.class == ESP_CLASS_PERMANENT)
-		/* The others go without it, and nobody asks again until the
-		 * attributes are read anew. */
-		id = SLICE_NONE;
-	else if (call.class != ESP_CLASS_OK)
+		return RC_NONE;
+	if (call.class != ESP_CLASS_OK)
 		return brevo_failed(&call, a, "an attribute", err);
-	esp_fields_put(&b->memory->fields, name, id,
-	    date ? SLICE_LIT("date") : SLICE_LIT("text"), SLICE_NONE);
+	esp_fields_put(&b->memory->fields, name, name, kind, SLICE_NONE);
 	return RC_OK;
+}
+
+static enum rc
+read_fields(void *arg, struct arena *a, struct err *err)
+{
+	return brevo_fields_read(arg, a, err);
+}
+
+static struct slice
+name_of(void *arg, struct slice label, char *room)
+{
+	const struct brevo *b = arg;
+
+	return b->account.create_fields ? esp_values_slug(label, room)
+					: SLICE_NONE;
 }
 
 enum rc
 brevo_fields_ensure(struct brevo *b, const struct esp_contact *contacts,
     size_t n, struct arena *a, struct err *err)
 {
-	enum rc rc = brevo_fields_read(b, a, err);
+	const struct esp_fields_maker maker = { .fields = &b->memory->fields,
+		.arg = b,
+		.name = name_of,
+		.create = create,
+		.read = read_fields };
 
-	if (!b->account.create_fields)
-		return rc;
-	for (size_t i = 0; rc == RC_OK && i < n; i++)
-		for (size_t k = 0; rc == RC_OK && k < contacts[i].nfields;
-		     k++) {
-			struct slice label = contacts[i].fields[k].name;
-			char room[ESP_VALUES_SLUG_MAX];
-			struct slice name = esp_values_slug(label, room);
-
-			if (name.n > 0 &&
-			    !esp_fields_find(&b->memory->fields, name))
-				rc = create(b, label, name, a, err);
-		}
-	return rc;
+	return esp_fields_ensure(&maker, contacts, n, a, err);
 }
 
 /* ---- values ------------------------------------------------------------- */

@@ -1,6 +1,7 @@
 #include "executors/esp/constant_contact_private.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/xalloc.h"
 
@@ -91,8 +92,8 @@ put_names(json_t *out, const json_t *known, const struct esp_contact *c)
 	} else if (last.n == 0) {
 		last = old_last;
 	}
-	first.n = slice_utf8_cut(first, 50);
-	last.n = slice_utf8_cut(last, 50);
+	first.n = slice_utf8_cut(first, CONSTANT_CONTACT_NAME_MAX);
+	last.n = slice_utf8_cut(last, CONSTANT_CONTACT_NAME_MAX);
 	if (first.n > 0)
 		json_object_set_new(out, "first_name", text_json(first));
 	if (last.n > 0)
@@ -527,6 +528,14 @@ static const struct esp_ops ops = {
 	.free = free_constant_contact,
 };
 
+/* As it stands in the body of an import. */
+static bool
+is_list_id(const char *list)
+{
+	return list && list[0] != '\0' &&
+	       strspn(list, "0123456789abcdefABCDEF-") == strlen(list);
+}
+
 static const char *
 missing(const struct esp_account *account)
 {
@@ -534,7 +543,7 @@ missing(const struct esp_account *account)
 		return "key is not set: the API key (client id)";
 	if (!account->secret || account->secret[0] == '\0')
 		return "secret is not set: the client secret";
-	if (!account->list || account->list[0] == '\0')
+	if (!is_list_id(account->list))
 		return "list is not set: the id of the contact list";
 	if (!account->access_token && !account->refresh_token)
 		return "refresh_token is not set";

@@ -48,50 +48,55 @@ constant_contact_fields_read(
 
 /* As the plugin does: text, whatever the label. */
 static enum rc
-create(struct constant_contact *cc, struct slice label, struct arena *a,
+create(void *arg, struct slice label, struct slice name, struct arena *a,
     struct err *err)
 {
+	struct constant_contact *cc = arg;
 	struct buf body = BUF_INIT((size_t)4096);
 	struct esp_call call = {
 		.method = "POST",
 		.url = esp_printf(a, "%s/contact_custom_fields", cc->base),
+		.once = true,
 	};
 	json_t *answer;
 
 	buf_put_char(&body, '{');
+	(void)name; /* it is the label */
 	esp_values_put(&body, "label", label);
 	esp_values_put(&body, "type", SLICE_LIT("string"));
 	buf_put_char(&body, '}');
 	call.body = esp_values_take(&body, a);
 	constant_contact_run(cc, &call, 1, a);
-	/* A conflict is settled by reading them anew, next time. */
-	if (call.status == 409)
-		cc->memory->fields.read = false;
-	if (call.class == ESP_CLASS_PERMANENT) {
-		esp_fields_put(&cc->memory->fields, label, SLICE_NONE,
-		    SLICE_NONE, SLICE_NONE);
-		return RC_OK;
-	}
+	if (call.class == ESP_CLASS_PERMANENT)
+		return RC_NONE;
 	if (call.class != ESP_CLASS_OK)
 		return constant_contact_failed(&call, a, "a custom field", err);
 	answer = esp_values_json(call.answer);
 	take_field(cc, answer);
 	json_decref(answer);
-	if (!esp_fields_find(&cc->memory->fields, label)) {
-		cc->memory->fields.read = false;
+	if (!esp_fields_find(&cc->memory->fields, label))
 		return err_set(err, RC_RETRY,
 		    "Constant Contact: a new custom field has no label");
-	}
 	return RC_OK;
 }
 
-static bool
-can_be_made(const struct constant_contact *cc, struct slice label)
+static enum rc
+read_fields(void *arg, struct arena *a, struct err *err)
 {
-	return cc->account.create_fields && label.n > 0 &&
-	       label.n <= CONSTANT_CONTACT_LABEL_MAX &&
-	       cc->memory->fields.n < CONSTANT_CONTACT_FIELDS_MAX &&
-	       !esp_fields_find(&cc->memory->fields, label);
+	return constant_contact_fields_read(arg, a, err);
+}
+
+static struct slice
+name_of(void *arg, struct slice label, char *room)
+{
+	const struct constant_contact *cc = arg;
+
+	(void)room;
+	return cc->account.create_fields &&
+		       label.n <= CONSTANT_CONTACT_LABEL_MAX &&
+		       cc->memory->fields.n < CONSTANT_CONTACT_FIELDS_MAX
+		   ? label
+		   : SLICE_NONE;
 }
 
 enum rc
@@ -99,14 +104,13 @@ constant_contact_fields_ensure(struct constant_contact *cc,
     const struct esp_contact *contacts, size_t n, struct arena *a,
     struct err *err)
 {
-	enum rc rc = constant_contact_fields_read(cc, a, err);
+	const struct esp_fields_maker maker = { .fields = &cc->memory->fields,
+		.arg = cc,
+		.name = name_of,
+		.create = create,
+		.read = read_fields };
 
-	for (size_t i = 0; rc == RC_OK && i < n; i++)
-		for (size_t k = 0; rc == RC_OK && k < contacts[i].nfields; k++)
-			if (can_be_made(cc, contacts[i].fields[k].name))
-				rc = create(
-				    cc, contacts[i].fields[k].name, a, err);
-	return rc;
+	return esp_fields_ensure(&maker, contacts, n, a, err);
 }
 
 const struct esp_fields_row *

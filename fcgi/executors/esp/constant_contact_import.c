@@ -163,6 +163,8 @@ put_row(void *arg, const struct esp_contact *c, struct buf *out)
 	size_t used = 0;
 
 	esp_values_split_name(c->name, &first, &last);
+	first.n = slice_utf8_cut(first, CONSTANT_CONTACT_NAME_MAX);
+	last.n = slice_utf8_cut(last, CONSTANT_CONTACT_NAME_MAX);
 	buf_put_char(out, '{');
 	esp_values_put(out, "email", c->email);
 	if (first.n > 0)

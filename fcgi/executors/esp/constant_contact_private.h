@@ -18,6 +18,7 @@ enum {
 	CONSTANT_CONTACT_FIELDS_MAX = 100,    /* of an account */
 	CONSTANT_CONTACT_CONTACT_FIELDS = 25, /* of a contact */
 	CONSTANT_CONTACT_LABEL_MAX = 50,
+	CONSTANT_CONTACT_NAME_MAX = 50,
 };
 
 struct constant_contact {

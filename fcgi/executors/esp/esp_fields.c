@@ -70,3 +70,45 @@ esp_fields_find_id(const struct esp_fields *f, struct slice id)
 			return &f->rows[i];
 	return NULL;
 }
+
+static enum rc
+make(const struct esp_fields_maker *m, struct slice label, struct slice name,
+    bool *reread, struct arena *a, struct err *err)
+{
+	enum rc rc = m->create(m->arg, label, name, a, err);
+
+	/* Whether it is there now is not known. */
+	if (rc != RC_OK)
+		m->fields->read = rc == RC_NONE && *reread;
+	if (rc != RC_NONE)
+		return rc;
+	if (!*reread) {
+		*reread = true;
+		rc = m->read(m->arg, a, err);
+		if (rc != RC_OK)
+			return rc;
+	}
+	esp_fields_put(m->fields, name, SLICE_NONE, SLICE_NONE, SLICE_NONE);
+	return RC_OK;
+}
+
+enum rc
+esp_fields_ensure(const struct esp_fields_maker *m,
+    const struct esp_contact *contacts, size_t n, struct arena *a,
+    struct err *err)
+{
+	char room[NAME_MAX_BYTES];
+	bool reread = false;
+	enum rc rc = m->read(m->arg, a, err);
+
+	for (size_t i = 0; rc == RC_OK && i < n; i++)
+		for (size_t k = 0; rc == RC_OK && k < contacts[i].nfields;
+		     k++) {
+			struct slice label = contacts[i].fields[k].name;
+			struct slice name = m->name(m->arg, label, room);
+
+			if (name.n > 0 && !esp_fields_find(m->fields, name))
+				rc = make(m, label, name, &reread, a, err);
+		}
+	return rc;
+}

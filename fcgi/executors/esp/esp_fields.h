@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/slice.h"
+#include "executors/esp/esp.h"
 
 /*
  * The fields of an account as the provider names them, kept for ten minutes.
@@ -43,5 +44,28 @@ const struct esp_fields_row *esp_fields_find(
 /* The row of an id; or NULL. */
 const struct esp_fields_row *esp_fields_find_id(
     const struct esp_fields *f, struct slice id);
+
+/* How a provider makes fields. */
+struct esp_fields_maker {
+	struct esp_fields *fields;
+	void *arg;
+	/* The name of a label, perhaps in `room` of 255 bytes; empty: no
+	 * field can be made for it. */
+	struct slice (*name)(void *arg, struct slice label, char *room);
+	/* Make it at the provider and put it. RC_NONE: it is refused. */
+	enum rc (*create)(void *arg, struct slice label, struct slice name,
+	    struct arena *a, struct err *err);
+	/* Read all anew unless they are fresh. */
+	enum rc (*read)(void *arg, struct arena *a, struct err *err);
+};
+/*
+ * esp_fields_ensure - make the fields that contacts have and the account does
+ * not. One that is refused may be there since they were read: they are read
+ * again once; what is not there then is left out, and nobody asks again until
+ * they are read the next time.
+ */
+MUSTUSE enum rc esp_fields_ensure(const struct esp_fields_maker *m,
+    const struct esp_contact *contacts, size_t n, struct arena *a,
+    struct err *err);
 
 #endif
