@@ -218,5 +218,32 @@ class ObjectCacheTest(unittest.TestCase):
         self.assertEqual(len(flags(s, "joan")["push"]), 1)
 
 
+class OwnNameTest(unittest.TestCase):
+    """A log-in cookie that is not named as usual."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.s = s = Stack()
+        cls.addClassCleanup(s.close)
+        s.start_mariadb()
+        s.install_wordpress(
+            config_extra="define( 'LOGGED_IN_COOKIE', 'our_reader' );\n")
+        s.start_php_fpm(children=4)
+        readers.put_plugin(s)
+        readers.add_user(s, "jane")
+        cls.daemon = s.start_daemon()
+        readers.start_nginx(s, cls.daemon)
+
+    def test_the_name_is_learned_from_the_first_cookies(self):
+        cookies = readers.make_cookies(self.s, ["jane"])["jane"]
+        self.assertTrue(cookies.startswith("our_reader="))
+        v = Visitor(self.s, "_ga=1; " + cookies)
+
+        def now():
+            v.ping()
+            return flags(self.s, "jane")["push"]
+        self.s.wait_until(now, 10, 0.1)
+
+
 if __name__ == "__main__":
     unittest.main()
