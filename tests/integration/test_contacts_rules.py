@@ -170,6 +170,27 @@ class ChainTest(ContactCase):
                     newspack.delete_option(self.s, option)
 
 
+class OlderPluginTest(ContactCase):
+    """As merged at first: integrations without toggles of their own."""
+
+    GENERATION = "g1"
+    CRM = True
+
+    def test_both_kinds_of_integration_get_every_reader(self):
+        users = self.readers(2)
+        for user in users:
+            self.member(user, COLOR="blue")
+        self.stage(users)
+        self.tick()
+        self.assertEqual(sorted(self.sent()), self.addresses(users))
+        self.assertEqual(sorted(c["user_id"] for c in newspack.calls(
+            self.s, "push", "crm")), users)
+        self.assertEqual(self.data(users[1]), {"COLOR": '"blue"'})
+        self.assertEqual(self.flags(), {})
+        self.assertEqual(
+            self.esp.values(self.address(users[0]))["NP_Account"], users[0])
+
+
 class NetworkTest(ContactCase):
     """Keys of usermeta have no prefix: each blog takes its own members."""
 

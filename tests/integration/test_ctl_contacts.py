@@ -233,6 +233,27 @@ class IntegrationTest(ContactCase):
             self.assertNotIn(KEY, out + self.stderr)
 
 
+class PhpIntegrationTest(ContactCase):
+    CRM = True
+
+    def test_what_only_php_knows_is_asked_of_php(self):
+        row, = self.json("integration", "test", "crm")
+        self.assertTrue(row["ok"], row)
+        self.assertEqual(row["provider"], "php")
+        self.assertIn("A CRM of the publisher", row["what"])
+
+    def test_one_reader_goes_to_each_integration(self):
+        user, = self.readers()
+        rows = self.json("contacts", "push", str(user))
+        self.assertEqual([(r["integration"], r["ok"]) for r in rows],
+                         [("esp", True), ("crm", True)])
+        self.assertEqual(self.sent(), [self.address(user)])
+        self.assertEqual(len(newspack.calls(self.s, "push", "crm")), 1)
+
+    def test_its_fields_are_nobody_s_to_list(self):
+        self.call("integration", "fields", "crm", code=CONFIG)
+
+
 class CompareTest(ContactCase):
     def setUp(self):
         super().setUp()
