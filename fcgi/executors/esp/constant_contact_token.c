@@ -122,7 +122,7 @@ save(struct constant_contact *cc, bool leased, struct arena *a, struct err *err)
 			continue;
 		rc = cc->host.tokens_write(
 		    cc->host.arg, cc->access, cc->refresh, err);
-		if (rc != RC_OK && cc->host.tokens_release)
+		if (cc->host.tokens_release)
 			cc->host.tokens_release(cc->host.arg);
 		leased = false;
 	}
@@ -213,7 +213,10 @@ renew(
 	    cc->host.tokens_read(cc->host.arg, a, &access, &refresh, err);
 
 	if (rc != RC_OK)
-		return rc;
+		return rc == RC_NONE ? err_set(err, RC_RETRY,
+					   "Constant Contact: another node has "
+					   "the tokens")
+				     : rc;
 	/* PHP, or another node, may have been first. */
 	if (is_good(cc, access) &&
 	    !(refused && cc->access && access &&
