@@ -289,6 +289,16 @@ class Bulk(Base):
         self.assertEqual(outcomes(step), ["done"] * 6)
         self.assertEqual(self.esp.contacts["r0@example.org"].lists, [])
 
+    def test_a_page_of_another_shape_is_no_empty_account(self):
+        for i in range(25):
+            self.esp.put("r%d@example.org" % i)
+        for body in ({}, [], {"contacts": {}}, {"contacts": None}):
+            self.esp.fail(200, body=body, where=lambda c: c.query.get("limit") == "500")
+            step = self.push(*many(25))[0]
+            self.assertEqual(step["counts"]["done"], 25)
+            self.esp.faults = []
+        self.assertTrue(all(not c.lists for c in self.esp.contacts.values()))
+
     def test_an_account_that_cannot_be_read_is_pushed_to_singly(self):
         self.esp.fail(500, where=lambda c: c.query.get("limit") == "500")
         step = self.push(*many(6))[0]

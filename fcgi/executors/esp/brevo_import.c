@@ -58,9 +58,11 @@ read_page(struct brevo *b, bool changes, size_t offset, size_t *n)
 		page = esp_values_json(call.answer);
 	else if (esp_http_over(&call))
 		rc = RC_NONE;
-	if (rc == RC_OK && !page)
+	/* An answer of another shape is no empty account: everybody would
+	 * count as new, and be put on the list. */
+	if (rc == RC_OK && !json_is_array(json_object_get(page, "contacts")))
 		rc = RC_RETRY;
-	*n = page ? take_page(b, page) : 0;
+	*n = rc == RC_OK ? take_page(b, page) : 0;
 	json_decref(page);
 	arena_clear(&a);
 	return rc;

@@ -78,9 +78,11 @@ read_page(struct constant_contact *cc, const char **url, struct arena *urls)
 	/* A cursor that is not taken any more would never be. */
 	if (call.class == ESP_CLASS_PERMANENT)
 		esp_directory_page(&cc->memory->directory, NULL);
-	if (rc == RC_OK && !page)
+	/* An answer of another shape is no empty account: everybody would
+	 * count as new, and be put on the list. */
+	if (rc == RC_OK && !json_is_array(json_object_get(page, "contacts")))
 		rc = RC_RETRY;
-	if (page) {
+	if (rc == RC_OK) {
 		take_page(cc, page);
 		*url = constant_contact_next(cc, page, urls);
 	}
