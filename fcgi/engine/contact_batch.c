@@ -415,10 +415,14 @@ attach_flags(struct tick *t, struct err *err)
 		return RC_OK;
 	rc = contact_batches_read(
 	    env->db, &env->scope, env->blog_id, &t->arena, &all, &n, err);
-	for (size_t i = 0; i < n && rc == RC_OK; i++)
-		if (give_flags(t, &all[i]))
-			rc = contact_batch_update(
-			    env->db, &env->scope, env->blog_id, &all[i], err);
+	for (size_t i = 0; i < n && rc == RC_OK; i++) {
+		if (!give_flags(t, &all[i]))
+			continue;
+		rc = contact_batch_update(
+		    env->db, &env->scope, env->blog_id, &all[i], err);
+		if (rc == RC_NONE)
+			rc = RC_OK;
+	}
 	return rc;
 }
 

@@ -177,34 +177,57 @@ exhausted(struct contact_page *p, struct contact_sync *s, struct err *err)
 	return RC_OK;
 }
 
-static enum rc
-schedule(struct contact_page *p, struct contact_sync *s, struct err *err)
+static void
+say_scheduled(const struct contact_page *p, const struct contact_retry *r)
+{
+	int64_t delay_s = contact_retry_delay_s(r->count);
+
+	contact_say(p->run, header_of(p),
+	    "Scheduled %s %u/%d for integration \"%s\"%s of user %" PRIu64
+	    " in %" PRId64 "s. Error: %.*s",
+	    retry_word(p), r->count, CONTACT_MAX_RETRIES,
+	    p->account->integration->id,
+	    p->direction == CONTACT_PULL ? "" : " sync", r->user_id,
+	    r->after_s > delay_s ? r->after_s : delay_s, SLICE_FMT(r->reason));
+}
+
+enum rc
+contact_commit(struct contact_page *p, struct err *err)
 {
 	const struct contact_env *env = p->run->env;
-	const char *id = p->account->integration->id;
-	struct contact_retry r = { .action_id = s->action_id,
-		.direction = p->direction,
-		.user_id = s->user_id,
-		.integration = slice_str(id),
-		.context = s->context,
-		.count = s->retry + 1,
-		.reason = reason_of(s),
-		.previous_email = s->previous_email };
-	enum rc rc = contact_retry_add(
-	    env->db, env->actions, &r, clock_unix(env->clock), err);
+	struct contact_retry *rows =
+	    arena_array(p->arena, p->n + 1, sizeof *rows);
+	bool *added = arena_array(p->arena, p->n + 1, sizeof *added);
+	size_t n = 0;
+	enum rc rc = RC_OK;
 
-	/* One is there already: the reader is in good hands. */
-	if (rc != RC_OK && rc != RC_NONE)
-		return rc;
-	s->end = CONTACT_RETRIED;
-	if (rc == RC_OK)
-		contact_say(p->run, header_of(p),
-		    "Scheduled %s %u/%d for integration \"%s\"%s of user "
-		    "%" PRIu64 " in %" PRId64 "s. Error: %.*s",
-		    retry_word(p), r.count, CONTACT_MAX_RETRIES, id,
-		    p->direction == CONTACT_PULL ? "" : " sync", s->user_id,
-		    contact_retry_delay_s(r.count), SLICE_FMT(r.reason));
-	return RC_OK;
+	if (!rows || !added)
+		return err_set(err, RC_REJECT, "a page is too large");
+	for (size_t i = 0; i < p->n; i++) {
+		const struct contact_sync *s = &p->items[i];
+
+		if (!s->due)
+			continue;
+		rows[n++] = (struct contact_retry){ .action_id = s->action_id,
+			.direction = p->direction,
+			.user_id = s->user_id,
+			.integration = slice_str(p->account->integration->id),
+			.context = s->context,
+			.count = s->retry + 1,
+			.reason = reason_of(s),
+			.previous_email = s->previous_email,
+			.after_s = s->after_s };
+	}
+	if (n > 0)
+		rc = contact_retries_add(env->db, env->actions, rows, n,
+		    clock_unix(env->clock), added, err);
+	/* One that was there already has the reader in good hands. */
+	for (size_t i = 0; i < n && rc == RC_OK; i++)
+		if (added[i])
+			say_scheduled(p, &rows[i]);
+	for (size_t i = 0; i < p->n && rc == RC_OK; i++)
+		p->items[i].due = false;
+	return rc;
 }
 
 static enum rc
@@ -248,7 +271,9 @@ contact_fail(struct contact_page *p, struct contact_sync *s, struct err *err)
 		return rc;
 	if (s->retry >= CONTACT_MAX_RETRIES)
 		return exhausted(p, s, err);
-	return schedule(p, s, err);
+	s->end = CONTACT_RETRIED;
+	s->due = true;
+	return RC_OK;
 }
 
 enum rc
@@ -262,7 +287,7 @@ contact_fail_for_good(struct contact_page *p, struct contact_sync *s,
 		return rc;
 	contact_say(p->run, header_of(p),
 	    "Not scheduling %s retries for integration \"%s\" of user "
-	    "%" PRIu64 ": the failure is permanent: %.*s",
+	    "%" PRIu64 " \xe2\x80\x94 the failure is permanent: %.*s",
 	    p->direction == CONTACT_PULL ? "pull" : "sync",
 	    p->account->integration->id, s->user_id, SLICE_FMT(why));
 	/* Remembered addresses are said once, when they are met. */

@@ -45,6 +45,8 @@ struct contact_sync {
 	unsigned char payload[CONTACT_FINGERPRINT_LEN];
 	unsigned char address[CONTACT_FINGERPRINT_LEN];
 	enum contact_end end;
+	bool due;             /* RETRIED, and its row is still to be written */
+	int64_t after_s;      /* not sooner, as the provider asked */
 	struct slice message; /* why, in words without an address */
 };
 
@@ -161,8 +163,9 @@ MUSTUSE enum rc contact_push_page(struct contact_page *p, struct err *err);
 MUSTUSE enum rc contact_pull_page(struct contact_page *p, struct err *err);
 /* A pull page of an integration that only PHP knows: PHP stores, too. */
 MUSTUSE enum rc contact_pull_by_php(struct contact_page *p, struct err *err);
-/* Fingerprints of the items that have just ended, by their `end`. */
-MUSTUSE enum rc contact_remember(struct contact_page *p, struct err *err);
+/* What follows the ends of a page's items: rows of retries, fingerprints,
+ * alerts. A page of pushes does it itself. */
+MUSTUSE enum rc contact_push_ended(struct contact_page *p, struct err *err);
 
 /* ---- contact_fail.c ----------------------------------------------------- */
 
@@ -175,15 +178,18 @@ enum contact_class {
 };
 enum contact_class contact_classify(struct slice words);
 /*
- * A failure that may pass: the next retry's row, or after the last one the
- * words, the alert and CONTACT_EXHAUSTED. Sets item->end. RC_RETRY: the
- * database is away, and nothing is written.
+ * A failure that may pass: the next retry, whose row contact_commit() writes,
+ * or after the last one the words, the alert and CONTACT_EXHAUSTED. Sets
+ * item->end.
  */
 MUSTUSE enum rc contact_fail(
     struct contact_page *p, struct contact_sync *item, struct err *err);
 /* A failure for good: said and logged, no retry. Sets item->end. */
 MUSTUSE enum rc contact_fail_for_good(struct contact_page *p,
     struct contact_sync *item, enum contact_end end, struct err *err);
+/* The rows of a page's retries, before its flags may go. RC_RETRY: the
+ * database is away; some may be written, and are found again. */
+MUSTUSE enum rc contact_commit(struct contact_page *p, struct err *err);
 /* First failures of a page of pushes, for Newspack's own failure records; what
  * only PHP pushes has told them already. */
 void contact_alert_failures(struct contact_page *p);

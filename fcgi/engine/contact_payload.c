@@ -234,13 +234,16 @@ put_destination(struct buf *out, const struct newspack_integration *i)
 }
 
 void
-contact_map_digest(const struct newspack_integration *i, char out[65])
+contact_map_digest(const struct newspack *n,
+    const struct newspack_integration *i, char out[65])
 {
 	const struct config_integration *c = i->config;
 	struct buf text = BUF_INIT(PAYLOAD_BYTES), hex = BUF_INIT(65);
 	unsigned char md[EVP_MAX_MD_SIZE] = { 0 };
 	unsigned len = 0;
 
+	buf_put_char(&text, n->woocommerce ? 'w' : '-');
+	buf_put_char(&text, n->legacy_schema ? 'l' : '1');
 	put_destination(&text, i);
 	for (size_t k = 0; k < c->nfields; k++) {
 		put(&text, slice_str(c->fields[k].label));

@@ -28,8 +28,9 @@ const struct contact_user *contact_source_user(
 bool contact_native(const struct config_integration *c,
     const struct contact_source *s, uint64_t user_id, struct arena *a,
     struct esp_contact *out);
-/* The map and where it sends, as 64 hex digits: what a comparison is valid
- * for. */
-void contact_map_digest(const struct newspack_integration *i, char out[65]);
+/* The map, where it sends and what PHP's side depends on, as 64 hex digits:
+ * what a comparison is valid for. */
+void contact_map_digest(const struct newspack *n,
+    const struct newspack_integration *i, char out[65]);
 
 #endif

@@ -199,6 +199,7 @@ keep_or_end(struct poll *p, int64_t again_s, struct err *err)
 	const struct contact_env *env = p->run->env;
 	struct contact_batch *b = p->batch;
 	size_t left = 0;
+	enum rc rc;
 
 	for (size_t i = 0; i < b->n; i++)
 		if (p->page.items[i].end == CONTACT_PENDING)
@@ -209,7 +210,8 @@ keep_or_end(struct poll *p, int64_t again_s, struct err *err)
 		    env->db, &env->scope, env->blog_id, b->batch_id, err);
 	b->ask_at = clock_unix(env->clock) + (again_s > 0 ? again_s : AGAIN_S);
 	b->asked++;
-	return contact_batch_update(env->db, &env->scope, env->blog_id, b, err);
+	rc = contact_batch_update(env->db, &env->scope, env->blog_id, b, err);
+	return rc == RC_NONE ? RC_OK : rc; /* another node ended it */
 }
 
 static enum rc
@@ -220,9 +222,7 @@ settle(struct poll *p, int64_t again_s, struct err *err)
 	for (size_t i = 0; i < p->page.n && rc == RC_OK; i++)
 		rc = take_outcome(p, i, err);
 	if (rc == RC_OK)
-		rc = contact_remember(&p->page, err);
-	if (rc == RC_OK)
-		contact_alert_failures(&p->page);
+		rc = contact_push_ended(&p->page, err);
 	if (rc == RC_OK)
 		rc = remove_flags(p, p->page.items, p->page.n, err);
 	for (size_t i = 0; i < p->page.n && rc == RC_OK; i++)
@@ -280,6 +280,14 @@ poll_one(struct contact_run *run, struct contact_batch *b, struct err *err)
 	int64_t now = clock_unix(env->clock);
 	enum rc rc = RC_OK;
 
+	if (b->broken) {
+		log_event(LOG_ERR, "contacts.bulk_broken",
+		    LOG_S("site", env->site->name), LOG_U("batch", b->batch_id),
+		    LOG_S("why", "its members cannot be read; their flags "
+				 "are there still, so they are sent again"));
+		return contact_batch_end(
+		    env->db, &env->scope, env->blog_id, b->batch_id, err);
+	}
 	p.account = contact_account_find(run, b->integration);
 	if (p.account && p.account->esp && p.account->esp->ops->poll &&
 	    slice_eq_str(b->provider, p.account->integration->provider)) {

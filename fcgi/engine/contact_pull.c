@@ -124,6 +124,10 @@ store_native(struct contact_page *p, struct contact_sync *s,
 	if (rc == RC_OK && n > 0)
 		rc = contact_data_store(env->db, &env->scope, s->user_id, items,
 		    n, NULL, &refused, err);
+	if (rc == RC_NONE) {
+		s->end = CONTACT_GONE;
+		return RC_OK;
+	}
 	if (rc == RC_REJECT) {
 		s->message = arena_slice(p->arena, slice_str(err->text));
 		return contact_fail_for_good(p, s, CONTACT_REFUSED, err);
@@ -216,6 +220,7 @@ take_outcome(struct contact_page *p, struct cached *later,
     struct contact_sync *s, const struct esp_contact *c, struct err *err)
 {
 	s->message = c->message;
+	s->after_s = c->retry_after_s;
 	switch (c->outcome) {
 	case ESP_DONE:
 		/* Not a member: nothing is known of them, and that is all. */
@@ -234,8 +239,8 @@ take_outcome(struct contact_page *p, struct cached *later,
 	return RC_OK;
 }
 
-enum rc
-contact_pull_page(struct contact_page *p, struct err *err)
+static enum rc
+pull_native(struct contact_page *p, struct err *err)
 {
 	struct contact_account *a = p->account;
 	const struct newspack_integration *i = a->integration;
@@ -244,8 +249,6 @@ contact_pull_page(struct contact_page *p, struct err *err)
 	size_t n;
 	enum rc rc;
 
-	if (contact_account_is_php(a))
-		return contact_pull_by_php(p, err);
 	if (!a->esp || a->rests || !a->esp->ops->pull)
 		return RC_OK;
 	rc = gather(p, &n, err);
@@ -268,4 +271,14 @@ contact_pull_page(struct contact_page *p, struct err *err)
 	for (size_t k = 0; k < n && rc == RC_OK; k++)
 		rc = take_outcome(p, &later, a->items[k], &a->contacts[k], err);
 	return rc == RC_OK ? store_by_php(p, &later, err) : rc;
+}
+
+enum rc
+contact_pull_page(struct contact_page *p, struct err *err)
+{
+	enum rc rc = contact_account_is_php(p->account)
+			 ? contact_pull_by_php(p, err)
+			 : pull_native(p, err);
+
+	return rc == RC_OK ? contact_commit(p, err) : rc;
 }

@@ -98,6 +98,9 @@ build_one(struct contact_page *p, struct contact_sync *s,
 		return RC_OK;
 	}
 	s->message = row->message;
+	/* A contact that cannot be built is not to be had by trying again. */
+	if (!row->ok && slice_eq_str(row->code, "newspack_esp_sync_contact"))
+		return contact_fail_for_good(p, s, CONTACT_REFUSED, err);
 	if (!row->ok)
 		return contact_fail(p, s, err);
 	if (row->email.n == 0) {
@@ -183,7 +186,7 @@ may_be_native(struct contact_page *p, bool *native, struct err *err)
 	    i->config->payload == PAYLOAD_NATIVE && i->config->nfields > 0;
 	if (!*native)
 		return RC_OK;
-	contact_map_digest(i, digest);
+	contact_map_digest(&p->run->settings, i, digest);
 	rc = contact_compare_read(env->db, &env->scope, env->blog_id,
 	    slice_str(i->id), compared, err);
 	if (rc != RC_OK)
@@ -317,6 +320,7 @@ take_outcome(struct contact_page *p, struct contact_sync *s,
 	char masked[64];
 
 	s->message = c->message;
+	s->after_s = c->retry_after_s;
 	switch (c->outcome) {
 	case ESP_OPEN:
 		return RC_OK;
@@ -339,8 +343,9 @@ take_outcome(struct contact_page *p, struct contact_sync *s,
 	return RC_OK;
 }
 
-enum rc
-contact_remember(struct contact_page *p, struct err *err)
+/* What the provider has, or will never take. */
+static enum rc
+remember(struct contact_page *p, struct err *err)
 {
 	const struct contact_env *env = p->run->env;
 	struct contact_fingerprint *rows =
@@ -458,13 +463,27 @@ push_by_php(struct contact_page *p, struct err *err)
 }
 
 enum rc
+contact_push_ended(struct contact_page *p, struct err *err)
+{
+	enum rc rc = contact_commit(p, err);
+
+	if (rc == RC_OK)
+		rc = remember(p, err);
+	if (rc == RC_OK)
+		contact_alert_failures(p);
+	return rc;
+}
+
+enum rc
 contact_push_page(struct contact_page *p, struct err *err)
 {
 	bool native = false;
 	enum rc rc;
 
-	if (contact_account_is_php(p->account))
-		return push_by_php(p, err);
+	if (contact_account_is_php(p->account)) {
+		rc = push_by_php(p, err);
+		return rc == RC_OK ? contact_commit(p, err) : rc;
+	}
 	if (!p->account->esp || p->account->rests)
 		return RC_OK;
 	rc = may_be_native(p, &native, err);
@@ -474,11 +493,7 @@ contact_push_page(struct contact_page *p, struct err *err)
 		rc = leave_out_unchanged(p, err);
 	if (rc == RC_OK)
 		rc = send(p, err);
-	if (rc == RC_OK)
-		rc = contact_remember(p, err);
-	if (rc == RC_OK)
-		contact_alert_failures(p);
-	return rc;
+	return rc == RC_OK ? contact_push_ended(p, err) : rc;
 }
 
 /* ---- pulls by PHP share the asking -------------------------------------- */

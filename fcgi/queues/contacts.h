@@ -122,7 +122,8 @@ struct contact_retry {
 	unsigned count;       /* 1 to 5; missing counts as 1 */
 	struct slice reason;
 	struct slice previous_email; /* push; "" */
-	bool running;                /* in-progress */
+	int64_t after_s; /* to add: not sooner than this; 0: by the count */
+	bool running;    /* in-progress */
 };
 /* RC_REJECT: no object, or user or integration is missing; the words say
  * which. From args as the actions queue hands them out (JSON). */

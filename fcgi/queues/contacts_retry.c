@@ -245,7 +245,8 @@ static enum rc
 insert_one(struct adding *ad, struct db *db, const struct contact_retry *r,
     struct err *err)
 {
-	int64_t when = ad->now + contact_retry_delay_s(r->count);
+	int64_t delay_s = contact_retry_delay_s(r->count);
+	int64_t when = ad->now + (r->after_s > delay_s ? r->after_s : delay_s);
 	struct buf json = BUF_INIT(CONTACT_ARGS_MAX), schedule = BUF_INIT(512),
 		   hash = BUF_INIT(64);
 	struct new_action row = {

@@ -45,6 +45,7 @@ class AmountTest(ContactCase):
         self.tick("--push", code=(DONE, FAILED))
         self.assertEqual(self.sent(), [self.address(other)])
         self.assertEqual(self.flags(), {})
+        self.assertEqual(self.waiting("push"), [])
 
 
 class WordsTest(ContactCase):

@@ -222,11 +222,15 @@ START_TEST(a_map_that_changes_has_to_be_compared_again)
 	struct config *d = config_of("[fields a/esp]\nNP_A = user:login\n");
 	struct newspack_integration i = integration_of(c);
 	struct newspack_integration j = integration_of(d);
-	char one[65], same[65], other[65];
+	struct newspack n = { .legacy_schema = true };
+	char one[65], same[65], other[65], shop[65];
 
-	contact_map_digest(&i, one);
-	contact_map_digest(&i, same);
-	contact_map_digest(&j, other);
+	contact_map_digest(&n, &i, one);
+	contact_map_digest(&n, &i, same);
+	contact_map_digest(&n, &j, other);
+	n.woocommerce = true;
+	contact_map_digest(&n, &i, shop);
+	ck_assert_str_ne(one, shop);
 	ck_assert_uint_eq(strlen(one), 64);
 	ck_assert_str_eq(one, same);
 	ck_assert_str_ne(one, other);

@@ -250,7 +250,7 @@ record(struct comparing *x, struct err *err)
 	/* Nobody was there to be compared: nothing is known. */
 	if (json_array_size(x->out->rows) == 0)
 		return RC_OK;
-	contact_map_digest(x->of, digest);
+	contact_map_digest(&x->v->newspack, x->of, digest);
 	return contact_compare_write(p->db, &p->scope, p->blog_id,
 	    slice_str(x->of->id), digest, !x->out->differ, err);
 }

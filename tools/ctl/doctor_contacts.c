@@ -81,7 +81,7 @@ find_payload(struct doctor *d, const struct contacts_view *v,
 
 	if (!i->config || i->config->payload != PAYLOAD_NATIVE)
 		return;
-	contact_map_digest(i, digest);
+	contact_map_digest(&v->newspack, i, digest);
 	if (contact_compare_look(p->db, &p->scope, p->blog_id, slice_str(i->id),
 		digest, &found, &err) != RC_OK)
 		doctor_find(d, FINDING_ERROR, "integration", NULL, "%s: %s",
