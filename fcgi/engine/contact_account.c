@@ -62,7 +62,8 @@ budget_refill(struct contact_account *a, enum esp_budget which, mono_ms now,
 
 	if (want < second)
 		want = second;
-	if (want == 0)
+	/* What is left of a second's share is not carried into the next. */
+	if (want == 0 || per_s == 1)
 		want = 1;
 	budget_name(a, which, name);
 	rc = bucket_take(
@@ -526,6 +527,7 @@ contact_account_open(struct contact_account *a, struct contact_run *run,
 {
 	struct err why = ERR_INIT;
 	struct esp_host host = { .clock = run->env->clock,
+		.memories = run->env->memories,
 		.arg = a,
 		.take = host_take,
 		.connections = host_connections,

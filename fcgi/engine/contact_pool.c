@@ -50,8 +50,7 @@ struct queued {
 
 /* Lock order: engine.lock before this one; nothing blocks under it. */
 struct contact_pool {
-	struct engine *engine;
-	uint64_t id; /* who holds the leases */
+	struct contact_owner own;
 	pthread_mutex_t lock;
 	pthread_cond_t wake; /* work, quit */
 	pthread_cond_t gone; /* a thread has ended */
@@ -70,10 +69,12 @@ contact_pool_new(struct engine *e)
 	struct contact_pool *p = xcalloc(1, sizeof *p);
 	pthread_condattr_t attr;
 
-	p->engine = e;
-	if (getentropy(&p->id, sizeof p->id) != 0)
-		p->id = (uint64_t)getpid();
-	p->id >>= 1;
+	p->own = (struct contact_owner){
+		.engine = e, .pool = p, .memories = esp_memories_new()
+	};
+	if (getentropy(&p->own.id, sizeof p->own.id) != 0)
+		p->own.id = (uint64_t)getpid();
+	p->own.id >>= 1;
 	pthread_mutex_init(&p->lock, NULL);
 	pthread_condattr_init(&attr);
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
@@ -173,8 +174,7 @@ batch_run(struct contact_pool *p, struct site_run *s, unsigned what,
 		.own_clock = !(what & WANT_BATCH),
 	};
 	struct contact_session session;
-	enum rc rc =
-	    contact_session_open(&session, p->engine, p, p->id, s, err);
+	enum rc rc = contact_session_open(&session, &p->own, s, err);
 
 	if (rc == RC_OK)
 		rc = contact_batch_run(&session.env, &opts, report, err);
@@ -186,7 +186,7 @@ batch_run(struct contact_pool *p, struct site_run *s, unsigned what,
 static void
 batch_locked(struct contact_pool *p, struct site_run *s)
 {
-	const struct clock *clock = p->engine->clock;
+	const struct clock *clock = p->own.engine->clock;
 	struct contact_report report = { .again_at = INT64_MAX };
 	struct err err = ERR_INIT;
 	unsigned what = s->contacts.wanted;
@@ -387,8 +387,8 @@ group_run(
 	struct contact_task **tasks = xcalloc(n, sizeof(struct contact_task *));
 	struct contact_session session;
 	size_t k = 0;
-	enum rc rc = contact_session_open(
-	    &session, p->engine, p, p->id, (*first)->site, err);
+	enum rc rc =
+	    contact_session_open(&session, &p->own, (*first)->site, err);
 
 	if (rc == RC_OK && (*first)->urgent &&
 	    (*first)->task.integration.n == 0 &&
@@ -408,7 +408,7 @@ group_run(
 static void
 tasks_locked(struct contact_pool *p, struct queued *first, size_t n)
 {
-	mono_ms again = clock_mono(p->engine->clock) + AGAIN_MS;
+	mono_ms again = clock_mono(p->own.engine->clock) + AGAIN_MS;
 	struct err err = ERR_INIT;
 	bool quit = p->quit;
 	enum rc rc;
@@ -451,7 +451,7 @@ pool_main(void *arg)
 	db_thread_begin();
 	pthread_mutex_lock(&p->lock);
 	for (;;) {
-		mono_ms now = clock_mono(p->engine->clock);
+		mono_ms now = clock_mono(p->own.engine->clock);
 		struct site_run *s;
 		struct queued *q;
 		struct timespec ts;
@@ -519,11 +519,12 @@ mono_ms
 contact_pool_tend_locked(
     struct contact_pool *p, struct site_run *s, mono_ms now)
 {
-	const struct config_site *c = site_config(p->engine->config, s->site);
+	const struct config_site *c =
+	    site_config(p->own.engine->config, s->site);
 	unsigned what = 0;
 	mono_ms next;
 
-	if (!c->contacts || p->engine->once)
+	if (!c->contacts || p->own.engine->once)
 		return INT64_MAX;
 	pthread_mutex_lock(&p->lock);
 	if (s->contacts.tick_at == 0)
@@ -574,7 +575,7 @@ void
 contact_pool_quit(struct contact_pool *p)
 {
 	pthread_mutex_lock(&p->lock);
-	p->quit = !p->engine->once;
+	p->quit = !p->own.engine->once;
 	p->closing = true;
 	pthread_cond_broadcast(&p->wake);
 	pthread_mutex_unlock(&p->lock);
@@ -605,6 +606,7 @@ contact_pool_free(struct contact_pool *p)
 	if (!p)
 		return;
 	contact_pool_drain(p);
+	esp_memories_free(p->own.memories);
 	pthread_cond_destroy(&p->gone);
 	pthread_cond_destroy(&p->wake);
 	pthread_mutex_destroy(&p->lock);

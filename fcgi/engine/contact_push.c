@@ -288,6 +288,30 @@ change_id(const struct contact_sync *s, struct arena *a)
 	return id;
 }
 
+/* Newspack's newsletters plugin adds it to every upsert of theirs. */
+static bool
+mark_origin(const struct contact_page *p, struct esp_contact *c)
+{
+	static const struct esp_field origin = {
+		.name = { "origin_newspack", 15 }, .value = { "1", 1 }
+	};
+	struct esp_field *fields;
+
+	if (strcmp(p->account->integration->id, "esp") != 0)
+		return true;
+	fields = arena_array(p->arena, c->nfields + 1, sizeof *fields);
+	if (!fields)
+		return false;
+	for (size_t i = 0; i < c->nfields; i++) {
+		if (slice_eq(c->fields[i].name, origin.name))
+			return true;
+		fields[i] = c->fields[i];
+	}
+	fields[c->nfields++] = origin;
+	c->fields = fields;
+	return true;
+}
+
 static enum rc
 gather(struct contact_page *p, size_t *n, struct err *err)
 {
@@ -308,6 +332,8 @@ gather(struct contact_page *p, size_t *n, struct err *err)
 		s->contact->previous_email = s->previous_email;
 		s->contact->id = change_id(s, p->arena);
 		a->contacts[*n] = *s->contact;
+		if (!mark_origin(p, &a->contacts[*n]))
+			return err_set(err, RC_REJECT, "a page is too large");
 		a->items[(*n)++] = s;
 	}
 	return RC_OK;

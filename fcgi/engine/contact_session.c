@@ -77,14 +77,14 @@ connect_to(struct contact_session *s, struct err *err)
 }
 
 enum rc
-contact_session_open(struct contact_session *s, struct engine *e,
-    struct contact_pool *p, uint64_t holder, struct site_run *site,
-    struct err *err)
+contact_session_open(struct contact_session *s,
+    const struct contact_owner *owner, struct site_run *site, struct err *err)
 {
+	struct engine *e = owner->engine;
 	bool has_actions;
 	enum rc rc;
 
-	*s = (struct contact_session){ .pool = p, .site = site };
+	*s = (struct contact_session){ .pool = owner->pool, .site = site };
 	pthread_mutex_lock(&e->lock);
 	s->config = config_ref(e->config);
 	has_actions = site->actions_there;
@@ -94,7 +94,8 @@ contact_session_open(struct contact_session *s, struct engine *e,
 		.blog_id = site->blog_id,
 		.facts = &s->facts,
 		.actions = has_actions ? site->actions : NULL,
-		.node_id = holder,
+		.memories = owner->memories,
+		.node_id = owner->id,
 		.clock = e->clock,
 		.arg = s,
 		.stopping = stopping,

@@ -3,6 +3,7 @@
 
 #include "base/config.h"
 #include "engine/engine.h"
+#include "executors/esp/esp.h"
 #include "queues/contacts.h"
 #include "wordpress/newspack.h"
 #include "wordpress/site.h"
@@ -24,7 +25,8 @@ struct contact_env {
 	enum site_standing standing;
 	struct db *db;
 	struct sql_scope scope;
-	struct actions *actions; /* NULL: no Action Scheduler here */
+	struct actions *actions;       /* NULL: no Action Scheduler here */
+	struct esp_memories *memories; /* of providers; NULL: none */
 	uint64_t node_id;
 	const struct clock *clock;
 	void *arg;

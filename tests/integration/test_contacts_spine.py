@@ -51,6 +51,7 @@ class Spine(unittest.TestCase):
         self.settled(ids)
         known = {newspack.email(s, u) for u in ids}
         self.assertEqual(known - set(esp.members), set())
+        self.assertEqual(esp.values(known.pop())["origin_newspack"], "1")
         self.assertEqual(esp.violations, [])
 
     def test_what_was_pulled_is_reader_data(self):

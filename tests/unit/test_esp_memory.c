@@ -6,12 +6,27 @@
 
 Suite *esp_memory_suite(void);
 
+/* A checked fixture's. */
+static struct esp_memories *owner;
+
+static void
+begin(void)
+{
+	owner = esp_memories_new();
+}
+
+static void
+end(void)
+{
+	esp_memories_free(owner);
+}
+
 static struct esp_memory *
 take(const char *key, const char *list)
 {
 	const struct esp_account account = { .key = key, .list = list };
 
-	return esp_memory_take("brevo", &account);
+	return esp_memory_take(owner, "brevo", &account);
 }
 
 START_TEST(an_accounts_memory_comes_back)
@@ -24,12 +39,22 @@ START_TEST(an_accounts_memory_comes_back)
 	m = take("key", "7");
 	ck_assert_uint_eq(m->directory.n, 1);
 	esp_memory_give(m);
-	esp_memory_forget();
-	m = take("key", "7");
-	ck_assert_uint_eq(m->directory.n, 0);
-	esp_memory_give(m);
 	esp_memory_give(NULL);
-	esp_memory_forget();
+}
+END_TEST
+
+START_TEST(without_an_owner_nothing_is_remembered)
+{
+	const struct esp_account account = { .key = "key", .list = "7" };
+
+	for (int i = 0; i < 2; i++) {
+		struct esp_memory *m = esp_memory_take(NULL, "brevo", &account);
+
+		ck_assert_uint_eq(m->directory.n, 0);
+		esp_directory_put(&m->directory, SLICE_LIT("a@example.org"),
+		    ESP_DIRECTORY_KNOWN);
+		esp_memory_give(m);
+	}
 }
 END_TEST
 
@@ -43,12 +68,12 @@ START_TEST(another_key_list_or_provider_is_another_account)
 	for (int i = 0; i < 4; i++) {
 		m = i == 0   ? take("key", "8")
 		    : i == 1 ? take("yek", "7")
-		    : i == 2 ? take("key7", "")
-			     : esp_memory_take("constant_contact", &account);
+		    : i == 2
+			? take("key7", "")
+			: esp_memory_take(owner, "constant_contact", &account);
 		ck_assert_int_eq(m->directory.since, 0);
 		esp_memory_give(m);
 	}
-	esp_memory_forget();
 }
 END_TEST
 
@@ -64,8 +89,8 @@ START_TEST(of_two_at_once_the_one_that_knows_the_account_stays)
 		esp_memory_give(first ? b : a);
 		a = take("key", "7");
 		ck_assert(a->directory.whole);
+		a->directory.whole = false;
 		esp_memory_give(a);
-		esp_memory_forget();
 	}
 }
 END_TEST
@@ -87,7 +112,6 @@ START_TEST(the_oldest_of_too_many_is_forgotten)
 		ck_assert_int_eq(m->directory.since, i);
 		esp_memory_give(m);
 	}
-	esp_memory_forget();
 }
 END_TEST
 
@@ -116,7 +140,6 @@ START_TEST(threads_share_it)
 		    pthread_create(&threads[i], NULL, use, key), 0);
 	for (size_t i = 0; i < NELEMS(threads); i++)
 		ck_assert_int_eq(pthread_join(threads[i], NULL), 0);
-	esp_memory_forget();
 }
 END_TEST
 
@@ -126,6 +149,8 @@ esp_memory_suite(void)
 	Suite *s = suite_create("esp_memory");
 	TCase *tc = tcase_create("memory");
 
+	tcase_add_checked_fixture(tc, begin, end);
+	tcase_add_test(tc, without_an_owner_nothing_is_remembered);
 	tcase_add_test(tc, an_accounts_memory_comes_back);
 	tcase_add_test(tc, another_key_list_or_provider_is_another_account);
 	tcase_add_test(tc, of_two_at_once_the_one_that_knows_the_account_stays);

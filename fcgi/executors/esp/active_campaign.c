@@ -601,7 +601,7 @@ esp_active_campaign_new(const struct esp_account *account,
 	ac = xcalloc(1, sizeof *ac);
 	ac->esp.ops = &ops;
 	ac->account = *account;
-	ac->memory = esp_memory_take(ops.name, account);
+	ac->memory = esp_memory_take(host->memories, ops.name, account);
 	ac->host = *host;
 	if (!ac->host.clock)
 		ac->host.clock = &clock_system;

@@ -463,7 +463,7 @@ esp_brevo_new(const struct esp_account *account, const struct esp_host *host,
 	b = xcalloc(1, sizeof *b);
 	b->esp.ops = &ops;
 	b->account = *account;
-	b->memory = esp_memory_take(ops.name, account);
+	b->memory = esp_memory_take(host->memories, ops.name, account);
 	b->host = *host;
 	if (!b->host.clock)
 		b->host.clock = &clock_system;

@@ -567,7 +567,7 @@ esp_constant_contact_new(const struct esp_account *account,
 	cc = xcalloc(1, sizeof(struct constant_contact));
 	cc->esp.ops = &ops;
 	cc->account = *account;
-	cc->memory = esp_memory_take(ops.name, account);
+	cc->memory = esp_memory_take(host->memories, ops.name, account);
 	cc->host = *host;
 	if (!cc->host.clock)
 		cc->host.clock = &clock_system;

@@ -94,9 +94,19 @@ struct esp_limits {
 
 struct esp;
 
+/*
+ * What was learnt of accounts and took many requests: their fields, and whom
+ * they have. It outlives the instances of a provider, which live for one
+ * batch. Any thread; freed after the last instance.
+ */
+struct esp_memories;
+struct esp_memories *esp_memories_new(void);    /* never NULL */
+void esp_memories_free(struct esp_memories *owner); /* NULL is fine */
+
 /* What a provider asks of its owner; all on the calling thread. */
 struct esp_host {
 	const struct clock *clock;
+	struct esp_memories *memories; /* NULL: nothing is remembered */
 	void *arg;
 	/*
 	 * May one more request be sent? RC_OK: yes, counted; RC_RETRY: not

@@ -8,8 +8,10 @@
 #include "base/buf.h"
 #include "base/xalloc.h"
 
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static struct esp_memory *idle; /* under lock; the latest first */
+struct esp_memories {
+	pthread_mutex_t lock;
+	struct esp_memory *idle; /* under lock; the latest first */
+};
 
 static void
 name_account(const char *provider, const struct esp_account *account,
@@ -44,9 +46,9 @@ free_memory(struct esp_memory *m)
 
 /* Take the memory of an account out of the list; NULL: there is none. */
 static struct esp_memory *
-unlink_locked(const unsigned char account[32])
+unlink_locked(struct esp_memories *owner, const unsigned char account[32])
 {
-	struct esp_memory **at = &idle;
+	struct esp_memory **at = &owner->idle;
 	struct esp_memory *m;
 
 	while (*at && memcmp((*at)->account, account, 32) != 0)
@@ -58,32 +60,34 @@ unlink_locked(const unsigned char account[32])
 }
 
 struct esp_memory *
-esp_memory_take(const char *provider, const struct esp_account *account)
+esp_memory_take(struct esp_memories *owner, const char *provider,
+    const struct esp_account *account)
 {
 	unsigned char name[32];
-	struct esp_memory *m;
+	struct esp_memory *m = NULL;
 
 	name_account(provider, account, name);
-	pthread_mutex_lock(&lock);
-	m = unlink_locked(name);
-	pthread_mutex_unlock(&lock);
+	if (owner) {
+		pthread_mutex_lock(&owner->lock);
+		m = unlink_locked(owner, name);
+		pthread_mutex_unlock(&owner->lock);
+	}
 	if (!m) {
 		m = xcalloc(1, sizeof(struct esp_memory));
 		memcpy(m->account, name, sizeof name);
 	}
+	m->owner = owner;
 	m->next = NULL;
 	return m;
 }
 
-void
-esp_memory_give(struct esp_memory *m)
+/* Put it first; what falls out of the list, or NULL. */
+static struct esp_memory *
+keep_locked(struct esp_memories *owner, struct esp_memory *m)
 {
-	struct esp_memory *old, **at = &idle;
+	struct esp_memory *old = unlink_locked(owner, m->account);
+	struct esp_memory **at = &owner->idle;
 
-	if (!m)
-		return;
-	pthread_mutex_lock(&lock);
-	old = unlink_locked(m->account);
 	/* Of two the one that knows the account. */
 	if (old && old->directory.whole && !m->directory.whole) {
 		struct esp_memory *other = old;
@@ -91,32 +95,54 @@ esp_memory_give(struct esp_memory *m)
 		old = m;
 		m = other;
 	}
-	m->next = idle;
-	idle = m;
+	m->next = owner->idle;
+	owner->idle = m;
 	for (size_t n = 0; *at && n < ESP_MEMORY_MOST; n++)
 		at = &(*at)->next;
 	if (*at && !old) {
 		old = *at;
 		*at = NULL;
 	}
-	pthread_mutex_unlock(&lock);
-	if (old)
-		free_memory(old);
+	return old;
 }
 
 void
-esp_memory_forget(void)
+esp_memory_give(struct esp_memory *m)
 {
-	struct esp_memory *m;
+	struct esp_memories *owner;
 
-	pthread_mutex_lock(&lock);
-	m = idle;
-	idle = NULL;
-	pthread_mutex_unlock(&lock);
-	while (m) {
-		struct esp_memory *next = m->next;
-
-		free_memory(m);
-		m = next;
+	if (!m)
+		return;
+	owner = m->owner;
+	if (owner) {
+		pthread_mutex_lock(&owner->lock);
+		m = keep_locked(owner, m);
+		pthread_mutex_unlock(&owner->lock);
 	}
+	if (m)
+		free_memory(m);
+}
+
+struct esp_memories *
+esp_memories_new(void)
+{
+	struct esp_memories *owner = xcalloc(1, sizeof *owner);
+
+	pthread_mutex_init(&owner->lock, NULL);
+	return owner;
+}
+
+void
+esp_memories_free(struct esp_memories *owner)
+{
+	if (!owner)
+		return;
+	while (owner->idle) {
+		struct esp_memory *m = owner->idle;
+
+		owner->idle = m->next;
+		free_memory(m);
+	}
+	pthread_mutex_destroy(&owner->lock);
+	free(owner);
 }
