@@ -51,16 +51,30 @@ lease_take(struct db *db, const struct sql_scope *scope, const char *name,
 	return none_if_zero(rc, matched, "is held by another node", name, err);
 }
 
-enum rc
-lease_renew(struct db *db, const struct sql_scope *scope, const char *name,
-    uint64_t token, uint32_t ttl_ms, struct err *err)
+static enum rc
+prolong(struct db *db, const struct sql_scope *scope, enum sql_id id,
+    const char *name, uint64_t token, uint32_t ttl_ms, struct err *err)
 {
 	uint64_t matched = 0;
-	enum rc rc = db_exec(db, scope, SQL_LEASES_RENEW,
+	enum rc rc = db_exec(db, scope, id,
 	    SQL_ARGS(V_U64((uint64_t)ttl_ms * 1000), V_STR(name), V_U64(token)),
 	    &matched, err);
 
 	return none_if_zero(rc, matched, "is lost", name, err);
+}
+
+enum rc
+lease_renew(struct db *db, const struct sql_scope *scope, const char *name,
+    uint64_t token, uint32_t ttl_ms, struct err *err)
+{
+	return prolong(db, scope, SQL_LEASES_RENEW, name, token, ttl_ms, err);
+}
+
+enum rc
+lease_extend(struct db *db, const struct sql_scope *scope, const char *name,
+    uint64_t token, uint32_t ttl_ms, struct err *err)
+{
+	return prolong(db, scope, SQL_LEASES_EXTEND, name, token, ttl_ms, err);
 }
 
 enum rc

@@ -27,6 +27,14 @@ MUSTUSE enum rc lease_take(struct db *db, const struct sql_scope *scope,
 MUSTUSE enum rc lease_renew(struct db *db, const struct sql_scope *scope,
     const char *name, uint64_t token, uint32_t ttl_ms, struct err *err);
 
+/*
+ * lease_extend - as lease_renew(), also when its term is over, as long as
+ * nobody else has had it: for work that may block for longer than a term and
+ * asks before it writes. RC_NONE: somebody took it.
+ */
+MUSTUSE enum rc lease_extend(struct db *db, const struct sql_scope *scope,
+    const char *name, uint64_t token, uint32_t ttl_ms, struct err *err);
+
 /* Let another node have it now. RC_NONE: it was not ours any more. */
 MUSTUSE enum rc lease_give(struct db *db, const struct sql_scope *scope,
     const char *name, uint64_t token, struct err *err);

@@ -47,3 +47,12 @@ UPDATE {base}wpcron_leases
 SELECT TIMESTAMPDIFF(MICROSECOND, UTC_TIMESTAMP(6), expires_at)
   FROM {base}wpcron_leases
  WHERE name = ?
+
+-- The token says that nobody has had it since, expired or not.
+-- name: leases.extend
+-- in:   ttl_us:u64, name:text, token:u64
+-- rows: 1 ours again, 0 another took it
+UPDATE {base}wpcron_leases
+   SET expires_at = UTC_TIMESTAMP(6) + INTERVAL ? MICROSECOND
+ WHERE name = ?
+   AND token = ?

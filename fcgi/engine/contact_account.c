@@ -13,8 +13,6 @@
 #include "sql/buckets.h"
 #include "sql/leases.h"
 
-/* A slot whose holder died is free after this. */
-#define SLOT_MS 60000
 #define SLOT_RETRY_MS 1000
 /* Of a budget at most so much is taken at once. */
 #define SLICE_PERCENT 5
@@ -173,8 +171,8 @@ slots_take(struct contact_account *a, uint32_t share, mono_ms now)
 			mine = mine || strcmp(a->slots[i].name, name) == 0;
 		if (mine)
 			continue;
-		rc = lease_take(env->db, &env->scope, name, a->holder, SLOT_MS,
-		    &token, &err);
+		rc = lease_take(env->db, &env->scope, name, a->holder,
+		    contact_term_ms(a->run), &token, &err);
 		if (rc == RC_OK) {
 			memcpy(a->slots[a->nslots].name, name, sizeof name);
 			a->slots[a->nslots++].token = token;
@@ -192,8 +190,9 @@ contact_account_renew(struct contact_account *a)
 	struct err err = ERR_INIT;
 
 	for (size_t i = 0; i < a->nslots;) {
-		if (lease_renew(env->db, &env->scope, a->slots[i].name,
-			a->slots[i].token, SLOT_MS, &err) == RC_OK)
+		if (lease_extend(env->db, &env->scope, a->slots[i].name,
+			a->slots[i].token, contact_term_ms(a->run),
+			&err) == RC_OK)
 			i++;
 		else
 			a->slots[i] = a->slots[--a->nslots];

@@ -471,8 +471,8 @@ take_lease(struct contact_run *run, struct err *err)
 	(void)snprintf(
 	    run->lease, sizeof run->lease, "contacts/%" PRIu32, env->blog_id);
 	rc = lease_take(env->db, &env->scope, run->lease, env->node_id,
-	    CONTACT_LEASE_MS, &run->lease_token, err);
-	run->renew_at = clock_mono(env->clock) + CONTACT_LEASE_MS / 4;
+	    contact_term_ms(run), &run->lease_token, err);
+	run->renew_at = clock_mono(env->clock) + contact_term_ms(run) / 4;
 	return rc;
 }
 

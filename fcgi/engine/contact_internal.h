@@ -12,8 +12,6 @@
 #define CONTACT_PAGE 500
 /* Memory of one page, payloads included. */
 #define CONTACT_PAGE_BYTES ((size_t)64 * 1024 * 1024)
-/* A batch is one node's as long as it renews this. */
-#define CONTACT_LEASE_MS 60000
 
 struct contact_run;
 struct contact_account;
@@ -96,6 +94,8 @@ bool contact_run_php(
 /* A line as Newspack writes it, when NEWSPACK_LOG_LEVEL asks for it. */
 void contact_say(const struct contact_run *run, const char *header,
     const char *fmt, ...) PRINTF_LIKE(3, 4);
+/* For how long what is held in the tables outlives its holder's death. */
+uint32_t contact_term_ms(const struct contact_run *run);
 /* Count what became of items. */
 void contact_count(struct contact_run *run, enum contact_direction d,
     const struct contact_sync *items, size_t n);

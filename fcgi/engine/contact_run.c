@@ -145,6 +145,12 @@ contact_run_end(struct contact_run *run)
 
 /* ---- on the way --------------------------------------------------------- */
 
+uint32_t
+contact_term_ms(const struct contact_run *run)
+{
+	return run->env->config->daemon.node_expiry_ms;
+}
+
 static void
 renew(struct contact_run *run, mono_ms now)
 {
@@ -153,10 +159,10 @@ renew(struct contact_run *run, mono_ms now)
 
 	if (now < run->renew_at)
 		return;
-	run->renew_at = now + CONTACT_LEASE_MS / 4;
+	run->renew_at = now + contact_term_ms(run) / 4;
 	if (run->lease_token &&
-	    lease_renew(env->db, &env->scope, run->lease, run->lease_token,
-		CONTACT_LEASE_MS, &err) != RC_OK) {
+	    lease_extend(env->db, &env->scope, run->lease, run->lease_token,
+		contact_term_ms(run), &err) != RC_OK) {
 		run->lost = true;
 		log_event(LOG_WARN, "contacts.lease",
 		    LOG_S("site", env->site->name), LOG_U("blog", env->blog_id),

@@ -23,8 +23,9 @@ REPO = os.path.dirname(os.path.dirname(HERE))
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(REPO, "tests", "integration"))
 sys.path.insert(1, HERE)
-import contacts  # noqa: E402
 import cronrow  # noqa: E402
+import flags  # noqa: E402
+import handover  # noqa: E402
 import reader_pings  # noqa: E402
 import visitors  # noqa: E402
 from stack import Stack, rss_anon_kib, tool, wait_until  # noqa: E402
@@ -464,7 +465,13 @@ def bench_cron(site):
 
 def bench_contacts(site):
     del site  # the provider alone, through its driver
-    contacts.measure(row)
+    handover.measure(row)
+
+
+def bench_flags(site):
+    """A tick's read of who waits, by the size of usermeta."""
+    flags.measure(site.s, row, [10 ** 5, 10 ** 6] if QUICK
+                  else [10 ** 6, 10 ** 7])
 
 
 def bench_visitors(site):

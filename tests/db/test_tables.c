@@ -222,6 +222,58 @@ START_TEST(lease_is_held_renewed_and_given_back)
 }
 END_TEST
 
+START_TEST(a_lease_that_nobody_took_since_can_be_extended)
+{
+	uint64_t one, two;
+
+	CK_RC(RC_OK, lease_take(t.db, &t.scope, "y", 1, 60000, &one, &t.err));
+	db_test_sql("UPDATE wp_wpcron_leases SET expires_at = "
+		    "UTC_TIMESTAMP(6) - INTERVAL 1 SECOND WHERE name = 'y'");
+	CK_RC(RC_NONE, lease_renew(t.db, &t.scope, "y", one, 60000, &t.err));
+	CK_RC(RC_OK, lease_extend(t.db, &t.scope, "y", one, 60000, &t.err));
+	CK_RC(RC_NONE, lease_take(t.db, &t.scope, "y", 2, 60000, &two, &t.err));
+	db_test_sql("UPDATE wp_wpcron_leases SET expires_at = "
+		    "UTC_TIMESTAMP(6) - INTERVAL 1 SECOND WHERE name = 'y'");
+	CK_RC(RC_OK, lease_take(t.db, &t.scope, "y", 2, 60000, &two, &t.err));
+	CK_RC(RC_NONE, lease_extend(t.db, &t.scope, "y", one, 60000, &t.err));
+}
+END_TEST
+
+START_TEST(what_is_left_of_a_lease_is_told_to_anybody)
+{
+	uint64_t token;
+	int64_t ms = -1;
+
+	CK_RC(RC_OK, lease_left(t.db, &t.scope, "z", &ms, &t.err));
+	ck_assert_int_eq(ms, 0);
+	CK_RC(RC_OK, lease_take(t.db, &t.scope, "z", 1, 60000, &token, &t.err));
+	CK_RC(RC_OK, lease_left(t.db, &t.scope, "z", &ms, &t.err));
+	ck_assert(ms > 50000 && ms <= 60001);
+	CK_RC(RC_OK, lease_give(t.db, &t.scope, "z", token, &t.err));
+	CK_RC(RC_OK, lease_left(t.db, &t.scope, "z", &ms, &t.err));
+	ck_assert_int_eq(ms, 0);
+}
+END_TEST
+
+START_TEST(what_is_given_back_to_a_bucket_can_be_taken_again)
+{
+	uint32_t got;
+
+	CK_RC(RC_OK,
+	    bucket_take(t.db, &t.scope, "b", 10, 86400, 8, &got, &t.err));
+	ck_assert_uint_eq(got, 8);
+	CK_RC(RC_OK, bucket_give(t.db, &t.scope, "b", 86400, 5, &t.err));
+	CK_RC(RC_OK,
+	    bucket_take(t.db, &t.scope, "b", 10, 86400, 10, &got, &t.err));
+	ck_assert_uint_eq(got, 7);
+	/* More than was taken is none of anybody's. */
+	CK_RC(RC_OK, bucket_give(t.db, &t.scope, "b", 86400, 99, &t.err));
+	CK_RC(RC_OK,
+	    bucket_take(t.db, &t.scope, "b", 10, 86400, 20, &got, &t.err));
+	ck_assert_uint_eq(got, 10);
+}
+END_TEST
+
 #define CONTENDERS 8
 #define GRANTS_MAX 4096
 
@@ -439,6 +491,9 @@ tables_suite(void)
 	tcase_add_test(tc, silent_node_expires_and_learns_of_it);
 	suite_add_tcase(s, tc);
 	tc = installed_case("leases", 60);
+	tcase_add_test(tc, a_lease_that_nobody_took_since_can_be_extended);
+	tcase_add_test(tc, what_is_left_of_a_lease_is_told_to_anybody);
+	tcase_add_test(tc, what_is_given_back_to_a_bucket_can_be_taken_again);
 	tcase_add_test(tc, lease_is_held_renewed_and_given_back);
 	tcase_add_test(tc, lease_tokens_of_eight_contenders_never_repeat);
 	suite_add_tcase(s, tc);

@@ -100,7 +100,7 @@ struct esp;
  * batch. Any thread; freed after the last instance.
  */
 struct esp_memories;
-struct esp_memories *esp_memories_new(void);    /* never NULL */
+struct esp_memories *esp_memories_new(void);        /* never NULL */
 void esp_memories_free(struct esp_memories *owner); /* NULL is fine */
 
 /* What a provider asks of its owner; all on the calling thread. */
