@@ -169,7 +169,7 @@ MUSTUSE enum rc contact_push_ended(struct contact_page *p, struct err *err);
 
 /* ---- contact_fail.c ----------------------------------------------------- */
 
-/* Newspack's classes of words (7.5). */
+/* Newspack's classes of words. */
 enum contact_class {
 	CONTACT_TRANSIENT,
 	CONTACT_BENIGN,

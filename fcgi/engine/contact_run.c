@@ -19,58 +19,56 @@
 
 /* ---- may anything be done here? ----------------------------------------- */
 
-/* Nothing may leave: said once a reason and blog, counted on. */
-static enum rc
-hold(struct contact_run *run, const char *why, struct err *err)
+const char *
+contact_held(const struct config_site *c, const struct newspack *n,
+    enum site_standing standing, const char **remedy)
 {
-	if (run->report)
-		(void)snprintf(
-		    run->report->held, sizeof run->report->held, "%s", why);
-	return err_set(err, RC_NONE, "%s", why);
+	*remedy = "contacts = yes in [site]";
+	if (!c->contacts)
+		return "contacts = no: it is left to PHP";
+	*remedy = "mode = run in [site]";
+	if (c->observe)
+		return "mode = observe: nothing is run";
+	*remedy = "activate it, or set contacts = no";
+	if (!n->plugin)
+		return "the Newspack plugin is not active on this blog";
+	*remedy = "switch it on in Newspack, Audience";
+	if (!n->activation)
+		return "reader activation is switched off";
+	*remedy = "`wp-cronctl install`";
+	if (standing == SITE_UNKNOWN)
+		return "it is not recorded yet which site this is";
+	*remedy = "`wp-cronctl site adopt`, if this is the site";
+	if (standing == SITE_COPY)
+		return "this is a copy of the site that was installed";
+	if (standing == SITE_STAGING && !n->forced)
+		return "WP_ENVIRONMENT_TYPE is not production";
+	*remedy = n->held_remedy;
+	return n->held;
 }
 
+/* Nothing may leave: the flags stay. */
 static enum rc
 gate(struct contact_run *run, struct err *err)
 {
 	const struct contact_env *env = run->env;
-	const struct config_site *c = site_config(env->config, env->site);
+	const char *remedy;
+	const char *why = contact_held(site_config(env->config, env->site),
+	    &run->settings, env->standing, &remedy);
 
-	if (!c->contacts)
-		return hold(run, "contacts = no in the configuration", err);
-	if (c->observe)
-		return hold(run, "mode = observe in the configuration", err);
 	if (run->report)
 		run->report->absent = !run->settings.plugin;
-	if (!run->settings.plugin)
-		return hold(
-		    run, "the plugin newspack-plugin is not active", err);
-	switch (env->standing) {
-	case SITE_ORIGINAL:
-		break;
-	case SITE_COPY:
-		return hold(run,
-		    "this is a copy of the site that was installed; "
-		    "`wp-cronctl site adopt` makes it the site",
-		    err);
-	case SITE_STAGING:
-		if (run->settings.forced)
-			break;
-		return hold(run,
-		    "WP_ENVIRONMENT_TYPE is not production; "
-		    "`wp-cronctl site adopt` or NEWSPACK_ALLOW_READER_SYNC "
-		    "allows it all the same",
-		    err);
-	case SITE_UNKNOWN:
-		return hold(run,
-		    "nothing is on record about this site; run `wp-cronctl "
-		    "install`",
-		    err);
+	if (!why && run->settings.n > 0)
+		return RC_OK;
+	if (!why) {
+		why = "no integration is enabled";
+		remedy = "enable one in Newspack, Audience";
 	}
-	if (run->settings.held)
-		return hold(run, run->settings.held, err);
-	if (run->settings.n == 0)
-		return hold(run, "no integration is enabled", err);
-	return RC_OK;
+	err_set(err, RC_NONE, "%s; %s", why, remedy);
+	if (run->report)
+		(void)snprintf(run->report->held, sizeof run->report->held,
+		    "%s; %s", why, remedy);
+	return RC_NONE;
 }
 
 static void

@@ -50,6 +50,10 @@ struct contact_report {
 	bool absent;             /* because the plugin is not active */
 };
 
+/* Why nothing may leave a blog, and what to do about it; NULL: it may. */
+const char *contact_held(const struct config_site *c, const struct newspack *n,
+    enum site_standing standing, const char **remedy);
+
 struct contact_batch_opts {
 	unsigned directions; /* 1 << enum contact_direction; 0: both */
 	uint32_t budget_ms;  /* no page is begun later; 0: the site's */
@@ -86,7 +90,7 @@ struct contact_task {
 	char message[ERR_TEXT_MAX];
 };
 /*
- * contact_task_run - as Newspack's retry callbacks (7.4): the next retry's row
+ * contact_task_run - as Newspack's retry callbacks: the next retry's row
  * is committed before this returns. RC_RETRY: the database is away.
  */
 MUSTUSE enum rc contact_task_run(

@@ -226,8 +226,9 @@ final class WPCron_FCGI_Contacts {
 		if ( is_wp_error( $contact ) ) {
 			return $contact;
 		}
-		if ( method_exists( $integration, 'prepare_contact' ) ) {
-			return array( $integration->prepare_contact( $contact ), $contact );
+		$class = $integration ? $integration : self::ACTIVATION . 'Integration';
+		if ( method_exists( $class, 'prepare_contact' ) ) {
+			return array( $integration ? $integration->prepare_contact( $contact ) : $contact, $contact );
 		}
 		$contact = self::call( 'Sync\Metadata', 'normalize_contact_data', $contact );
 		return array( $contact, $contact );
@@ -237,11 +238,9 @@ final class WPCron_FCGI_Contacts {
 		if ( ! get_userdata( $entry['u'] ) ) {
 			return self::gone();
 		}
-		$integration = self::integration( $entry );
-		if ( is_wp_error( $integration ) ) {
-			return $integration;
-		}
-		$made = self::prepared( $entry, $integration );
+		// One that the program alone knows gets the contact as it is before
+		// an integration makes it its own.
+		$made = self::prepared( $entry, self::call( 'Integrations', 'get_integration', $entry['g'] ) );
 		if ( is_wp_error( $made ) ) {
 			return $made;
 		}

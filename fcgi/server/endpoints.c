@@ -40,7 +40,7 @@ struct endpoint {
 
 /* ---- /wp-cron.php ---- */
 
-/* wp-cron.php: the headers of core, and nothing else (spec: HTTP contract) */
+/* wp-cron.php: the headers of core, and nothing else */
 #define PING_HEAD                                                              \
 	"Status: 200 OK\r\n"                                                   \
 	"Expires: Wed, 11 Jan 1984 05:00:00 GMT\r\n"                           \

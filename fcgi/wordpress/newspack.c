@@ -262,15 +262,17 @@ read_guard(
 	struct newspack *n = r->out;
 
 	n->forced = constant_true(r, "NEWSPACK_ALLOW_READER_SYNC");
-	if (!n->activation)
-		n->held = "reader activation is off";
-	else if (is_active(p, SUBSCRIPTIONS) && is_duplicate(r, facts->siteurl))
+	if (is_active(p, SUBSCRIPTIONS) && is_duplicate(r, facts->siteurl)) {
 		n->held = "WooCommerce Subscriptions takes this site for a "
 			  "copy of another";
-	else if (!n->forced && contains_nocase(slice_str(facts->siteurl),
-				   SLICE_LIT(STAGING_HOST)))
-		n->held = "the site's URL is that of a staging host; "
-			  "NEWSPACK_ALLOW_READER_SYNC allows it all the same";
+		n->held_remedy = "let it know which site this is";
+		return;
+	}
+	n->held_remedy = "define( 'NEWSPACK_ALLOW_READER_SYNC', true ) in "
+			 "wp-config.php, if it may send";
+	if (!n->forced &&
+	    contains_nocase(slice_str(facts->siteurl), SLICE_LIT(STAGING_HOST)))
+		n->held = "the site's URL is that of a staging host";
 }
 
 /* ---- constants ---------------------------------------------------------- */

@@ -13,7 +13,7 @@
 
 /*
  * The Newspack plugin's settings of one blog as options and wp-config.php have
- * them (newspack-contact-cron: 2.3), with the configuration file's
+ * them, with the configuration file's
  * [integration SITE/ID] on top. Read anew at every tick; no PHP, no request to
  * a provider.
  */
@@ -47,8 +47,8 @@ struct newspack {
 	/* Nothing may leave: a staging host's URL, WP_ENVIRONMENT_TYPE, a
 	 * duplicate of WooCommerce Subscriptions' site. NULL: it may. The
 	 * identity of the site is the caller's to check. */
-	const char *held;
-	bool forced; /* NEWSPACK_ALLOW_READER_SYNC: `held` is NULL then */
+	const char *held, *held_remedy;
+	bool forced; /* NEWSPACK_ALLOW_READER_SYNC: whatever host this is */
 	bool woocommerce, legacy_schema;
 	int log_level; /* NEWSPACK_LOG_LEVEL: 0: no lines */
 	struct newspack_integration *integrations; /* enabled ones */

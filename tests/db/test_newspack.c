@@ -262,12 +262,13 @@ START_TEST(a_staging_host_is_held_unless_the_constant_allows_it)
 }
 END_TEST
 
-START_TEST(without_reader_activation_nothing_leaves)
+START_TEST(reader_activation_is_known)
 {
 	mailchimp();
 	site_fixture_option("newspack_reader_activation_enabled", "0");
 	read_with("define('NEWSPACK_ALLOW_READER_SYNC', true);", "");
-	ck_assert_str_eq(n.held, "reader activation is off");
+	ck_assert(!n.activation);
+	ck_assert_ptr_null(n.held);
 }
 END_TEST
 
@@ -365,7 +366,7 @@ newspack_suite(void)
 	tcase_add_test(tc, constant_contact_shares_its_tokens_with_php);
 	tcase_add_test(
 	    tc, a_staging_host_is_held_unless_the_constant_allows_it);
-	tcase_add_test(tc, without_reader_activation_nothing_leaves);
+	tcase_add_test(tc, reader_activation_is_known);
 	tcase_add_test(tc, what_subscriptions_takes_for_a_copy_is_held);
 	tcase_add_loop_test(tc, only_an_array_with_the_event_disables_it, 0,
 	    NELEMS(disable_rows));

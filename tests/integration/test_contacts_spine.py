@@ -5,6 +5,7 @@ import unittest
 
 import newspack
 from esp.mailchimp import Mailchimp
+from esp.webhook import Webhook
 from stack import Stack
 
 TSAN = True
@@ -94,6 +95,32 @@ class Spine(unittest.TestCase):
         s.wait_until(lambda: s.statuses("action_id = %s", (
             row["action_id"],)) == {"complete": 1}, what="the retry is done")
         self.assertIn(newspack.email(s, user), esp.members)
+
+
+class Lake(unittest.TestCase):
+    """An integration that the configuration alone knows."""
+
+    def test_a_webhook_gets_every_reader_signed(self):
+        s = Stack()
+        self.addCleanup(s.close)
+        s.start_mariadb()
+        s.install_wordpress(config_extra=newspack.CRON_DISABLE,
+                            plugins=("wpcron-demo",))
+        s.install_action_scheduler()
+        newspack.install(s, integrations=(), metadata=True)
+        s.start_php_fpm(children=3)
+        lake = Webhook()
+        self.addCleanup(lake.close)
+        s.start_daemon(site=SITE, rest=(
+            "[integration default/lake]\nprovider = webhook\napi = %s%s\n"
+            "secret = %s\nprivate_address = yes\n" % (
+                lake.url, lake.path, lake.secret)))
+        ids = newspack.users(s, 150)
+        newspack.stage(s, ids, directions=("push",))
+        s.wait_until(lambda: not newspack.flags(s), 60, what="no flag is left")
+        self.assertEqual(sorted(lake.emails()),
+                         sorted(newspack.email(s, u) for u in ids))
+        self.assertEqual(lake.violations, [])
 
 
 if __name__ == "__main__":

@@ -183,8 +183,15 @@ class PrepareTest(ContactsCase):
         self.assertEqual((entry["ok"], entry["message"]),
                          (False, "Contact email is empty."))
 
+    def test_an_integration_that_php_does_not_know_gets_the_contact_too(self):
+        users = newspack.users(self.s, 1)
+        esp, other = (self.contacts("prepare", users, i).entries[0]
+                      for i in ("esp", "nope"))
+        self.assertTrue(other["ok"])
+        self.assertEqual(other["email"], esp["email"])
+
     def test_an_unknown_integration_is_named(self):
-        entry = self.contacts("prepare", newspack.users(self.s, 1),
+        entry = self.contacts("push", newspack.users(self.s, 1),
                               "nope").entries[0]
         self.assertEqual((entry["code"], entry["message"]), (
             "integration_not_found", 'Integration "nope" not found.'))

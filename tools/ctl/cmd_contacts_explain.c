@@ -253,10 +253,17 @@ tell_fingerprints(struct explaining *x, struct err *err)
 		    SLICE_FMT(db_text(rows, 0)));
 		if (slice_eq_str(db_text(rows, 1), "barred"))
 			tell(x, about,
-			    "it is tried again when the address changes",
+			    "it is tried again when the address changes, or "
+			    "after `wp-cronctl privacy erase`",
 			    "the provider refuses this address for good, since "
 			    "%s: %.*s",
 			    when(at, text), SLICE_FMT(db_text(rows, 3)));
+		else if (db_text(rows, 3).n > 0)
+			tell(x, about, NULL,
+			    "refused at %s: %.*s; not sent again for %d days "
+			    "unless something changes",
+			    when(at, text), SLICE_FMT(db_text(rows, 3)),
+			    FINGERPRINT_DAYS);
 		else if (clock_unix(&clock_system) - at >
 			 FINGERPRINT_DAYS * DAY_S)
 			tell(x, about, NULL,

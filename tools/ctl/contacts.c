@@ -152,32 +152,8 @@ contacts_integration(
 const char *
 contacts_held(const struct contacts_view *v, const char **remedy)
 {
-	*remedy = "`wp-cronctl site adopt`, if this is the site";
-	if (!v->place->site->config->contacts) {
-		*remedy = "contacts = yes in [site]";
-		return "contacts = no: it is left to PHP";
-	}
-	if (!v->newspack.plugin) {
-		*remedy = "activate it, or set contacts = no";
-		return "the Newspack plugin is not active on this blog";
-	}
-	if (!v->newspack.activation) {
-		*remedy = "switch it on in Newspack, Audience";
-		return "reader activation is switched off";
-	}
-	if (v->newspack.forced)
-		return NULL;
-	if (v->standing == SITE_COPY)
-		return "this is a copy of the site that was installed";
-	if (v->standing == SITE_STAGING)
-		return "WP_ENVIRONMENT_TYPE is not production";
-	if (v->standing == SITE_UNKNOWN) {
-		*remedy = "`wp-cronctl install`";
-		return "it is not recorded yet which site this is";
-	}
-	*remedy = "define( 'NEWSPACK_ALLOW_READER_SYNC', true ) in "
-		  "wp-config.php, if it may send";
-	return v->newspack.held;
+	return contact_held(
+	    v->place->site->config, &v->newspack, v->standing, remedy);
 }
 
 unsigned

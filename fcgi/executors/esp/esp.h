@@ -69,7 +69,7 @@ struct esp_account {
 	const char *access_token;  /* Constant Contact */
 	const char *refresh_token; /* Constant Contact */
 	const char *list;          /* audience or list that contacts are on */
-	const char *status_if_new; /* NULL: the provider's safe default */
+	const char *status_if_new; /* NULL: as the provider's file says */
 	const char *prefix;        /* "NP_" */
 	bool create_fields;        /* make fields that the account lacks */
 	bool loopback; /* webhook: addresses of this machine are allowed */

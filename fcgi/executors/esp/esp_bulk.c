@@ -4,7 +4,7 @@
 
 #include "executors/esp/esp_values.h"
 
-/* Bulk bodies are read by machines that are busy: esp-apis, common rules. */
+/* Bulk bodies are read by machines that are busy. */
 #define BULK_TIMEOUT_MS 120000
 
 struct run {

@@ -5,7 +5,7 @@
 
 /*
  * What all providers share: many requests at once within the account's
- * budgets, and what an answer means (esp-apis: common rules). Private to the
+ * budgets, and what an answer means. Private to the
  * providers.
  */
 
