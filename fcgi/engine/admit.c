@@ -76,6 +76,9 @@ static bool
 held_here(
     const struct site_run *s, const struct route *r, const struct policy *p)
 {
+	/* What Newspack's constant allows, the work on contacts knows. */
+	if (r->kind == EXECUTOR_CONTACT)
+		return s->standing == SITE_COPY;
 	return s->standing != SITE_ORIGINAL &&
 	       (r->kind == EXECUTOR_WEBHOOK || p->outbound);
 }

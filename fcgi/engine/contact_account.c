@@ -104,6 +104,7 @@ budget_take(struct contact_account *a, enum esp_budget which, int64_t *wait_ms)
 	}
 	if (which == ESP_BUDGET_DAILY) {
 		a->rests = true;
+		a->rest_s = 3600;
 		(void)snprintf(a->why, sizeof a->why,
 		    "today's share of the provider's calls is used up");
 		return RC_NONE;
@@ -138,12 +139,12 @@ budgets_give_back(struct contact_account *a)
 
 /* ---- connections -------------------------------------------------------- */
 
-/* How many this run may have open of the account's share. */
+/* How many all runs together may have open. */
 static uint32_t
-slots_share(const struct contact_account *a, uint32_t most)
+slots_share(const struct contact_account *a)
 {
 	const struct config_integration *c = a->integration->config;
-	uint32_t share = most * c->share / 100;
+	uint32_t share = a->esp->ops->limits.connections * c->share / 100;
 
 	if (share > CONTACT_SLOTS_MAX)
 		share = CONTACT_SLOTS_MAX;
@@ -151,12 +152,16 @@ slots_share(const struct contact_account *a, uint32_t most)
 }
 
 static void
-slots_take(struct contact_account *a, uint32_t share, mono_ms now)
+slots_take(struct contact_account *a, uint32_t most, mono_ms now)
 {
 	const struct contact_env *env = a->run->env;
-	uint32_t most = a->run->batch && share > 1 ? share - 1 : share;
+	uint32_t share = slots_share(a);
+	/* A batch leaves one to single readers. */
+	uint32_t mine_at_most = a->run->batch && share > 1 ? share - 1 : share;
 	struct err err = ERR_INIT;
 
+	if (most > mine_at_most)
+		most = mine_at_most;
 	if (a->nslots >= most || now < a->slots_at)
 		return;
 	a->slots_at = now + SLOT_RETRY_MS;
@@ -184,15 +189,14 @@ slots_take(struct contact_account *a, uint32_t share, mono_ms now)
 }
 
 void
-contact_account_renew(struct contact_account *a)
+contact_account_renew(struct contact_account *a, uint32_t term_ms)
 {
 	const struct contact_env *env = a->run->env;
 	struct err err = ERR_INIT;
 
 	for (size_t i = 0; i < a->nslots;) {
 		if (lease_extend(env->db, &env->scope, a->slots[i].name,
-			a->slots[i].token, contact_term_ms(a->run),
-			&err) == RC_OK)
+			a->slots[i].token, term_ms, &err) == RC_OK)
 			i++;
 		else
 			a->slots[i] = a->slots[--a->nslots];
@@ -223,8 +227,7 @@ host_take(void *arg, enum esp_budget which, int64_t *wait_ms)
 	if (a->rests || contact_run_over(a->run))
 		return RC_NONE;
 	if (a->nslots == 0) {
-		slots_take(a, slots_share(a, a->esp->ops->limits.connections),
-		    clock_mono(a->run->env->clock));
+		slots_take(a, 1, clock_mono(a->run->env->clock));
 		*wait_ms = SLOT_RETRY_MS / 4;
 		if (a->nslots == 0)
 			return a->run->lost ? RC_NONE : RC_RETRY;
@@ -237,7 +240,7 @@ host_connections(void *arg, uint32_t most)
 {
 	struct contact_account *a = arg;
 
-	slots_take(a, slots_share(a, most), clock_mono(a->run->env->clock));
+	slots_take(a, most, clock_mono(a->run->env->clock));
 	return a->nslots > 0 ? (uint32_t)a->nslots : 1;
 }
 
@@ -266,6 +269,7 @@ host_rest(void *arg, bool config, int64_t after_s, const char *why)
 		after_s = 1;
 	if (after_s > 86400)
 		after_s = 86400;
+	a->rest_s = after_s;
 	rest_name(a, name);
 	if (lease_take(env->db, &env->scope, name, a->holder,
 		(uint32_t)after_s * 1000, &token, &err) == RC_RETRY)
@@ -370,7 +374,6 @@ static enum rc
 tokens_by_php(struct contact_account *a, const char *access,
     const char *refresh, struct err *err)
 {
-	const struct contact_env *env = a->run->env;
 	const struct php_option options[] = {
 		{ SLICE_LIT("newspack_newsletters_constant_contact_api_"
 			    "access_token"),
@@ -382,14 +385,11 @@ tokens_by_php(struct contact_account *a, const char *access,
 	struct php_executor_opts opts;
 	enum rc rc;
 
-	if (!contact_run_php(a->run, &opts))
-		return err_set(err, RC_REJECT,
-		    "an object cache holds the tokens, and php_fpm is not set");
-	if (env->php_enter && !env->php_enter(env->arg, 10000))
-		return err_set(err, RC_RETRY, "PHP has no place");
+	rc = contact_php_enter(a->run, 10000, &opts, err);
+	if (rc != RC_OK)
+		return rc;
 	rc = php_contacts_options(&opts, options, NELEMS(options), 30000, err);
-	if (env->php_leave)
-		env->php_leave(env->arg);
+	contact_php_leave(a->run);
 	return rc;
 }
 
@@ -513,6 +513,7 @@ check_rest(struct contact_account *a, struct err *err)
 	rc = lease_left(env->db, &env->scope, name, &ms, err);
 	if (rc == RC_OK && ms > 0) {
 		a->rests = true;
+		a->rest_s = ms / 1000 + 1;
 		(void)snprintf(a->why, sizeof a->why,
 		    "the provider asked to wait %" PRId64 " s more",
 		    ms / 1000 + 1);

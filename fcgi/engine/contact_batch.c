@@ -152,19 +152,36 @@ read_tick(struct tick *t, struct err *err)
 	return rc;
 }
 
+/* Those of one integration, by user. */
+static enum rc
+forget_at(struct tick *t, const char *id, struct err *err)
+{
+	const struct contact_env *env = t->run->env;
+	uint64_t *ids = xcalloc(t->nretries + 1, sizeof *ids);
+	size_t n = 0;
+	enum rc rc = RC_OK;
+
+	for (size_t i = 0; i < t->nretries; i++)
+		if (slice_eq_str(t->retries[i].integration, id) &&
+		    (n == 0 || ids[n - 1] != t->retries[i].user_id))
+			ids[n++] = t->retries[i].user_id;
+	if (n > 0)
+		rc = contact_fingerprints_drop(env->db, &env->scope,
+		    env->blog_id, slice_str(id), ids, n, err);
+	free(ids);
+	return rc;
+}
+
 /* PHP has pushed, or tried to, since: what the provider has is not known. */
 static enum rc
 forget_where_php_pushed(struct tick *t, struct err *err)
 {
-	const struct contact_env *env = t->run->env;
 	enum rc rc = RC_OK;
 
 	if (t->direction != CONTACT_PUSH)
 		return RC_OK;
-	for (size_t i = 0; i < t->nretries && rc == RC_OK; i++)
-		rc = contact_fingerprints_drop(env->db, &env->scope,
-		    env->blog_id, t->retries[i].integration,
-		    &t->retries[i].user_id, 1, err);
+	for (size_t i = 0; i < t->run->naccounts && rc == RC_OK; i++)
+		rc = forget_at(t, t->run->accounts[i].integration->id, err);
 	return rc;
 }
 
@@ -247,7 +264,8 @@ take_ends(struct tick *t, const struct contact_page *p, struct staged **which)
 		r->tried++;
 		r->skipped += s->end == CONTACT_SKIPPED;
 		r->bulk = r->bulk || s->end == CONTACT_PENDING;
-		r->open = r->open ||
+		/* A retry whose row could not be written is none. */
+		r->open = r->open || s->due ||
 			  (!is_settled(s->end) && s->end != CONTACT_PENDING);
 		if (s->end == CONTACT_RETRIED || s->end == CONTACT_REFUSED)
 			contact_say(t->run, cron_header,

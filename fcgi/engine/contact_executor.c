@@ -176,7 +176,7 @@ report_one(struct contact_executor *c, const struct pending *p,
 	c->running--;
 	if (t->lost) {
 		o.kind = OUTCOME_DIED;
-	} else if (t->later) {
+	} else if (t->held) {
 		rest(c); /* its row was inserted anew */
 	} else if (!t->ok && t->final) {
 		o.kind = OUTCOME_FAILED;

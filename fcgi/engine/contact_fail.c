@@ -11,6 +11,7 @@
 #define REASON_MAX 500
 /* PHP is asked to raise an alert: it boots within this. */
 #define ALERT_MS 30000
+#define ALERT_WAIT_MS 1000
 /* Of a page's first failures; a pattern shows in fewer. */
 #define ALERTS_MAX 50
 
@@ -136,15 +137,14 @@ alert(struct contact_page *p, const struct php_contact_alert *alerts, size_t n)
 	const struct contact_env *env = p->run->env;
 	struct php_executor_opts opts;
 	struct err err = ERR_INIT;
-	enum rc rc;
+	enum rc rc = contact_php_enter(p->run, ALERT_WAIT_MS, &opts, &err);
 
-	if (!contact_run_php(p->run, &opts))
-		return;
-	if (env->php_enter && !env->php_enter(env->arg, 1000))
-		return;
-	rc = php_contacts_alert(&opts, alerts, n, ALERT_MS, &err);
-	if (env->php_leave)
-		env->php_leave(env->arg);
+	if (rc == RC_REJECT)
+		return; /* the log has to do */
+	if (rc == RC_OK) {
+		rc = php_contacts_alert(&opts, alerts, n, ALERT_MS, &err);
+		contact_php_leave(p->run);
+	}
 	if (rc != RC_OK)
 		log_event(LOG_WARN, "contacts.alert",
 		    LOG_S("site", env->site->name), LOG_S("why", err.text));
@@ -157,7 +157,6 @@ exhausted(struct contact_page *p, struct contact_sync *s, struct err *err)
 {
 	const char *id = p->account->integration->id;
 	struct slice why = reason_of(s);
-	struct php_contact_alert a;
 	enum rc rc = RC_OK;
 
 	contact_say(p->run, header_of(p),
@@ -171,8 +170,6 @@ exhausted(struct contact_page *p, struct contact_sync *s, struct err *err)
 	if (rc != RC_OK)
 		return rc;
 	log_failure(p, s, LOG_ERR, "contact.exhausted");
-	a = alert_of(p, s, "newspack_sync_retry_exhausted");
-	alert(p, &a, 1);
 	s->end = CONTACT_EXHAUSTED;
 	return RC_OK;
 }
@@ -306,15 +303,23 @@ contact_succeed(struct contact_page *p, struct contact_sync *s, struct err *err)
 void
 contact_alert_failures(struct contact_page *p)
 {
+	bool php = contact_account_is_php(p->account);
 	struct php_contact_alert *rows =
-	    arena_array(p->arena, ALERTS_MAX, sizeof *rows);
-	size_t n = 0;
+	    arena_array(p->arena, p->n + 1, sizeof *rows);
+	size_t n = 0, first = 0;
 
-	for (size_t i = 0; rows && i < p->n && n < ALERTS_MAX; i++)
-		if (p->items[i].end == CONTACT_RETRIED &&
-		    p->items[i].retry == 0)
-			rows[n++] = alert_of(
-			    p, &p->items[i], "newspack_sync_contact_failed");
+	for (size_t i = 0; rows && i < p->n; i++) {
+		const struct contact_sync *s = &p->items[i];
+
+		if (s->end == CONTACT_EXHAUSTED)
+			rows[n++] =
+			    alert_of(p, s, "newspack_sync_retry_exhausted");
+		else if (p->direction == CONTACT_PUSH && !php &&
+			 s->end == CONTACT_RETRIED && s->retry == 0 &&
+			 first++ < ALERTS_MAX)
+			rows[n++] =
+			    alert_of(p, s, "newspack_sync_contact_failed");
+	}
 	if (n > 0)
 		alert(p, rows, n);
 }

@@ -43,6 +43,7 @@ struct contact_sync {
 	unsigned char payload[CONTACT_FINGERPRINT_LEN];
 	unsigned char address[CONTACT_FINGERPRINT_LEN];
 	enum contact_end end;
+	unsigned char before[CONTACT_FINGERPRINT_LEN]; /* accepted last */
 	bool due;             /* RETRIED, and its row is still to be written */
 	int64_t after_s;      /* not sooner, as the provider asked */
 	struct slice message; /* why, in words without an address */
@@ -88,9 +89,14 @@ MUSTUSE enum rc contact_run_begin(struct contact_run *run,
 void contact_run_end(struct contact_run *run);
 /* Is there a reason to stop before the next page or request? Renews leases. */
 bool contact_run_over(struct contact_run *run);
-/* The php executor's options for this site; false: it has no PHP. */
-bool contact_run_php(
-    const struct contact_run *run, struct php_executor_opts *out);
+/*
+ * A place in PHP, waited for for at most wait_ms. RC_RETRY: none is free, or
+ * the lease is lost; RC_REJECT: the site has no PHP. RC_OK:
+ * contact_php_leave().
+ */
+MUSTUSE enum rc contact_php_enter(struct contact_run *run, uint32_t wait_ms,
+    struct php_executor_opts *opts, struct err *err);
+void contact_php_leave(struct contact_run *run);
 /* A line as Newspack writes it, when NEWSPACK_LOG_LEVEL asks for it. */
 void contact_say(const struct contact_run *run, const char *header,
     const char *fmt, ...) PRINTF_LIKE(3, 4);
@@ -108,7 +114,8 @@ struct contact_account {
 	const struct newspack_integration *integration;
 	struct esp *esp; /* NULL: only PHP knows it, or it is not set up */
 	struct esp_account account;
-	bool rests; /* no request to it in this run */
+	bool rests;     /* no request to it in this run */
+	int64_t rest_s; /* and for how long, as far as is known */
 	char why[ERR_TEXT_MAX];
 	char name[40]; /* of its budgets and slots in the tables */
 	struct {
@@ -139,7 +146,7 @@ struct contact_account *contact_account_find(
     struct contact_run *run, struct slice id);
 bool contact_account_is_php(const struct contact_account *a);
 /* What is held in the tables is held on. */
-void contact_account_renew(struct contact_account *a);
+void contact_account_renew(struct contact_account *a, uint32_t term_ms);
 
 /* ---- contact_payload.c -------------------------------------------------- */
 
@@ -190,8 +197,8 @@ MUSTUSE enum rc contact_fail_for_good(struct contact_page *p,
 /* The rows of a page's retries, before its flags may go. RC_RETRY: the
  * database is away; some may be written, and are found again. */
 MUSTUSE enum rc contact_commit(struct contact_page *p, struct err *err);
-/* First failures of a page of pushes, for Newspack's own failure records; what
- * only PHP pushes has told them already. */
+/* First failures of a page of pushes, for Newspack's own failure records (what
+ * only PHP pushes has told them already), and last ones of any page. */
 void contact_alert_failures(struct contact_page *p);
 /* A success of a retry: its line in the log. */
 MUSTUSE enum rc contact_succeed(

@@ -149,8 +149,9 @@ stage_again(struct poll *p, const struct contact_sync *s, struct err *err)
 {
 	const struct contact_env *env = p->run->env;
 
-	/* The flag is there still, or the reader would be forgotten. */
-	if (s->end != CONTACT_OPEN || s->nflags > 0)
+	/* Or the reader would be forgotten: his flag may be gone, if he was in
+	 * another integration's bulk call, too. */
+	if (s->end != CONTACT_OPEN)
 		return RC_OK;
 	return contact_flag_write(env->db, &env->scope, CONTACT_PUSH,
 	    s->user_id, clock_unix(env->clock), err);
@@ -271,6 +272,45 @@ ask(struct poll *p, struct err *err)
 	return settle(p, again_s, err);
 }
 
+/* A call that nobody can ask for: its readers are staged for the next tick. */
+static enum rc
+give_up(struct contact_run *run, struct contact_batch *b, const char *event,
+    const char *why, struct err *err)
+{
+	const struct contact_env *env = run->env;
+	enum rc rc = RC_OK;
+
+	log_event(LOG_WARN, event, LOG_S("site", env->site->name),
+	    LOG_U("batch", b->batch_id), LOG_U("readers", b->n),
+	    LOG_S("why", why));
+	for (size_t i = 0; i < b->n && rc == RC_OK; i++)
+		rc = contact_flag_write(env->db, &env->scope, CONTACT_PUSH,
+		    b->members[i].user_id, clock_unix(env->clock), err);
+	b->n = 0;
+	return rc == RC_OK ? contact_batch_end(env->db, &env->scope,
+				 env->blog_id, b->batch_id, err)
+			   : rc;
+}
+
+/* Asked for by nobody in this tick; RC_OK also when it is gone by now. */
+static enum rc
+put_off(struct contact_run *run, struct contact_batch *b, struct err *err)
+{
+	const struct contact_env *env = run->env;
+	enum rc rc;
+
+	b->ask_at = clock_unix(env->clock) + AGAIN_S;
+	rc = contact_batch_update(env->db, &env->scope, env->blog_id, b, err);
+	return rc == RC_NONE ? RC_OK : rc;
+}
+
+static bool
+can_ask(const struct contact_account *a, const struct contact_batch *b)
+{
+	return a && a->esp && a->esp->ops->poll &&
+	       slice_eq_str(b->provider, a->integration->provider);
+}
+
 static enum rc
 poll_one(struct contact_run *run, struct contact_batch *b, struct err *err)
 {
@@ -280,26 +320,25 @@ poll_one(struct contact_run *run, struct contact_batch *b, struct err *err)
 	int64_t now = clock_unix(env->clock);
 	enum rc rc = RC_OK;
 
-	if (b->broken) {
-		log_event(LOG_ERR, "contacts.bulk_broken",
-		    LOG_S("site", env->site->name), LOG_U("batch", b->batch_id),
-		    LOG_S("why", "its members cannot be read; their flags "
-				 "are there still, so they are sent again"));
-		return contact_batch_end(
-		    env->db, &env->scope, env->blog_id, b->batch_id, err);
-	}
 	p.account = contact_account_find(run, b->integration);
-	if (p.account && p.account->esp && p.account->esp->ops->poll &&
-	    slice_eq_str(b->provider, p.account->integration->provider)) {
-		if (!p.account->rests)
-			rc = ask(&p, err);
-	} else if (now - b->submitted_at > FORGET_S) {
-		log_event(LOG_WARN, "contacts.bulk_forgotten",
+	if (b->broken)
+		rc = give_up(run, b, "contacts.bulk_broken",
+		    "its members cannot be read; their flags are there still, "
+		    "so they are sent again",
+		    err);
+	else if (!can_ask(p.account, b) && now - b->submitted_at > FORGET_S)
+		rc = give_up(run, b, "contacts.bulk_forgotten",
+		    "its integration is gone for a week", err);
+	else if (!can_ask(p.account, b) || p.account->rests ||
+		 !p.account->integration->push)
+		rc = put_off(run, b, err);
+	else
+		rc = ask(&p, err);
+	if (rc == RC_REJECT) {
+		log_event(LOG_ERR, "contacts.page",
 		    LOG_S("site", env->site->name), LOG_U("batch", b->batch_id),
-		    LOG_S("why", "its integration is gone for a week"));
-		rc = contact_batch_end(
-		    env->db, &env->scope, env->blog_id, b->batch_id, err);
-		b->n = 0;
+		    LOG_S("why", err->text));
+		rc = put_off(run, b, err);
 	}
 	arena_clear(&arena);
 	return rc;

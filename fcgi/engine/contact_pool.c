@@ -19,6 +19,7 @@
 #define POOL_GROUP 100
 #define IDLE_S 5
 #define AGAIN_MS 1000
+#define OTHERS_MS 10000
 /* Bulk calls of a former process are asked for soon after the start. */
 #define FIRST_TICK_MS 2000
 
@@ -215,11 +216,35 @@ batch_locked(struct contact_pool *p, struct site_run *s)
 	}
 	if (rc == RC_OK && report.more && made_progress(&report) && !p->quit)
 		want_locked(p, s, what);
-	if (rc == RC_RETRY && !p->quit) {
-		/* The claimer's clock takes it up again. */
+	if ((rc == RC_RETRY || (rc == RC_NONE && what & WANT_BATCH)) &&
+	    !p->quit) {
+		/* The claimer's clock takes it up again; another node may only
+		 * have asked for its bulk calls. */
 		s->contacts.again |= what;
-		s->contacts.tick_at = clock_mono(clock) + AGAIN_MS;
+		s->contacts.tick_at =
+		    clock_mono(clock) + (rc == RC_RETRY ? AGAIN_MS : OTHERS_MS);
 	}
+}
+
+/* ---- threads on demand --------------------------------------------------- */
+
+static void *pool_main(void *arg);
+
+static void
+wake_locked(struct contact_pool *p)
+{
+	pthread_t thread;
+
+	pthread_cond_broadcast(&p->wake);
+	if (p->idle > p->ntasks || p->threads >= POOL_THREADS || p->quit)
+		return;
+	if (pthread_create(&thread, NULL, pool_main, p) != 0) {
+		log_event(LOG_ERR, "contacts.thread",
+		    LOG_S("why", "no thread can be started"));
+		return;
+	}
+	pthread_detach(thread);
+	p->threads++;
 }
 
 /* ---- tasks -------------------------------------------------------------- */
@@ -351,6 +376,8 @@ split(struct contact_pool *p, struct contact_session *session, struct queued *q,
 	if (n > 1) {
 		g = xcalloc(1, sizeof *g);
 		g->whole = q->task;
+		g->whole.integration = g->whole.context =
+		    g->whole.previous_email = SLICE_LIT("");
 		g->whole.ok = true;
 		g->done = q->done;
 		g->arg = q->arg;
@@ -369,9 +396,9 @@ split(struct contact_pool *p, struct contact_session *session, struct queued *q,
 			part->group = g;
 			g->left++;
 			put_locked(p, part);
+			wake_locked(p);
 		}
 		did = g->left > 0;
-		pthread_cond_broadcast(&p->wake);
 		pthread_mutex_unlock(&p->lock);
 		if (!did)
 			free(g);
@@ -479,23 +506,6 @@ pool_main(void *arg)
 	pthread_mutex_unlock(&p->lock);
 	db_thread_end();
 	return NULL;
-}
-
-static void
-wake_locked(struct contact_pool *p)
-{
-	pthread_t thread;
-
-	pthread_cond_broadcast(&p->wake);
-	if (p->idle > p->ntasks || p->threads >= POOL_THREADS || p->quit)
-		return;
-	if (pthread_create(&thread, NULL, pool_main, p) != 0) {
-		log_event(LOG_ERR, "contacts.thread",
-		    LOG_S("why", "no thread can be started"));
-		return;
-	}
-	pthread_detach(thread);
-	p->threads++;
 }
 
 /* ---- what others call --------------------------------------------------- */

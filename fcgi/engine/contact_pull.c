@@ -174,17 +174,12 @@ ask_php_to_store(struct contact_page *p, struct cached *later)
 	const struct contact_env *env = p->run->env;
 	struct php_executor_opts opts;
 	struct err err = ERR_INIT;
-	enum rc rc;
+	enum rc rc = contact_php_enter(p->run, PHP_WAIT_MS, &opts, &err);
 
-	if (!contact_run_php(p->run, &opts) ||
-	    (env->php_enter && !env->php_enter(env->arg, PHP_WAIT_MS))) {
-		rc = err_set(
-		    &err, RC_RETRY, "PHP has no place, or is not set up");
-	} else {
+	if (rc == RC_OK) {
 		rc = php_contacts_store(&opts, later->readers, later->n,
 		    PHP_STORE_MS, p->arena, &err);
-		if (env->php_leave)
-			env->php_leave(env->arg);
+		contact_php_leave(p->run);
 	}
 	if (rc != RC_OK)
 		log_event(LOG_WARN, "contacts.php",
@@ -280,5 +275,9 @@ contact_pull_page(struct contact_page *p, struct err *err)
 			 ? contact_pull_by_php(p, err)
 			 : pull_native(p, err);
 
-	return rc == RC_OK ? contact_commit(p, err) : rc;
+	if (rc == RC_OK)
+		rc = contact_commit(p, err);
+	if (rc == RC_OK)
+		contact_alert_failures(p);
+	return rc;
 }

@@ -60,23 +60,16 @@ static enum rc
 php_ask(struct contact_page *p, php_call_fn *call, const char *what,
     struct php_contact *rows, size_t n)
 {
-	const struct contact_env *env = p->run->env;
 	struct php_executor_opts opts;
 	struct err err = ERR_INIT;
 	enum rc rc;
 
 	if (n == 0)
 		return RC_OK;
-	if (!contact_run_php(p->run, &opts))
-		rc = err_set(&err, RC_REJECT,
-		    "only PHP knows these contacts, and php_fpm is not set in "
-		    "[site] of the configuration");
-	else if (env->php_enter && !env->php_enter(env->arg, PHP_WAIT_MS))
-		rc = err_set(&err, RC_RETRY, "PHP has no place for contacts");
-	else {
+	rc = contact_php_enter(p->run, PHP_WAIT_MS, &opts, &err);
+	if (rc == RC_OK) {
 		rc = call(&opts, rows, n, PHP_PAGE_MS, p->arena, &err);
-		if (env->php_leave)
-			env->php_leave(env->arg);
+		contact_php_leave(p->run);
 	}
 	if (rc != RC_OK)
 		say_php(p, what, &err);
@@ -212,6 +205,15 @@ fingerprint_cmp(const void *key, const void *row)
 	return id < other ? -1 : id > other;
 }
 
+/* What did not fit has none, and is always sent. */
+static bool
+is_digest(const unsigned char digest[CONTACT_FINGERPRINT_LEN])
+{
+	static const unsigned char none[CONTACT_FINGERPRINT_LEN];
+
+	return memcmp(digest, none, sizeof none) != 0;
+}
+
 static void
 compare(const struct contact_page *p, struct contact_sync *s,
     const struct contact_fingerprint *f)
@@ -222,7 +224,7 @@ compare(const struct contact_page *p, struct contact_sync *s,
 	if (f->barred && same_address) {
 		s->message = f->reason;
 		s->end = CONTACT_BARRED;
-	} else if (!f->barred && !s->unchanged_too &&
+	} else if (!f->barred && !s->unchanged_too && is_digest(s->payload) &&
 		   p->account->integration->config->fingerprints &&
 		   memcmp(f->payload, s->payload, sizeof s->payload) == 0) {
 		s->end = CONTACT_UNCHANGED;
@@ -258,8 +260,10 @@ leave_out_unchanged(struct contact_page *p, struct err *err)
 		f = n == 0 ? NULL
 			   : bsearch(&s->user_id, rows, n, sizeof *rows,
 				 fingerprint_cmp);
-		if (f)
+		if (f) {
+			memcpy(s->before, f->payload, sizeof s->before);
 			compare(p, s, f);
+		}
 	}
 	return rc;
 }
@@ -282,7 +286,10 @@ change_id(const struct contact_sync *s, struct arena *a)
 	struct buf text = BUF_INIT(64);
 	struct slice id;
 
-	buf_put_hex(&text, s->payload, 16);
+	/* A value that is changed back is another change, so what was accepted
+	 * last is part of it; a retry is the same one. */
+	buf_put_hex(&text, s->payload, 12);
+	buf_put_hex(&text, s->before, 4);
 	id = arena_slice(a, buf_slice(&text));
 	buf_clear(&text);
 	return id;
@@ -330,7 +337,8 @@ gather(struct contact_page *p, size_t *n, struct err *err)
 		    address_is_taken(a, *n, s->contact->email))
 			continue;
 		s->contact->previous_email = s->previous_email;
-		s->contact->id = change_id(s, p->arena);
+		if (p->run->keyed)
+			s->contact->id = change_id(s, p->arena);
 		a->contacts[*n] = *s->contact;
 		if (!mark_origin(p, &a->contacts[*n]))
 			return err_set(err, RC_REJECT, "a page is too large");
@@ -508,7 +516,11 @@ contact_push_page(struct contact_page *p, struct err *err)
 
 	if (contact_account_is_php(p->account)) {
 		rc = push_by_php(p, err);
-		return rc == RC_OK ? contact_commit(p, err) : rc;
+		if (rc == RC_OK)
+			rc = contact_commit(p, err);
+		if (rc == RC_OK)
+			contact_alert_failures(p);
+		return rc;
 	}
 	if (!p->account->esp || p->account->rests)
 		return RC_OK;

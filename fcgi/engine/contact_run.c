@@ -31,7 +31,7 @@ contact_held(const struct config_site *c, const struct newspack *n,
 		return "mode = observe: nothing is run";
 	*remedy = "activate it, or set contacts = no";
 	if (!n->plugin)
-		return "the Newspack plugin is not active on this blog";
+		return "the plugin newspack-plugin is not active on this blog";
 	*remedy = "switch it on in Newspack, Audience";
 	if (!n->activation)
 		return "reader activation is switched off";
@@ -150,24 +150,23 @@ contact_term_ms(const struct contact_run *run)
 }
 
 static void
-renew(struct contact_run *run, mono_ms now)
+renew(struct contact_run *run)
 {
 	const struct contact_env *env = run->env;
+	uint32_t term_ms = contact_term_ms(run);
 	struct err err = ERR_INIT;
 
-	if (now < run->renew_at)
-		return;
-	run->renew_at = now + contact_term_ms(run) / 4;
-	if (run->lease_token &&
-	    lease_extend(env->db, &env->scope, run->lease, run->lease_token,
-		contact_term_ms(run), &err) != RC_OK) {
+	run->renew_at = clock_mono(env->clock) + term_ms / 4;
+
+	if (run->lease_token && lease_extend(env->db, &env->scope, run->lease,
+				    run->lease_token, term_ms, &err) != RC_OK) {
 		run->lost = true;
 		log_event(LOG_WARN, "contacts.lease",
 		    LOG_S("site", env->site->name), LOG_U("blog", env->blog_id),
 		    LOG_S("why", err.text));
 	}
 	for (size_t i = 0; i < run->naccounts && !run->lost; i++)
-		contact_account_renew(&run->accounts[i]);
+		contact_account_renew(&run->accounts[i], term_ms);
 }
 
 bool
@@ -178,12 +177,13 @@ contact_run_over(struct contact_run *run)
 
 	if (env->stopping && env->stopping(env->arg))
 		return true;
-	renew(run, now);
+	if (now >= run->renew_at)
+		renew(run);
 	return run->lost || now >= run->deadline;
 }
 
-bool
-contact_run_php(const struct contact_run *run, struct php_executor_opts *out)
+static bool
+php_opts(const struct contact_run *run, struct php_executor_opts *out)
 {
 	const struct contact_env *env = run->env;
 	const struct config_site *c = site_config(env->config, env->site);
@@ -202,6 +202,33 @@ contact_run_php(const struct contact_run *run, struct php_executor_opts *out)
 		.clock = env->clock,
 	};
 	return true;
+}
+
+enum rc
+contact_php_enter(struct contact_run *run, uint32_t wait_ms,
+    struct php_executor_opts *opts, struct err *err)
+{
+	const struct contact_env *env = run->env;
+
+	if (!php_opts(run, opts))
+		return err_set(err, RC_REJECT,
+		    "only PHP knows this, and php_fpm is not set in [site] of "
+		    "the configuration");
+	/* Its full term from now; when PHP takes longer, and another node has
+	 * begun, nothing is sent of what PHP has made. */
+	renew(run);
+	if (run->lost)
+		return err_set(err, RC_RETRY, "the lease is lost");
+	if (env->php_enter && !env->php_enter(env->arg, wait_ms))
+		return err_set(err, RC_RETRY, "PHP has no place for contacts");
+	return RC_OK;
+}
+
+void
+contact_php_leave(struct contact_run *run)
+{
+	if (run->env->php_leave)
+		run->env->php_leave(run->env->arg);
 }
 
 struct contact_account *
@@ -249,7 +276,8 @@ contact_count(struct contact_run *run, enum contact_direction d,
 			c->unchanged++;
 			break;
 		case CONTACT_PENDING:
-			c->pending++;
+			/* Handed over now; others were before. */
+			c->pending += items[i].contact != NULL;
 			break;
 		case CONTACT_RETRIED:
 			c->retried++;

@@ -31,16 +31,17 @@ php_enter(void *arg, uint32_t wait_ms)
 	struct engine *e = s->site->engine;
 	mono_ms end = clock_mono(e->clock) + (mono_ms)wait_ms;
 
-	for (;;) {
+	while (!stopping(s)) {
 		pthread_mutex_lock(&e->lock);
 		s->php = free_php_worker_locked(e);
 		if (s->php)
 			s->php->reserved = true;
 		pthread_mutex_unlock(&e->lock);
-		if (s->php || clock_mono(e->clock) >= end || stopping(s))
+		if (s->php || clock_mono(e->clock) >= end)
 			return s->php != NULL;
 		clock_sleep_ms(20);
 	}
+	return false;
 }
 
 static void

@@ -7,6 +7,10 @@
 #include "base/log.h"
 #include "engine/contact_internal.h"
 
+/* PHP or the provider is away; nothing may leave: a retry comes back in. */
+#define AWAY_S 60
+#define HELD_S 3600
+
 static void
 end_task(struct contact_task *t, bool ok, bool final, struct slice words)
 {
@@ -18,7 +22,7 @@ end_task(struct contact_task *t, bool ok, bool final, struct slice words)
 /* Nothing was tried: a retry's row, which ends as done, is inserted anew. */
 static enum rc
 later(const struct contact_env *env, struct contact_task *t, const char *words,
-    struct err *err)
+    int64_t after_s, struct err *err)
 {
 	struct contact_retry r = { .action_id = t->action_id,
 		.direction = t->direction,
@@ -27,7 +31,8 @@ later(const struct contact_env *env, struct contact_task *t, const char *words,
 		.context = t->context,
 		.count = t->retry,
 		.reason = slice_str(words),
-		.previous_email = t->previous_email };
+		.previous_email = t->previous_email,
+		.after_s = after_s };
 	enum rc rc = RC_OK;
 
 	end_task(t, false, false, slice_str(words));
@@ -36,6 +41,15 @@ later(const struct contact_env *env, struct contact_task *t, const char *words,
 		rc = contact_retry_add(
 		    env->db, env->actions, &r, clock_unix(env->clock), err);
 	return rc == RC_NONE ? RC_OK : rc;
+}
+
+/* Nothing may leave at all. */
+static enum rc
+hold_task(const struct contact_env *env, struct contact_task *t,
+    const char *words, struct err *err)
+{
+	t->held = true;
+	return later(env, t, words, HELD_S, err);
 }
 
 /* The chain ends without a failure: its reason is gone. */
@@ -107,7 +121,30 @@ take_end(struct contact_page *p, struct contact_task *t,
 	}
 	return later(p->run->env, t,
 	    *p->account->why ? p->account->why : "PHP or the provider is away",
-	    err);
+	    p->account->rests ? p->account->rest_s : AWAY_S, err);
+}
+
+/* Whoever is in a bulk call is not sent again; its end decides. */
+static enum rc
+leave_to_bulk(struct contact_page *p, struct err *err)
+{
+	const struct contact_env *env = p->run->env;
+	struct contact_batch *bulk = NULL;
+	size_t n = 0;
+	enum rc rc = contact_batches_read(
+	    env->db, &env->scope, env->blog_id, p->arena, &bulk, &n, err);
+
+	for (size_t i = 0; i < n && rc == RC_OK; i++) {
+		if (!slice_eq_str(
+			bulk[i].integration, p->account->integration->id))
+			continue;
+		for (size_t k = 0; k < bulk[i].n; k++)
+			for (size_t m = 0; m < p->n; m++)
+				if (p->items[m].user_id ==
+				    bulk[i].members[k].user_id)
+					p->items[m].end = CONTACT_PENDING;
+	}
+	return rc;
 }
 
 /* One integration's tasks of one direction. */
@@ -147,8 +184,11 @@ page_run(struct contact_run *run, struct contact_account *a,
 			    t->retry, CONTACT_MAX_RETRIES, a->integration->id,
 			    t->user_id);
 	}
-	rc = p.direction == CONTACT_PULL ? contact_pull_page(&p, err)
-					 : contact_push_page(&p, err);
+	if (p.direction == CONTACT_PUSH)
+		rc = leave_to_bulk(&p, err);
+	if (rc == RC_OK)
+		rc = p.direction == CONTACT_PULL ? contact_pull_page(&p, err)
+						 : contact_push_page(&p, err);
 	for (size_t i = 0; i < n && rc == RC_OK; i++)
 		rc = take_end(&p, tasks[i], &p.items[i], err);
 	arena_clear(&arena);
@@ -224,6 +264,17 @@ all_run(struct contact_run *run, struct contact_task *t, struct err *err)
 	return rc;
 }
 
+/* The program stops before their turn. */
+static void
+lose(struct contact_task *const *tasks, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		end_task(
+		    tasks[i], false, false, SLICE_LIT("the program stops"));
+		tasks[i]->later = tasks[i]->lost = true;
+	}
+}
+
 enum rc
 contact_tasks_run(const struct contact_env *env, struct contact_task **tasks,
     size_t n, struct err *err)
@@ -240,10 +291,14 @@ contact_tasks_run(const struct contact_env *env, struct contact_task **tasks,
 		    held, sizeof held, "%s", err ? err->text : "held");
 		rc = RC_OK;
 		for (size_t i = 0; i < n && rc == RC_OK; i++)
-			rc = later(env, tasks[i], held, err);
+			rc = hold_task(env, tasks[i], held, err);
 		n = 0;
 	}
 	for (size_t i = 0, end; i < n && rc == RC_OK; i = end) {
+		if (contact_run_over(&run)) {
+			lose(tasks + i, n - i);
+			break;
+		}
 		for (end = i + 1; end < n && end - i < CONTACT_PAGE &&
 				  go_together(tasks[end - 1], tasks[end]);
 		     end++)

@@ -86,6 +86,7 @@ struct contact_task {
 	/* !ok: nothing was tried: PHP or the provider rests, or nothing may
 	 * leave. A retry's row was inserted anew with the same count. */
 	bool later;
+	bool held; /* `later` because nothing may leave this blog */
 	bool lost; /* the program ended, or the database went, before it */
 	char message[ERR_TEXT_MAX];
 };

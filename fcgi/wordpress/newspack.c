@@ -144,7 +144,9 @@ read_options(struct reader *r, struct db *db, const struct sql_scope *scope,
 	size_t n = rc == RC_OK ? db_rows_count(rows) : 0;
 
 	if (n > OPTIONS_MAX)
-		n = OPTIONS_MAX;
+		rc = err_set(err, RC_REJECT,
+		    "there are %zu options of Newspack's, more than %d", n,
+		    OPTIONS_MAX);
 	r->options = arena_array(a, n + 1, sizeof *r->options);
 	while (rc == RC_OK && r->options && r->noptions < n &&
 	       db_rows_next(rows)) {
