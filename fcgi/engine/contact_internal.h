@@ -168,11 +168,26 @@ void contact_fingerprint(const struct contact_run *run,
  */
 MUSTUSE enum rc contact_push_page(struct contact_page *p, struct err *err);
 MUSTUSE enum rc contact_pull_page(struct contact_page *p, struct err *err);
-/* A pull page of an integration that only PHP knows: PHP stores, too. */
-MUSTUSE enum rc contact_pull_by_php(struct contact_page *p, struct err *err);
 /* What follows the ends of a page's items: rows of retries, fingerprints,
  * alerts. A page of pushes does it itself. */
 MUSTUSE enum rc contact_push_ended(struct contact_page *p, struct err *err);
+
+/* ---- contact_php.c ------------------------------------------------------ */
+
+/* One of php_contacts_prepare(), _push(), _pull(). */
+typedef enum rc contact_php_fn(const struct php_executor_opts *opts,
+    struct php_contact *contacts, size_t n, uint32_t timeout_ms,
+    struct arena *a, struct err *err);
+/* What becomes of an item by PHP's answer, if it gave one. */
+typedef enum rc contact_answer_fn(struct contact_page *p,
+    struct contact_sync *s, const struct php_contact *row, struct err *err);
+/* Ask about the items of a page that nobody has dealt with. What PHP did not
+ * answer stays CONTACT_OPEN; why is logged. */
+MUSTUSE enum rc contact_ask_php(struct contact_page *p, contact_php_fn *call,
+    const char *what, contact_answer_fn *take, struct err *err);
+/* Pages of an integration that only PHP knows; what is pulled PHP stores. */
+MUSTUSE enum rc contact_push_by_php(struct contact_page *p, struct err *err);
+MUSTUSE enum rc contact_pull_by_php(struct contact_page *p, struct err *err);
 
 /* ---- contact_fail.c ----------------------------------------------------- */
 

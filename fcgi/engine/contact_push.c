@@ -1,5 +1,4 @@
 /* A page of readers to one integration. */
-#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -7,76 +6,10 @@
 #include "engine/contact_internal.h"
 #include "queues/contacts_compare.h"
 
-/* A whole page is built or pushed in one boot. */
-#define PHP_PAGE_MS 120000
-#define PHP_WAIT_MS 30000
 /* Every provider takes so many without its bulk call. */
 #define SINGLY_MAX 4
 
 /* ---- what is sent ------------------------------------------------------- */
-
-static void
-say_php(const struct contact_page *p, const char *what, const struct err *err)
-{
-	const struct contact_env *env = p->run->env;
-
-	log_event(LOG_WARN, "contacts.php", LOG_S("site", env->site->name),
-	    LOG_U("blog", env->blog_id), LOG_S("what", what),
-	    LOG_S("integration", p->account->integration->id),
-	    LOG_S("why", err->text));
-}
-
-/* The items that nobody has dealt with, as PHP is asked for them. */
-static struct php_contact *
-php_page(struct contact_page *p, struct contact_sync ***which, size_t *n)
-{
-	struct php_contact *rows =
-	    arena_array(p->arena, p->n + 1, sizeof *rows);
-
-	*which = arena_array(p->arena, p->n + 1, sizeof(struct contact_sync *));
-	*n = 0;
-	if (!rows || !*which)
-		return NULL;
-	for (size_t i = 0; i < p->n; i++) {
-		struct contact_sync *s = &p->items[i];
-
-		if (s->end != CONTACT_OPEN)
-			continue;
-		(*which)[*n] = s;
-		rows[(*n)++] = (struct php_contact){ .user_id = s->user_id,
-			.integration = slice_str(p->account->integration->id),
-			.context = s->context,
-			.previous_email = s->previous_email };
-	}
-	return rows;
-}
-
-typedef enum rc php_call_fn(const struct php_executor_opts *opts,
-    struct php_contact *contacts, size_t n, uint32_t timeout_ms,
-    struct arena *a, struct err *err);
-
-/* Ask PHP; what it did not answer stays as it is. */
-static enum rc
-php_ask(struct contact_page *p, php_call_fn *call, const char *what,
-    struct php_contact *rows, size_t n)
-{
-	struct php_executor_opts opts;
-	struct err err = ERR_INIT;
-	enum rc rc;
-
-	if (n == 0)
-		return RC_OK;
-	rc = contact_php_enter(p->run, PHP_WAIT_MS, &opts, &err);
-	if (rc == RC_OK) {
-		rc = call(&opts, rows, n, PHP_PAGE_MS, p->arena, &err);
-		contact_php_leave(p->run);
-	}
-	if (rc != RC_OK)
-		say_php(p, what, &err);
-	if (p->run->report)
-		p->run->report->counts[p->direction].php += n;
-	return rc;
-}
 
 static enum rc
 build_one(struct contact_page *p, struct contact_sync *s,
@@ -112,22 +45,6 @@ build_one(struct contact_page *p, struct contact_sync *s,
 		.retry_after_s = -1 };
 	s->contact = c;
 	return RC_OK;
-}
-
-static enum rc
-build_by_php(struct contact_page *p, struct err *err)
-{
-	struct contact_sync **which;
-	size_t n;
-	struct php_contact *rows = php_page(p, &which, &n);
-	enum rc rc = RC_OK;
-
-	if (!rows)
-		return err_set(err, RC_REJECT, "a page is too large");
-	(void)php_ask(p, php_contacts_prepare, "prepare", rows, n);
-	for (size_t i = 0; i < n && rc == RC_OK; i++)
-		rc = build_one(p, which[i], &rows[i], err);
-	return rc;
 }
 
 static enum rc
@@ -450,52 +367,6 @@ send(struct contact_page *p, struct err *err)
 	return rc;
 }
 
-/* ---- integrations that only PHP knows ----------------------------------- */
-
-static enum rc
-take_answer(struct contact_page *p, struct contact_sync *s,
-    const struct php_contact *row, struct err *err)
-{
-	if (!row->answered)
-		return RC_OK;
-	if (row->gone) {
-		s->end = CONTACT_GONE;
-		return RC_OK;
-	}
-	s->message = row->message;
-	if (row->ok) {
-		s->end = CONTACT_DONE;
-		return contact_succeed(p, s, err);
-	}
-	switch (contact_classify(row->message)) {
-	case CONTACT_BENIGN:
-		s->end = CONTACT_DONE;
-		return contact_succeed(p, s, err);
-	case CONTACT_PERMANENT:
-	case CONTACT_PERMANENT_CONFIG:
-		return contact_fail_for_good(p, s, CONTACT_REFUSED, err);
-	case CONTACT_TRANSIENT:
-		break;
-	}
-	return contact_fail(p, s, err);
-}
-
-static enum rc
-push_by_php(struct contact_page *p, struct err *err)
-{
-	struct contact_sync **which;
-	size_t n;
-	struct php_contact *rows = php_page(p, &which, &n);
-	enum rc rc = RC_OK;
-
-	if (!rows)
-		return err_set(err, RC_REJECT, "a page is too large");
-	(void)php_ask(p, php_contacts_push, "push", rows, n);
-	for (size_t i = 0; i < n && rc == RC_OK; i++)
-		rc = take_answer(p, which[i], &rows[i], err);
-	return rc;
-}
-
 enum rc
 contact_push_ended(struct contact_page *p, struct err *err)
 {
@@ -515,7 +386,7 @@ contact_push_page(struct contact_page *p, struct err *err)
 	enum rc rc;
 
 	if (contact_account_is_php(p->account)) {
-		rc = push_by_php(p, err);
+		rc = contact_push_by_php(p, err);
 		if (rc == RC_OK)
 			rc = contact_commit(p, err);
 		if (rc == RC_OK)
@@ -526,43 +397,12 @@ contact_push_page(struct contact_page *p, struct err *err)
 		return RC_OK;
 	rc = may_be_native(p, &native, err);
 	if (rc == RC_OK)
-		rc = native ? build_native(p, err) : build_by_php(p, err);
+		rc = native ? build_native(p, err)
+			    : contact_ask_php(p, php_contacts_prepare,
+				  "prepare", build_one, err);
 	if (rc == RC_OK)
 		rc = leave_out_unchanged(p, err);
 	if (rc == RC_OK)
 		rc = send(p, err);
 	return rc == RC_OK ? contact_push_ended(p, err) : rc;
-}
-
-/* ---- pulls by PHP share the asking -------------------------------------- */
-
-enum rc
-contact_pull_by_php(struct contact_page *p, struct err *err)
-{
-	static const char *const for_good[] = { "no_selected_incoming_fields",
-		"invalid_pull_payload", "reader_data_write_failed" };
-	struct contact_sync **which;
-	size_t n;
-	struct php_contact *rows = php_page(p, &which, &n);
-	enum rc rc = RC_OK;
-
-	if (!rows)
-		return err_set(err, RC_REJECT, "a page is too large");
-	(void)php_ask(p, php_contacts_pull, "pull", rows, n);
-	for (size_t i = 0; i < n && rc == RC_OK; i++) {
-		bool permanent = false;
-
-		for (size_t k = 0; k < NELEMS(for_good); k++)
-			permanent = permanent ||
-				    slice_eq_str(rows[i].code, for_good[k]);
-		if (rows[i].answered && !rows[i].ok && !rows[i].gone &&
-		    permanent) {
-			which[i]->message = rows[i].message;
-			rc = contact_fail_for_good(
-			    p, which[i], CONTACT_REFUSED, err);
-		} else {
-			rc = take_answer(p, which[i], &rows[i], err);
-		}
-	}
-	return rc;
 }

@@ -533,21 +533,7 @@ fields(struct esp *esp, struct arena *a, struct esp_field **out, size_t *n,
 
 	if (rc != RC_OK)
 		return rc;
-	*n = 0;
-	*out = arena_array(a, ac->memory->fields.n + 1, sizeof **out);
-	if (!*out)
-		return err_set(err, RC_RETRY, "no memory");
-	for (size_t i = 0; i < ac->memory->fields.n; i++) {
-		const struct esp_fields_row *row = &ac->memory->fields.rows[i];
-
-		if (row->id[0] == '\0')
-			continue;
-		(*out)[*n].name =
-		    slice_str(arena_strdup(a, slice_str(row->key)));
-		(*out)[(*n)++].value =
-		    slice_str(arena_strdup(a, slice_str(row->name)));
-	}
-	return RC_OK;
+	return esp_fields_list(&ac->memory->fields, true, a, out, n, err);
 }
 
 static void

@@ -392,22 +392,7 @@ fields(struct esp *esp, struct arena *a, struct esp_field **out, size_t *n,
 
 	if (rc != RC_OK)
 		return rc;
-	*n = 0;
-	*out =
-	    arena_array(a, b->memory->fields.n + 1, sizeof(struct esp_field));
-	if (!*out)
-		return err_set(err, RC_RETRY, "no memory");
-	for (size_t i = 0; i < b->memory->fields.n; i++) {
-		const struct esp_fields_row *row = &b->memory->fields.rows[i];
-		struct esp_field *f = &(*out)[*n];
-
-		if (row->id[0] == '\0')
-			continue;
-		f->name = slice_str(arena_strdup(a, slice_str(row->name)));
-		f->value = f->name;
-		(*n)++;
-	}
-	return RC_OK;
+	return esp_fields_list(&b->memory->fields, false, a, out, n, err);
 }
 
 static void

@@ -112,3 +112,24 @@ esp_fields_ensure(const struct esp_fields_maker *m,
 		}
 	return rc;
 }
+
+enum rc
+esp_fields_list(const struct esp_fields *f, bool keys, struct arena *a,
+    struct esp_field **out, size_t *n, struct err *err)
+{
+	struct esp_field *list = arena_array(a, f->n + 1, sizeof *list);
+
+	*n = 0;
+	*out = list;
+	for (size_t i = 0; list && i < f->n; i++) {
+		const struct esp_fields_row *row = &f->rows[i];
+
+		if (row->id[0] == '\0')
+			continue;
+		list[*n].value = arena_slice(a, slice_str(row->name));
+		list[*n].name =
+		    keys ? arena_slice(a, slice_str(row->key)) : list[*n].value;
+		(*n)++;
+	}
+	return a->failed ? err_set(err, RC_RETRY, "no memory") : RC_OK;
+}

@@ -68,4 +68,9 @@ MUSTUSE enum rc esp_fields_ensure(const struct esp_fields_maker *m,
     const struct esp_contact *contacts, size_t n, struct arena *a,
     struct err *err);
 
+/* What esp->ops->fields() says of those the account has; `keys`: push matches
+ * the key, else the name. */
+MUSTUSE enum rc esp_fields_list(const struct esp_fields *f, bool keys,
+    struct arena *a, struct esp_field **out, size_t *n, struct err *err);
+
 #endif
