@@ -26,6 +26,8 @@ KEYS = {"last": "newspack_contact_cron_last_enqueue",
 PASSWORD = "of-a-reader"
 PING = "/wp-cron-fcgi/ping"
 PLUGIN = "newspack-plugin/newspack.php"
+# Whoever is staged stays so: the plugin's own event would have them pushed.
+NO_BATCH = "except = newspack_contact_cron_batch\n"
 FRESH = 60  # s for which the daemon remembers whether the plugin is active
 
 

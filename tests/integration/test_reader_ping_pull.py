@@ -26,7 +26,7 @@ class Case(unittest.TestCase):
         newspack.install(s, provider=None, integrations=("crm",),
                          incoming={"crm": [FIELD]})
         cls.serial = 0
-        cls.daemon = s.start_daemon()
+        cls.daemon = s.start_daemon(site=readers.NO_BATCH)
         readers.start_nginx(s, cls.daemon)
 
     def setUp(self):

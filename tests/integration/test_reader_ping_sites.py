@@ -27,7 +27,8 @@ class BesidePhpTest(unittest.TestCase):
         s.install_action_scheduler()
         newspack.install(s, provider=None, integrations=("crm",),
                          incoming={"crm": ["FAVOURITE"]})
-        cls.daemon = s.start_daemon(site="contacts_every = 1h\n")
+        cls.daemon = s.start_daemon(
+            site="contacts_every = 1h\n" + readers.NO_BATCH)
         readers.start_nginx(s, cls.daemon, sync=True)
 
     def pulls_of(self, user):
