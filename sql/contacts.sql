@@ -30,16 +30,6 @@ SELECT umeta_id, user_id, CAST(LEFT(IFNULL(meta_value, ''), 64) AS BINARY)
    AND meta_key = ?
    AND CAST(meta_key AS BINARY) = ?
 
--- name: contacts.flags_count
--- in:   key:text=newspack_contact_cron_push_pending,
---       same_key:bytes=newspack_contact_cron_push_pending
--- rows: one: how many rows wait
--- explain: rows 12000 all that wait
-SELECT COUNT(*)
-  FROM {base}usermeta
- WHERE meta_key = ?
-   AND CAST(meta_key AS BINARY) = ?
-
 -- The key is looked at, too: a number of a row that is gone may be given to
 -- another one when the server starts anew.
 -- name: contacts.flags_remove

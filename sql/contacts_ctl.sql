@@ -64,14 +64,3 @@ SELECT COUNT(*), MAX(CAST(m.meta_value AS UNSIGNED))
           FROM {base}usermeta x
          WHERE x.meta_key = 'newspack_contact_cron_last_enqueue'
          LIMIT 1000) m
-
--- name: contacts_ctl.cron_events_of
--- in: blog:u64, hook:bytes, since:i64
--- rows: one: how often this program ran a hook since then, and when last
--- explain: exempt the events of a hook
-SELECT COUNT(*), MAX(TIMESTAMPDIFF(SECOND, '1970-01-01', e.ended_at))
-  FROM {base}wpcron_events e
- WHERE e.blog_id = ?
-   AND e.hook = ?
-   AND e.state = 'done'
-   AND e.scheduled_at >= ?

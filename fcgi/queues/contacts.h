@@ -78,9 +78,6 @@ MUSTUSE enum rc contact_flags_remove(struct db *db,
  * there get the new time, and two who stage at once may leave two rows. */
 MUSTUSE enum rc contact_flag_write(struct db *db, const struct sql_scope *scope,
     enum contact_direction d, uint64_t user_id, int64_t now, struct err *err);
-MUSTUSE enum rc contact_flags_count(struct db *db,
-    const struct sql_scope *scope, enum contact_direction d, uint64_t *n,
-    struct err *err);
 
 /* ---- readers ------------------------------------------------------------ */
 

@@ -196,17 +196,3 @@ contact_flag_write(struct db *db, const struct sql_scope *scope,
 	}
 	return rc;
 }
-
-enum rc
-contact_flags_count(struct db *db, const struct sql_scope *scope,
-    enum contact_direction d, uint64_t *n, struct err *err)
-{
-	struct slice key = contact_flag_key(d);
-	struct db_rows *rows = NULL;
-	enum rc rc = db_select(db, scope, SQL_CONTACTS_FLAGS_COUNT,
-	    SQL_ARGS(V_TEXT(key), V_BYTES(key)), &rows, err);
-
-	*n = rc == RC_OK && db_rows_next(rows) ? db_u64(rows, 0) : 0;
-	db_rows_free(rows);
-	return rc;
-}

@@ -159,21 +159,6 @@ START_TEST(the_flags_of_one_reader_are_read_alone)
 }
 END_TEST
 
-START_TEST(all_that_wait_are_counted)
-{
-	uint64_t n = 1;
-
-	CK_RC(RC_OK,
-	    contact_flags_count(t.db, &t.scope, CONTACT_PULL, &n, &t.err));
-	ck_assert_uint_eq(n, 0);
-	for (uint64_t user = 1; user <= 30; user++)
-		(void)users_fixture_meta(user, PULL_FLAG, "1");
-	CK_RC(RC_OK,
-	    contact_flags_count(t.db, &t.scope, CONTACT_PULL, &n, &t.err));
-	ck_assert_uint_eq(n, 30);
-}
-END_TEST
-
 START_TEST(an_arena_that_is_too_small_is_no_crash)
 {
 	struct arena small = ARENA_INIT(256);
@@ -438,7 +423,6 @@ contacts_flags_suite(void)
 	tcase_add_test(
 	    tc, values_that_are_no_times_are_flags_and_can_be_removed);
 	tcase_add_test(tc, the_flags_of_one_reader_are_read_alone);
-	tcase_add_test(tc, all_that_wait_are_counted);
 	tcase_add_test(tc, an_arena_that_is_too_small_is_no_crash);
 	tcase_add_test(tc, a_flag_written_again_meanwhile_stays);
 	tcase_add_test(tc, staging_within_the_second_loses_no_data);

@@ -157,14 +157,6 @@ START_TEST(basic_authorization)
 }
 END_TEST
 
-START_TEST(lower_case_is_of_ascii_only)
-{
-	struct slice s = esp_lower(SLICE_LIT("AZ\xC3\x84@Example.ORG"), &arena);
-
-	ck_assert(slice_eq_str(s, "az\xC3\x84@example.org"));
-}
-END_TEST
-
 START_TEST(providers_are_found_by_name)
 {
 	ck_assert(esp_provider("mailchimp") == esp_mailchimp_new);
@@ -242,7 +234,6 @@ esp_http_suite(void)
 	tcase_add_loop_test(
 	    tc, what_is_special_in_urls_is_encoded, 0, NELEMS(codings));
 	tcase_add_test(tc, basic_authorization);
-	tcase_add_test(tc, lower_case_is_of_ascii_only);
 	tcase_add_test(tc, providers_are_found_by_name);
 	tcase_add_loop_test(tc, an_outcome_by_class, 0, NELEMS(settled));
 	tcase_add_test(tc, a_contact_begins_anew);

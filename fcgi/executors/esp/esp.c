@@ -142,19 +142,6 @@ esp_contacts_begin(struct esp_contact *contacts, size_t n)
 	}
 }
 
-struct slice
-esp_lower(struct slice s, struct arena *a)
-{
-	char *copy = arena_strdup(a, s);
-
-	if (!copy)
-		return SLICE_LIT("");
-	for (size_t i = 0; i < s.n; i++)
-		if (copy[i] >= 'A' && copy[i] <= 'Z')
-			copy[i] = (char)(copy[i] - 'A' + 'a');
-	return slice_mem(copy, s.n);
-}
-
 char *
 esp_basic_auth(const char *user, const char *password)
 {

@@ -339,29 +339,6 @@ esp_http_one(struct esp_http *h, struct esp_call *call, struct arena *a)
 	esp_http_run(h, call, 1, a);
 }
 
-enum rc
-esp_http_rc(const struct esp_call *calls, size_t n, struct err *err)
-{
-	for (size_t i = 0; i < n; i++) {
-		enum rc rc = RC_RETRY;
-
-		switch (calls[i].class) {
-		case ESP_CLASS_OK:
-		case ESP_CLASS_PERMANENT:
-			continue;
-		case ESP_CLASS_CONFIG:
-			rc = RC_REJECT;
-			break;
-		case ESP_CLASS_NONE:
-		case ESP_CLASS_TRANSIENT:
-		case ESP_CLASS_THROTTLED:
-			break;
-		}
-		return err_set(err, rc, "%.*s", SLICE_FMT(calls[i].message));
-	}
-	return RC_OK;
-}
-
 void
 esp_http_settle(struct esp_contact *c, const struct esp_call *call,
     struct slice words, struct arena *a)

@@ -90,13 +90,6 @@ esp_http_over(const struct esp_call *call)
 void esp_http_rest(
     struct esp_http *h, bool config, int64_t after_s, const char *why);
 /*
- * What a run that did not do everything means for a whole push or pull: the
- * rc and words of the first of the calls that is not OK or PERMANENT. RC_OK:
- * there is none.
- */
-enum rc esp_http_rc(const struct esp_call *calls, size_t n, struct err *err);
-
-/*
  * The outcome of a contact by its call's class: OK → ESP_DONE, transient →
  * ESP_RETRY, throttled, config and none → ESP_OPEN, permanent → ESP_REFUSED
  * with `words` (the provider's; cut to 500 bytes) as its message.
@@ -112,8 +105,6 @@ struct slice esp_words(struct slice words, struct arena *a);
 void esp_contacts_begin(struct esp_contact *contacts, size_t n);
 /* "x@y.z", at most 254 bytes, of what an address has in practice. */
 bool esp_email_ok(struct slice email);
-/* In ASCII lower case; the arena's. */
-struct slice esp_lower(struct slice s, struct arena *a);
 /* "Authorization: Basic ..."; free(). */
 char *esp_basic_auth(const char *user, const char *password);
 /* printf into the arena; "" without room. */
