@@ -12,7 +12,7 @@ DESTDIR ?=
 VERSION := 0.1.0
 
 B := build/$(VARIANT)
-PKGS := libmariadb libcurl libcrypto jansson libarchive
+PKGS := libmariadb libcurl libcrypto jansson libarchive gmime-3.0 libidn2
 PKG_CONFIG ?= pkg-config
 
 WARN := -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes \
@@ -82,7 +82,7 @@ $(B)/gen/%.o: $(B)/gen/%.c
 $(B)/gen/prefix: FORCE
 	@mkdir -p $(@D); echo '$(PREFIX)' | cmp -s - $@ || echo '$(PREFIX)' > $@
 
-$(call obj,fcgi/engine/executors.c $(CTL_SRC)): $(B)/gen/prefix
+$(call obj,fcgi/engine/executors.c fcgi/engine/work.c $(CTL_SRC)): $(B)/gen/prefix
 
 # One enum and one table of all statements, from the .sql files.
 $(B)/gen/sql/statements.h $(B)/gen/sql/statements.c &: $(SQL_SRC) sql/statements.awk

@@ -6,7 +6,7 @@
 #include "sql/db.h"
 
 /* The program's own tables, {base}wpcron_*. */
-#define SCHEMA_VERSION 3
+#define SCHEMA_VERSION 4
 
 /*
  * schema_is_installed - RC_OK: all tables are there, of this version. RC_NONE:

@@ -180,6 +180,163 @@ CREATE TABLE IF NOT EXISTS {base}wpcron_fingerprints (
   KEY accepted (state, accepted_at)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin
 
+-- A mail as PHP's mailer made it, from the moment it is whole ('ready') until the
+-- relay has said yes to it, or no for good. `job` says whose it is
+-- ("action:12", "event:7", "message:5:1", "task:9"), `ordinal` which of its
+-- mails, `digest` SHA-256 of envelope, subject and body before MIME: a job that
+-- runs again stores nothing twice. State: writing, ready, later (ready at
+-- not_before), sending (begun = 1: its bytes may have left), sent, dead, held.
+-- `recipients` is JSON: [{"to", "state": open|sent|dead, "code", "words"}].
+-- name: schema.create_outbox
+-- in:   none
+-- rows: none; a row a mail
+-- explain: exempt DDL
+CREATE TABLE IF NOT EXISTS {base}wpcron_outbox (
+  blog_id INT UNSIGNED NOT NULL,
+  mail_id BIGINT UNSIGNED NOT NULL AUTO_INCREMENT,
+  state VARCHAR(8) NOT NULL,
+  priority TINYINT UNSIGNED NOT NULL DEFAULT 20,
+  job VARBINARY(64) NOT NULL,
+  ordinal SMALLINT UNSIGNED NOT NULL,
+  digest BINARY(32) NOT NULL,
+  message_id VARBINARY(255) NOT NULL DEFAULT '',
+  sender VARBINARY(254) NOT NULL,
+  recipients MEDIUMBLOB NOT NULL,
+  subject VARBINARY(255) NOT NULL DEFAULT '',
+  size BIGINT UNSIGNED NOT NULL DEFAULT 0,
+  sealed TINYINT UNSIGNED NOT NULL DEFAULT 0,
+  created_at DATETIME(6) NOT NULL,
+  not_before DATETIME(6) NOT NULL,
+  tries SMALLINT UNSIGNED NOT NULL DEFAULT 0,
+  unknown SMALLINT UNSIGNED NOT NULL DEFAULT 0,
+  claim_id BIGINT UNSIGNED NOT NULL DEFAULT 0,
+  claimed_until DATETIME(6) NULL,
+  begun TINYINT UNSIGNED NOT NULL DEFAULT 0,
+  ended_at DATETIME(6) NULL,
+  told TINYINT UNSIGNED NOT NULL DEFAULT 0,
+  reply VARBINARY(500) NOT NULL DEFAULT '',
+  PRIMARY KEY (blog_id, mail_id),
+  KEY mail_id (mail_id),
+  UNIQUE KEY job (blog_id, job, ordinal, digest),
+  KEY ready (state, priority, mail_id),
+  KEY later (state, not_before),
+  KEY ended (state, ended_at),
+  KEY told (told, state)
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin
+
+-- name: schema.create_outbox_chunks
+-- in:   none
+-- rows: none; a mail's bytes, at most 512 KiB a row, sealed if the mail is
+-- explain: exempt DDL
+CREATE TABLE IF NOT EXISTS {base}wpcron_outbox_chunks (
+  blog_id INT UNSIGNED NOT NULL,
+  mail_id BIGINT UNSIGNED NOT NULL,
+  chunk INT UNSIGNED NOT NULL,
+  bytes MEDIUMBLOB NOT NULL,
+  PRIMARY KEY (blog_id, mail_id, chunk)
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin
+
+-- A message of Event Espresso's that is being worked on. Lane 'generate' keeps
+-- the row and its extra meta (`copy`, JSON) until what PHP made of it is stored:
+-- the plugin deletes the one before it saves the other. Lane 'send' remembers
+-- who set a row to MEX and what it was. State: claimed, running, done, failed.
+-- name: schema.create_messages
+-- in:   none
+-- rows: none; a row a message on the way
+-- explain: exempt DDL
+CREATE TABLE IF NOT EXISTS {base}wpcron_messages (
+  blog_id INT UNSIGNED NOT NULL,
+  message_id BIGINT UNSIGNED NOT NULL,
+  lane VARCHAR(8) NOT NULL,
+  state VARCHAR(8) NOT NULL,
+  was VARCHAR(3) NOT NULL DEFAULT '',
+  claim_id BIGINT UNSIGNED NOT NULL,
+  tries SMALLINT UNSIGNED NOT NULL DEFAULT 0,
+  not_before DATETIME(6) NOT NULL,
+  deadline DATETIME(6) NULL,
+  ended_at DATETIME(6) NULL,
+  copy LONGBLOB NOT NULL,
+  reason VARBINARY(500) NOT NULL DEFAULT '',
+  PRIMARY KEY (blog_id, message_id, lane),
+  KEY state (blog_id, state, deadline),
+  KEY ended (blog_id, ended_at)
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin
+
+-- A task that was moved out of a plugin's transient. `element` is its bytes as
+-- they stood in the list. State: ready, running, done.
+-- name: schema.create_tasks
+-- in:   none
+-- rows: none; a row a task
+-- explain: exempt DDL
+CREATE TABLE IF NOT EXISTS {base}wpcron_tasks (
+  blog_id INT UNSIGNED NOT NULL,
+  task_id BIGINT UNSIGNED NOT NULL AUTO_INCREMENT,
+  queue VARBINARY(172) NOT NULL,
+  state VARCHAR(8) NOT NULL,
+  type VARBINARY(191) NOT NULL DEFAULT '',
+  attempts INT UNSIGNED NOT NULL DEFAULT 0,
+  max_attempts INT UNSIGNED NOT NULL DEFAULT 3,
+  backoff_ms BIGINT UNSIGNED NOT NULL DEFAULT 5000,
+  available_at DATETIME(6) NOT NULL,
+  expired_inbox TINYINT UNSIGNED NOT NULL DEFAULT 0,
+  snapshot BINARY(32) NOT NULL,
+  place INT UNSIGNED NOT NULL DEFAULT 0,
+  claim_id BIGINT UNSIGNED NOT NULL DEFAULT 0,
+  claimed_until DATETIME(6) NULL,
+  taken_at DATETIME(6) NOT NULL,
+  started_at DATETIME(6) NULL,
+  ended_at DATETIME(6) NULL,
+  element LONGBLOB NOT NULL,
+  error VARBINARY(500) NOT NULL DEFAULT '',
+  PRIMARY KEY (blog_id, task_id),
+  KEY task_id (task_id),
+  UNIQUE KEY snapshot (blog_id, queue, snapshot, place),
+  KEY ready (blog_id, queue, state, available_at),
+  KEY ended (blog_id, state, ended_at)
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin
+
+-- Lists as they were observed in a transient, by which one that a stale writer
+-- puts back is known: `elements` is the SHA-256 of each, in order.
+-- name: schema.create_task_snapshots
+-- in:   none
+-- rows: none; a row a list that was taken
+-- explain: exempt DDL
+CREATE TABLE IF NOT EXISTS {base}wpcron_task_snapshots (
+  blog_id INT UNSIGNED NOT NULL,
+  queue VARBINARY(172) NOT NULL,
+  snapshot_id BIGINT UNSIGNED NOT NULL AUTO_INCREMENT,
+  seen_at DATETIME(6) NOT NULL,
+  elements LONGBLOB NOT NULL,
+  PRIMARY KEY (blog_id, queue, snapshot_id),
+  KEY snapshot_id (snapshot_id),
+  KEY seen (seen_at)
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin
+
+-- What failed for good, of every queue. kind: mail, message, task, action,
+-- event, contact; `source` is its id there; `payload` what a retry needs that
+-- is nowhere else (a task's element), else ''.
+-- name: schema.create_dead_letters
+-- in:   none
+-- rows: none; a row a failure
+-- explain: exempt DDL
+CREATE TABLE IF NOT EXISTS {base}wpcron_dead_letters (
+  blog_id INT UNSIGNED NOT NULL,
+  letter_id BIGINT UNSIGNED NOT NULL AUTO_INCREMENT,
+  kind VARCHAR(8) NOT NULL,
+  queue VARBINARY(191) NOT NULL DEFAULT '',
+  source BIGINT UNSIGNED NOT NULL DEFAULT 0,
+  title VARBINARY(255) NOT NULL DEFAULT '',
+  reason VARBINARY(500) NOT NULL DEFAULT '',
+  attempts INT UNSIGNED NOT NULL DEFAULT 0,
+  created_at DATETIME(6) NOT NULL,
+  died_at DATETIME(6) NOT NULL,
+  payload LONGBLOB NOT NULL,
+  PRIMARY KEY (blog_id, letter_id),
+  KEY letter_id (letter_id),
+  UNIQUE KEY source (blog_id, kind, queue, source),
+  KEY died (died_at)
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin
+
 -- name: schema.create_meta
 -- in:   none
 -- rows: none; `schema` is the version of these tables
@@ -212,7 +369,10 @@ SELECT COUNT(*)
        '{base}wpcron_tries', '{base}wpcron_leases', '{base}wpcron_buckets',
        '{base}wpcron_site', '{base}wpcron_meta', '{base}wpcron_events',
        '{base}wpcron_policies', '{base}wpcron_batches',
-       '{base}wpcron_fingerprints')
+       '{base}wpcron_fingerprints', '{base}wpcron_outbox',
+       '{base}wpcron_outbox_chunks', '{base}wpcron_messages',
+       '{base}wpcron_tasks', '{base}wpcron_task_snapshots',
+       '{base}wpcron_dead_letters')
 
 -- name: schema.drop
 -- in:   none
@@ -221,4 +381,6 @@ SELECT COUNT(*)
 DROP TABLE IF EXISTS {base}wpcron_nodes, {base}wpcron_claims,
     {base}wpcron_tries, {base}wpcron_leases, {base}wpcron_buckets,
     {base}wpcron_site, {base}wpcron_meta, {base}wpcron_events,
-    {base}wpcron_policies, {base}wpcron_batches, {base}wpcron_fingerprints
+    {base}wpcron_policies, {base}wpcron_batches, {base}wpcron_fingerprints,
+    {base}wpcron_outbox, {base}wpcron_outbox_chunks, {base}wpcron_messages,
+    {base}wpcron_tasks, {base}wpcron_task_snapshots, {base}wpcron_dead_letters

@@ -54,7 +54,7 @@ fail_key(const struct config *c, enum option_section section,
 
 static enum rc
 fill_one(struct config *c, enum option_section section,
-    const struct config_ini_entry *e, void *base, uint32_t *set,
+    const struct config_ini_entry *e, void *base, uint64_t *set,
     struct err *err)
 {
 	size_t n, i = 0;
@@ -66,19 +66,19 @@ fill_one(struct config *c, enum option_section section,
 		i++;
 	if (i == n)
 		return fail_key(c, section, e, err);
-	if (*set & (1u << i))
+	if (*set & (UINT64_C(1) << i))
 		return config_fail(c, e->line, err, "%s is set twice", e->key);
 	rc = config_option_set(
 	    &rows[i], base, slice_str(e->value), &c->private->arena, &why);
 	if (rc != RC_OK)
 		return config_fail(c, e->line, err, "%s %s", e->key, why.text);
-	*set |= 1u << i;
+	*set |= UINT64_C(1) << i;
 	return RC_OK;
 }
 
 enum rc
 config_fill(struct config *c, enum option_section section,
-    const struct config_ini_section *from, void *base, uint32_t *set,
+    const struct config_ini_section *from, void *base, uint64_t *set,
     struct err *err)
 {
 	const struct config_ini_entry *e;
@@ -110,7 +110,7 @@ check_kinds(const struct config *c, const struct config_ini_section *sections,
     struct err *err)
 {
 	static const char *const kinds[] = { "daemon", "site", "route",
-		"policy", "integration", "fields" };
+		"policy", "integration", "fields", "smtp", "tasks" };
 
 	for (const struct config_ini_section *s = sections; s; s = s->next) {
 		const char *near;
@@ -131,20 +131,20 @@ check_kinds(const struct config *c, const struct config_ini_section *sections,
 }
 
 static bool
-is_set(const char *name, uint32_t set)
+is_set(const char *name, uint64_t set)
 {
 	size_t n;
 	const struct option *rows = config_options(OPTION_DAEMON, &n);
 
 	for (size_t i = 0; i < n; i++)
 		if (strcmp(rows[i].name, name) == 0)
-			return set & (1u << i);
+			return set & (UINT64_C(1) << i);
 	return false;
 }
 
 /* A default gives way to what the file says; two settings must agree. */
 static enum rc
-check_daemon(struct config *c, uint32_t set, unsigned line, struct err *err)
+check_daemon(struct config *c, uint64_t set, unsigned line, struct err *err)
 {
 	struct config_daemon *d = &c->daemon;
 
@@ -168,7 +168,7 @@ build_daemon(struct config *c, const struct config_ini_section *sections,
     struct err *err)
 {
 	const struct config_ini_section *s, *first = NULL;
-	uint32_t set = 0;
+	uint64_t set = 0;
 	enum rc rc = config_options_preset(
 	    OPTION_DAEMON, &c->daemon, &c->private->arena, err);
 
@@ -203,7 +203,7 @@ static enum rc
 add_site(struct config *c, const struct config_ini_section *s, struct err *err)
 {
 	struct config_site *site = &c->sites[c->nsites];
-	uint32_t set = 0;
+	uint64_t set = 0;
 	enum rc rc;
 
 	if (!is_site_name(s->name))
@@ -319,6 +319,8 @@ build(struct config *c, struct slice text, const char *root, struct err *err)
 		rc = config_policies_build(c, sections, err);
 	if (rc == RC_OK)
 		rc = config_integrations_build(c, sections, err);
+	if (rc == RC_OK)
+		rc = config_mail_build(c, sections, err);
 	if (rc != RC_OK)
 		return rc;
 	return root ? choose_site(c, root, err) : check_roots(c, err);

@@ -84,6 +84,91 @@ struct config_integration {
 	size_t nfields;
 };
 
+/* What becomes of a mail whose relay's answer was lost after DATA. */
+enum on_unknown {
+	ON_UNKNOWN_RETRY, /* once more, with the same Message-ID */
+	ON_UNKNOWN_HOLD,
+};
+
+/* A mail whose From is of none of from_domains. */
+enum foreign_from {
+	FOREIGN_FROM_PHP,     /* PHP sends it itself */
+	FOREIGN_FROM_SEND,    /* as it is */
+	FOREIGN_FROM_REWRITE, /* From: `from`, Reply-To: the former */
+};
+
+/* [smtp NAME]: a relay that takes mails. */
+struct config_smtp {
+	const char *name;
+	unsigned line;
+	const char *host;
+	uint32_t port;
+	const char *security; /* "starttls", "tls", "none" */
+	const char *user, *password;
+	const char *auth; /* "plain", "login", "xoauth2"; NULL: any */
+	const char *ca_file;
+	const char *ehlo;                /* NULL: the site's host */
+	uint32_t concurrency;            /* connections, over all nodes */
+	struct rate rate, pace;          /* per hour or day, and per second */
+	struct config_list domain_rates; /* "gmail.com 100/h" each */
+	const char *from, *envelope_from;
+	struct config_list from_domains;
+	enum foreign_from foreign_from;
+	const char *redirect_to;             /* all mails go there instead */
+	struct config_list allow_recipients; /* globs; none: all */
+	uint32_t max_age_ms;
+	uint32_t backoff_min_ms, backoff_max_ms;
+	enum on_unknown on_unknown;
+	uint32_t unknown_retry_ms;
+	uint32_t connect_ms, reply_ms, data_ms;
+	uint32_t mails; /* a connection */
+};
+
+/* What becomes of tasks whose transient has expired. */
+enum task_expired {
+	TASK_EXPIRED_PROCESS,
+	TASK_EXPIRED_DISCARD
+};
+
+/* Who does tasks of a type. */
+enum handler_kind { HANDLER_NATIVE, HANDLER_WEBHOOK, HANDLER_PHP };
+
+/* A line "handler TYPE = ..." of [tasks SITE/NAME]. */
+struct config_handler {
+	const char *type;
+	enum handler_kind kind;
+	const char *function; /* HANDLER_PHP */
+};
+
+/* [tasks SITE/NAME]: a plugin's queue in a transient. */
+struct config_tasks {
+	const char *site, *name;
+	unsigned line;
+	const char *queue; /* transient; NULL: the name */
+	const char *lock;  /* transient; NULL: queue + "_lock" */
+	const char *hook;
+	uint32_t batch;
+	uint32_t timeout_ms; /* of one task */
+	uint32_t lock_ttl_ms;
+	enum task_expired expired;
+	bool accept_loss;               /* object cache without the companion */
+	struct config_list allow_hosts; /* webhook: besides public ones */
+	const struct config_handler *handlers;
+	size_t nhandlers;
+};
+
+/* In which order messages of one priority are sent. */
+enum messages_order {
+	MESSAGES_OLDEST,
+	MESSAGES_PLUGIN
+};
+
+/* Mail plugins that send by SMTP or an API of their own. */
+enum plugin_smtp {
+	PLUGIN_SMTP_LEAVE,
+	PLUGIN_SMTP_TAKE_OVER
+};
+
 /* [site NAME]; without a file there is one, named "default", from --root. */
 struct config_site {
 	const char *name;
@@ -112,6 +197,16 @@ struct config_site {
 	uint32_t contacts_every_ms;   /* own clock, where PHP has none */
 	uint32_t contacts_budget_ms;  /* a tick begins no page later */
 	struct rate unproven_cookies; /* looked up at most */
+	const char *smtp;             /* name of its [smtp]; NULL: no outbox */
+	enum plugin_smtp plugin_smtp;
+	uint32_t outbox_max_mib;     /* larger ones PHP sends itself */
+	const char *outbox_key_file; /* seals mails; NULL: they are not */
+	uint32_t dead_bodies_days, dead_days;
+	bool messages; /* Event Espresso's messages */
+	enum messages_order messages_order;
+	struct rate messages_rate; /* the plugin's window */
+	uint32_t messages_retries; /* of what the messenger refused */
+	uint32_t messages_backoff_min_ms, messages_backoff_max_ms;
 };
 
 struct config {
@@ -121,6 +216,10 @@ struct config {
 	size_t nsites;
 	struct config_integration *integrations;
 	size_t nintegrations;
+	struct config_smtp *smtps;
+	size_t nsmtps;
+	struct config_tasks *tasks;
+	size_t ntasks;
 	struct route *routes; /* the file's first, then the built-in table */
 	size_t nroutes;
 	/* Opaque: policies, arena, reference count. */
@@ -155,6 +254,13 @@ const struct policy *config_policy(const struct config *c, const char *site,
  * is none. */
 const struct config_integration *config_integration(
     const struct config *c, const char *site, struct slice id);
+
+/* The relay of a site; NULL: it has none. */
+const struct config_smtp *config_smtp(
+    const struct config *c, const struct config_site *site);
+/* The i-th [tasks SITE/...] of a site; NULL: there are no more. */
+const struct config_tasks *config_tasks(
+    const struct config *c, const char *site, size_t i);
 
 /*
  * The name of the first option that differs and cannot change while the

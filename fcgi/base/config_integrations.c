@@ -64,7 +64,7 @@ add_integration(
     struct config *c, const struct config_ini_section *s, struct err *err)
 {
 	struct config_integration *i = NULL;
-	uint32_t set = 0;
+	uint64_t set = 0;
 	enum rc rc = find_or_add(c, s, &i, err);
 
 	if (rc != RC_OK || !i)

@@ -38,6 +38,9 @@ static const char *const stage_words[] = { "everyone", "readers", "nobody",
 static const char *const payload_words[] = { "php", "native", NULL };
 static const char *const provider_words[] = { "mailchimp", "active_campaign",
 	"constant_contact", "brevo", "webhook", "php", NULL };
+static const char *const mail_words[] = { "php", "outbox", NULL };
+static const char *const order_words[] = { "oldest", "plugin", NULL };
+static const char *const plugin_smtp_words[] = { "leave", "take-over", NULL };
 /* What a contact may become that a provider did not know. */
 static const char *const status_words[] = { "transactional", "subscribed",
 	"pending", "unsubscribed", NULL };
@@ -145,6 +148,41 @@ static const struct option site_options[] = {
 	ROW(OPTION_SITE, struct config_site, "unproven_cookies", OPTION_RATE,
 	    unproven_cookies, 0, 0, "50/s", NULL, true,
 	    "log-in cookies not known yet that are looked up"),
+	S("smtp", OPTION_TEXT, smtp, NULL, "relay",
+	    "the [smtp NAME] its mails go through; unset: PHP sends them"),
+	ROW_OF(OPTION_SITE, struct config_site, "plugin_smtp", OPTION_CHOICE,
+	    plugin_smtp, 0, 0, "leave", NULL, true,
+	    "mails that a mail plugin sends by its own way: leave, take-over",
+	    plugin_smtp_words),
+	ROW(OPTION_SITE, struct config_site, "outbox_max_mib", OPTION_COUNT,
+	    outbox_max_mib, 1, 200, "25", NULL, true,
+	    "MiB of a mail; a larger one PHP sends itself"),
+	S("outbox_key_file", OPTION_PATH, outbox_key_file, NULL,
+	    "/etc/wp-cron-fcgi.key",
+	    "64 hexadecimal digits: mails are stored encrypted; PHP reads it "
+	    "too"),
+	ROW(OPTION_SITE, struct config_site, "dead_bodies_days", OPTION_COUNT,
+	    dead_bodies_days, 0, 3650, "7", NULL, true,
+	    "days that the text of a mail which failed is kept"),
+	ROW(OPTION_SITE, struct config_site, "dead_days", OPTION_COUNT,
+	    dead_days, 1, 3650, "90", NULL, true,
+	    "days that dead letters, and what is known of sent mails, are "
+	    "kept"),
+	S("messages", OPTION_BOOL, messages, "yes", NULL,
+	    "Event Espresso's messages, where the plugin is active"),
+	ROW_OF(OPTION_SITE, struct config_site, "messages_order", OPTION_CHOICE,
+	    messages_order, 0, 0, "oldest", NULL, true,
+	    "within a priority: oldest first, or as the plugin has it",
+	    order_words),
+	ROW(OPTION_SITE, struct config_site, "messages_rate", OPTION_RATE,
+	    messages_rate, 0, 0, "200/h", NULL, true,
+	    "messages sent in one of the plugin's windows"),
+	ROW(OPTION_SITE, struct config_site, "messages_retries", OPTION_COUNT,
+	    messages_retries, 0, 100, "3", NULL, true,
+	    "fresh tries of a message that could not be handed over"),
+	ROW(OPTION_SITE, struct config_site, "messages_backoff", OPTION_BACKOFF,
+	    messages_backoff_min_ms, 100, 7 * DAY, "5m..2h", NULL, true,
+	    "before the first of them and at most"),
 };
 
 #define I(key, kind, memb, lo, hi, def, ex, text, list)                        \
@@ -228,6 +266,10 @@ static const struct option policy_options[] = {
 	    "insert or php; unset: as the site has it"),
 	ROW(OPTION_POLICY, struct policy_section, "site", OPTION_TEXT, site, 0,
 	    0, NULL, "example", true, "only on this site; unset: on every one"),
+	ROW_OF(OPTION_POLICY, struct policy_section, "mail", OPTION_CHOICE,
+	    values.mail, 0, 0, NULL, "outbox", true,
+	    "mails of its jobs: php sends them, or the outbox of [smtp]",
+	    mail_words),
 	P("secret", OPTION_TEXT, secret, 0, 0,
 	    "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=",
 	    "webhook: key of the request's signature"),
@@ -236,13 +278,20 @@ static const struct option policy_options[] = {
 _Static_assert(offsetof(struct policy, backoff_max_ms) ==
 		   offsetof(struct policy, backoff_min_ms) + sizeof(uint32_t),
     "OPTION_BACKOFF writes both");
-_Static_assert(NELEMS(policy_options) <= 32, "policy_section.set is 32 bits");
+_Static_assert(NELEMS(policy_options) <= 64, "policy_section.set is 64 bits");
 
-static const struct {
+_Static_assert(offsetof(struct config_site, messages_backoff_max_ms) ==
+		   offsetof(struct config_site, messages_backoff_min_ms) +
+		       sizeof(uint32_t),
+    "OPTION_BACKOFF writes both");
+_Static_assert(NELEMS(site_options) <= 64, "a section's set is 64 bits");
+
+struct section {
 	const char *name;
 	const struct option *rows;
 	size_t n;
-} sections[OPTION_NSECTIONS] = {
+};
+static const struct section sections[] = {
 	[OPTION_DAEMON] = { "daemon", daemon_options, NELEMS(daemon_options) },
 	[OPTION_SITE] = { "site", site_options, NELEMS(site_options) },
 	[OPTION_POLICY] = { "policy", policy_options, NELEMS(policy_options) },
@@ -250,27 +299,42 @@ static const struct {
 	    NELEMS(integration_options) },
 };
 
+static struct section
+section_of(enum option_section section)
+{
+	if (section == OPTION_SMTP)
+		return (struct section){ "smtp", config_smtp_options,
+			config_nsmtp_options };
+	if (section == OPTION_TASKS)
+		return (struct section){ "tasks", config_tasks_options,
+			config_ntasks_options };
+	return sections[section];
+}
+
 const struct option *
 config_options(enum option_section section, size_t *n)
 {
-	*n = sections[section].n;
-	return sections[section].rows;
+	struct section s = section_of(section);
+
+	*n = s.n;
+	return s.rows;
 }
 
 const char *
 config_section_name(enum option_section section)
 {
-	return sections[section].name;
+	return section_of(section).name;
 }
 
 enum rc
 config_options_preset(
     enum option_section section, void *base, struct arena *a, struct err *err)
 {
+	struct section s = section_of(section);
 	enum rc rc = RC_OK;
 
-	for (size_t i = 0; i < sections[section].n && rc == RC_OK; i++) {
-		const struct option *o = &sections[section].rows[i];
+	for (size_t i = 0; i < s.n && rc == RC_OK; i++) {
+		const struct option *o = &s.rows[i];
 
 		if (o->preset)
 			rc = config_option_set(
@@ -282,8 +346,10 @@ config_options_preset(
 static void
 example_section(struct buf *out, enum option_section section)
 {
-	for (size_t i = 0; i < sections[section].n; i++) {
-		const struct option *o = &sections[section].rows[i];
+	struct section s = section_of(section);
+
+	for (size_t i = 0; i < s.n; i++) {
+		const struct option *o = &s.rows[i];
 
 		buf_printf(out, "; %s%s\n;%s = %s\n", o->doc,
 		    o->reloadable ? "" : " (needs a restart)", o->name,
@@ -336,5 +402,16 @@ config_example(struct buf *out)
 	    " meta:KEY, text:WORDS.\n"
 	    ";[fields example/esp]\n"
 	    ";NP_Account = user:id\n"
-	    ";NP_Registration Date = user:registered\n");
+	    ";NP_Registration Date = user:registered\n"
+	    "\n; A mail relay; a site names it with smtp = NAME.\n"
+	    ";[smtp relay]\n");
+	example_section(out, OPTION_SMTP);
+	buf_put_str(out, "\n; A plugin's queue of tasks in a transient.\n"
+			 ";[tasks example/myplugin_task_queue]\n");
+	example_section(out, OPTION_TASKS);
+	buf_put_str(out,
+	    "; One line a type: native (send_email), webhook or php:FUNCTION,"
+	    " which gets the payload.\n"
+	    ";handler send_email = php:myplugin_send_email\n"
+	    ";handler http_request = webhook\n");
 }

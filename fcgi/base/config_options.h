@@ -20,8 +20,10 @@ enum option_section {
 	OPTION_SITE,
 	OPTION_POLICY,
 	OPTION_INTEGRATION,
+	OPTION_SMTP,
+	OPTION_TASKS,
 };
-#define OPTION_NSECTIONS 4
+#define OPTION_NSECTIONS 6
 
 enum option_type {
 	OPTION_TEXT,     /* const char * */
@@ -60,13 +62,19 @@ struct policy_section {
 	const char *hook; /* pattern */
 	const char *site; /* NULL: every site */
 	unsigned line;
-	uint32_t set; /* bit i: the section's i-th option is set */
+	uint64_t set; /* bit i: the section's i-th option is set */
 	struct policy values;
 };
 
+/* Of config_options_mail.c. */
+extern const struct option config_smtp_options[];
+extern const size_t config_nsmtp_options;
+extern const struct option config_tasks_options[];
+extern const size_t config_ntasks_options;
+
 /* The rows of a section; *n of them. */
 const struct option *config_options(enum option_section section, size_t *n);
-/* "daemon", "site", "policy", "integration" */
+/* "daemon", "site", "policy", "integration", "smtp", "tasks" */
 const char *config_section_name(enum option_section section);
 
 /*

@@ -9,14 +9,18 @@
 #include "base/config_ini.h"
 #include "base/config_options.h"
 
+/* Hooks that have a policy when the file says nothing. */
+#define CONFIG_NBUILTIN 1
+
 /* What config.h keeps from its readers. */
 struct config_private {
 	struct arena arena; /* everything but the two structs themselves */
 	atomic_uint refs;
 	struct policy_section *policies; /* in the file's order */
 	size_t npolicies;
-	/* [policy or none][executor][site's series_after_crash] */
-	struct policy (*merged)[EXECUTOR_NKINDS][2];
+	/* [policy or none][built-in one or none][executor]
+	 * [site's series_after_crash] */
+	struct policy (*merged)[CONFIG_NBUILTIN + 1][EXECUTOR_NKINDS][2];
 };
 
 /* config_fail - RC_REJECT with "FILE:LINE: " in front. */
@@ -28,7 +32,7 @@ enum rc config_fail(const struct config *c, unsigned line, struct err *err,
  * of each option that was set is added to *set.
  */
 MUSTUSE enum rc config_fill(struct config *c, enum option_section section,
-    const struct config_ini_section *from, void *base, uint32_t *set,
+    const struct config_ini_section *from, void *base, uint64_t *set,
     struct err *err);
 
 /* RC_REJECT: there is no such site; the words name the nearest. */
@@ -44,6 +48,10 @@ MUSTUSE enum rc config_policies_build(struct config *c,
 
 /* config_integrations_build - [integration SITE/ID] and [fields SITE/ID]. */
 MUSTUSE enum rc config_integrations_build(struct config *c,
+    const struct config_ini_section *sections, struct err *err);
+
+/* config_mail_build - [smtp NAME] and [tasks SITE/NAME]; sites are there. */
+MUSTUSE enum rc config_mail_build(struct config *c,
     const struct config_ini_section *sections, struct err *err);
 
 #endif

@@ -15,10 +15,17 @@ static const struct route builtin_routes[] = {
 	    .target = "contacts" },
 	{ .pattern = "newspack_contact_pull_retry", .kind = EXECUTOR_CONTACT },
 	{ .pattern = "newspack_contact_sync_retry", .kind = EXECUTOR_CONTACT },
+	{ .pattern = "AHEE__EE_Messages_Scheduler__generation",
+	    .kind = EXECUTOR_QUEUE,
+	    .target = "messages" },
+	{ .pattern = "AHEE__EE_Messages_Scheduler__sending",
+	    .kind = EXECUTOR_QUEUE,
+	    .target = "messages" },
 	{ .pattern = "*", .kind = EXECUTOR_PHP },
 };
 
-static const char *const queue_names[] = { "actions", "contacts" };
+static const char *const queue_names[] = { "actions", "contacts", "messages",
+	"tasks" };
 
 static const char *const executor_words[] = { "php", "webhook", "queue",
 	"contact-sync" };
@@ -49,6 +56,17 @@ static const struct policy default_policies[EXECUTOR_NKINDS] = {
 	    .idempotent = true,
 	    .outbound = true,
 	    .overlap = true },
+};
+
+/* What holds for a hook where the file says nothing else. A customer's mails
+ * keep their order, and each is tried once: other callbacks of the hook would
+ * mail twice. */
+static const struct {
+	const char *hook;
+	uint32_t concurrency;
+	enum mail_by mail;
+} builtin_policies[CONFIG_NBUILTIN] = {
+	{ "woocommerce_send_queued_transactional_email", 1, MAIL_BY_OUTBOX },
 };
 
 static enum rc
@@ -253,7 +271,7 @@ add_policy(
 }
 
 static void merge(struct policy (*out)[2], const struct policy_section *p,
-    enum executor_kind kind)
+    size_t builtin, enum executor_kind kind)
 {
 	size_t n;
 	const struct option *rows = config_options(OPTION_POLICY, &n);
@@ -263,8 +281,13 @@ static void merge(struct policy (*out)[2], const struct policy_section *p,
 						  default_policies[kind] };
 
 		all.values.series_after_crash = series;
+		if (builtin < CONFIG_NBUILTIN && kind == EXECUTOR_PHP) {
+			all.values.concurrency =
+			    builtin_policies[builtin].concurrency;
+			all.values.mail = builtin_policies[builtin].mail;
+		}
 		for (size_t i = 0; p && i < n; i++)
-			if (p->set & (1u << i))
+			if (p->set & (UINT64_C(1) << i))
 				config_option_copy(&rows[i], &all, p);
 		(*out)[series] = all.values;
 	}
@@ -293,10 +316,11 @@ config_policies_build(struct config *c,
 			return rc;
 	}
 	for (size_t i = 0; i <= n; i++)
-		for (int kind = 0; kind < EXECUTOR_NKINDS; kind++)
-			merge(&own->merged[i][kind],
-			    i < n ? &own->policies[i] : NULL,
-			    (enum executor_kind)kind);
+		for (size_t b = 0; b <= CONFIG_NBUILTIN; b++)
+			for (int kind = 0; kind < EXECUTOR_NKINDS; kind++)
+				merge(&own->merged[i][b][kind],
+				    i < n ? &own->policies[i] : NULL, b,
+				    (enum executor_kind)kind);
 	return RC_OK;
 }
 
@@ -306,16 +330,25 @@ for_site(const char *limit, const char *site)
 	return !limit || (site && strcmp(limit, site) == 0);
 }
 
-/* A site that leaves contacts to PHP has no native route for them. */
+static bool
+is_queue(const struct route *r, const char *name)
+{
+	return r->kind == EXECUTOR_QUEUE && strcmp(r->target, name) == 0;
+}
+
+/* A site that leaves contacts or messages to PHP has no native route. */
 static bool
 is_off(const struct config *c, const char *site, const struct route *r)
 {
-	if (r->kind != EXECUTOR_CONTACT &&
-	    (r->kind != EXECUTOR_QUEUE || strcmp(r->target, "contacts") != 0))
+	bool contacts = r->kind == EXECUTOR_CONTACT || is_queue(r, "contacts");
+	bool messages = is_queue(r, "messages");
+
+	if (!contacts && !messages)
 		return false;
 	for (size_t i = 0; i < c->nsites; i++)
 		if (site && strcmp(c->sites[i].name, site) == 0)
-			return !c->sites[i].contacts;
+			return (contacts && !c->sites[i].contacts) ||
+			       (messages && !c->sites[i].messages);
 	return false;
 }
 
@@ -338,7 +371,7 @@ config_policy(const struct config *c, const char *site, struct slice hook,
 {
 	const struct config_private *own = c->private;
 	bool series = true;
-	size_t at = 0;
+	size_t at = 0, builtin = 0;
 
 	for (size_t i = 0; i < c->nsites; i++)
 		if (site && strcmp(c->sites[i].name, site) == 0)
@@ -347,5 +380,8 @@ config_policy(const struct config *c, const char *site, struct slice hook,
 	       !(for_site(own->policies[at].site, site) &&
 		   slice_glob(hook, slice_str(own->policies[at].hook))))
 		at++;
-	return &own->merged[at][route->kind][series];
+	while (builtin < CONFIG_NBUILTIN &&
+	       !slice_eq_str(hook, builtin_policies[builtin].hook))
+		builtin++;
+	return &own->merged[at][builtin][route->kind][series];
 }

@@ -39,6 +39,12 @@ enum catch_up {
 	CATCH_UP_ALL,  /* every missed period not older than max_age is run */
 };
 
+/* Who sends the mails of a hook's jobs in PHP. */
+enum mail_by {
+	MAIL_BY_PHP,    /* WordPress' own mailer, at once */
+	MAIL_BY_OUTBOX, /* stored; a site without [smtp] has MAIL_BY_PHP */
+};
+
 /* What may be done with a hook's jobs. */
 struct policy {
 	uint32_t timeout_ms;     /* one run of one job */
@@ -55,6 +61,7 @@ struct policy {
 	uint32_t max_age_ms;     /* catch_up skip and all */
 	bool series_after_crash; /* insert the next instance of a series whose
 				    running instance lost its owner */
+	enum mail_by mail;
 	const char *secret; /* webhook: to sign with, "whsec_..."; or NULL */
 };
 

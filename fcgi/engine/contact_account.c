@@ -50,7 +50,7 @@ static enum rc
 budget_refill(struct contact_account *a, enum esp_budget which, mono_ms now,
     struct err *err)
 {
-	const struct contact_env *env = a->run->env;
+	const struct work_env *env = a->run->env;
 	uint32_t count = a->budget[which].count;
 	uint32_t per_s = a->budget[which].per_s;
 	uint32_t second = count / per_s, want = count * SLICE_PERCENT / 100;
@@ -120,7 +120,7 @@ budget_take(struct contact_account *a, enum esp_budget which, int64_t *wait_ms)
 static void
 budgets_give_back(struct contact_account *a)
 {
-	const struct contact_env *env = a->run->env;
+	const struct work_env *env = a->run->env;
 	mono_ms now = clock_mono(env->clock);
 	struct err err = ERR_INIT;
 	enum rc rc = RC_OK;
@@ -154,7 +154,7 @@ slots_share(const struct contact_account *a)
 static void
 slots_take(struct contact_account *a, uint32_t most, mono_ms now)
 {
-	const struct contact_env *env = a->run->env;
+	const struct work_env *env = a->run->env;
 	uint32_t share = slots_share(a);
 	/* A batch leaves one to single readers. */
 	uint32_t mine_at_most = a->run->batch && share > 1 ? share - 1 : share;
@@ -191,7 +191,7 @@ slots_take(struct contact_account *a, uint32_t most, mono_ms now)
 void
 contact_account_renew(struct contact_account *a, uint32_t term_ms)
 {
-	const struct contact_env *env = a->run->env;
+	const struct work_env *env = a->run->env;
 	struct err err = ERR_INIT;
 
 	for (size_t i = 0; i < a->nslots;) {
@@ -206,7 +206,7 @@ contact_account_renew(struct contact_account *a, uint32_t term_ms)
 static void
 slots_give_back(struct contact_account *a)
 {
-	const struct contact_env *env = a->run->env;
+	const struct work_env *env = a->run->env;
 	struct err err = ERR_INIT;
 
 	for (size_t i = 0; i < a->nslots && !a->run->lost; i++)
@@ -254,7 +254,7 @@ static void
 host_rest(void *arg, bool config, int64_t after_s, const char *why)
 {
 	struct contact_account *a = arg;
-	const struct contact_env *env = a->run->env;
+	const struct work_env *env = a->run->env;
 	struct err err = ERR_INIT;
 	uint64_t token;
 	char name[64];
@@ -286,7 +286,7 @@ host_on_batch(void *arg, struct slice token, const size_t *members, size_t n,
     int64_t after_s, struct err *err)
 {
 	struct contact_account *a = arg;
-	const struct contact_env *env = a->run->env;
+	const struct work_env *env = a->run->env;
 	struct contact_page *p = a->page;
 	struct contact_batch b = { .integration = slice_str(a->integration->id),
 		.provider = slice_str(a->integration->provider),
@@ -337,7 +337,7 @@ host_tokens_read(void *arg, struct arena *arena, const char **access,
     const char **refresh, struct err *err)
 {
 	struct contact_account *a = arg;
-	const struct contact_env *env = a->run->env;
+	const struct work_env *env = a->run->env;
 	struct db_rows *rows = NULL;
 	char name[64];
 	enum rc rc = RC_NONE;
@@ -400,7 +400,7 @@ host_tokens_write(
     void *arg, const char *access, const char *refresh, struct err *err)
 {
 	struct contact_account *a = arg;
-	const struct contact_env *env = a->run->env;
+	const struct work_env *env = a->run->env;
 	struct err why = ERR_INIT;
 	enum rc rc;
 
@@ -430,7 +430,7 @@ static void
 host_tokens_release(void *arg)
 {
 	struct contact_account *a = arg;
-	const struct contact_env *env = a->run->env;
+	const struct work_env *env = a->run->env;
 	struct err err = ERR_INIT;
 	char name[64];
 
@@ -504,7 +504,7 @@ copy_account(struct contact_account *a)
 static enum rc
 check_rest(struct contact_account *a, struct err *err)
 {
-	const struct contact_env *env = a->run->env;
+	const struct work_env *env = a->run->env;
 	int64_t ms = 0;
 	char name[64];
 	enum rc rc;

@@ -116,7 +116,7 @@ index_bulk(
 static enum rc
 read_bulk(struct tick *t, struct err *err)
 {
-	const struct contact_env *env = t->run->env;
+	const struct work_env *env = t->run->env;
 	struct contact_batch *bulk = NULL;
 	size_t n = 0;
 	enum rc rc = contact_batches_read(
@@ -128,7 +128,7 @@ read_bulk(struct tick *t, struct err *err)
 static enum rc
 read_tick(struct tick *t, struct err *err)
 {
-	const struct contact_env *env = t->run->env;
+	const struct work_env *env = t->run->env;
 	const struct config_site *c = site_config(env->config, env->site);
 	enum rc rc = contact_flags_read(env->db, &env->scope, t->direction,
 	    c->max_staged, &t->arena, &t->flags, err);
@@ -156,7 +156,7 @@ read_tick(struct tick *t, struct err *err)
 static enum rc
 forget_at(struct tick *t, const char *id, struct err *err)
 {
-	const struct contact_env *env = t->run->env;
+	const struct work_env *env = t->run->env;
 	uint64_t *ids = xcalloc(t->nretries + 1, sizeof *ids);
 	size_t n = 0;
 	enum rc rc = RC_OK;
@@ -210,7 +210,7 @@ static enum rc
 find_users(struct tick *t, struct staged *page, size_t n, struct arena *a,
     struct err *err)
 {
-	const struct contact_env *env = t->run->env;
+	const struct work_env *env = t->run->env;
 	uint64_t *ids = arena_array(a, n + 1, sizeof *ids);
 	struct contact_user *users = NULL;
 	struct contact_source source = { 0 };
@@ -340,7 +340,7 @@ static enum rc
 remove_flags(
     struct tick *t, const struct staged *page, size_t n, struct err *err)
 {
-	const struct contact_env *env = t->run->env;
+	const struct work_env *env = t->run->env;
 	struct contact_flag *done = xcalloc(t->flags.n + 1, sizeof *done);
 	size_t ndone = 0;
 	enum rc rc = RC_OK;
@@ -424,7 +424,7 @@ give_flags(struct tick *t, struct contact_batch *b)
 static enum rc
 attach_flags(struct tick *t, struct err *err)
 {
-	const struct contact_env *env = t->run->env;
+	const struct work_env *env = t->run->env;
 	struct contact_batch *all = NULL;
 	size_t n = 0;
 	enum rc rc;
@@ -483,7 +483,7 @@ direction_run(
 static enum rc
 take_lease(struct contact_run *run, struct err *err)
 {
-	const struct contact_env *env = run->env;
+	const struct work_env *env = run->env;
 	enum rc rc;
 
 	(void)snprintf(
@@ -521,7 +521,7 @@ static enum rc
 tick(struct contact_run *run, const struct contact_batch_opts *opts,
     struct err *err)
 {
-	const struct contact_env *env = run->env;
+	const struct work_env *env = run->env;
 	uint32_t budget =
 	    opts->budget_ms
 		? opts->budget_ms
@@ -546,7 +546,7 @@ tick(struct contact_run *run, const struct contact_batch_opts *opts,
 }
 
 enum rc
-contact_batch_run(const struct contact_env *env,
+contact_batch_run(const struct work_env *env,
     const struct contact_batch_opts *opts, struct contact_report *out,
     struct err *err)
 {

@@ -82,7 +82,7 @@ static void
 log_failure(const struct contact_page *p, const struct contact_sync *s,
     enum log_level level, const char *event)
 {
-	const struct contact_env *env = p->run->env;
+	const struct work_env *env = p->run->env;
 
 	log_event(level, event, LOG_S("site", env->site->name),
 	    LOG_U("blog", env->blog_id),
@@ -100,7 +100,7 @@ static enum rc
 action_line(struct contact_page *p, const struct contact_sync *s,
     struct err *err, const char *fmt, ...)
 {
-	const struct contact_env *env = p->run->env;
+	const struct work_env *env = p->run->env;
 	struct buf text = BUF_INIT(2000);
 	va_list ap;
 	enum rc rc;
@@ -134,7 +134,7 @@ alert_of(const struct contact_page *p, const struct contact_sync *s,
 static void
 alert(struct contact_page *p, const struct php_contact_alert *alerts, size_t n)
 {
-	const struct contact_env *env = p->run->env;
+	const struct work_env *env = p->run->env;
 	struct php_executor_opts opts;
 	struct err err = ERR_INIT;
 	enum rc rc = contact_php_enter(p->run, ALERT_WAIT_MS, &opts, &err);
@@ -191,7 +191,7 @@ say_scheduled(const struct contact_page *p, const struct contact_retry *r)
 enum rc
 contact_commit(struct contact_page *p, struct err *err)
 {
-	const struct contact_env *env = p->run->env;
+	const struct work_env *env = p->run->env;
 	struct contact_retry *rows =
 	    arena_array(p->arena, p->n + 1, sizeof *rows);
 	bool *added = arena_array(p->arena, p->n + 1, sizeof *added);

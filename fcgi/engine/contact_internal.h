@@ -66,7 +66,7 @@ struct contact_page {
 /* ---- contact_run.c ------------------------------------------------------ */
 
 struct contact_run {
-	const struct contact_env *env;
+	const struct work_env *env;
 	struct contact_report *report; /* NULL: nobody asks */
 	struct newspack settings;
 	struct contact_account *accounts; /* one an integration */
@@ -84,7 +84,7 @@ struct contact_run {
 /* Settings, gate and keys. RC_NONE: nothing may be done here now, and
  * report->held says why. contact_run_end() in any case. */
 MUSTUSE enum rc contact_run_begin(struct contact_run *run,
-    const struct contact_env *env, struct contact_report *report,
+    const struct work_env *env, struct contact_report *report,
     struct err *err);
 void contact_run_end(struct contact_run *run);
 /* Is there a reason to stop before the next page or request? Renews leases. */

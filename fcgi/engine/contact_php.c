@@ -9,7 +9,7 @@
 static void
 say_php(const struct contact_page *p, const char *what, const struct err *err)
 {
-	const struct contact_env *env = p->run->env;
+	const struct work_env *env = p->run->env;
 
 	log_event(LOG_WARN, "contacts.php", LOG_S("site", env->site->name),
 	    LOG_U("blog", env->blog_id), LOG_S("what", what),

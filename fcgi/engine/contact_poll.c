@@ -35,7 +35,7 @@ id_cmp(const void *a, const void *b)
 static enum rc
 read_addresses(struct poll *p, struct err *err)
 {
-	const struct contact_env *env = p->run->env;
+	const struct work_env *env = p->run->env;
 	struct contact_batch *b = p->batch;
 	uint64_t *ids = arena_array(p->arena, b->n + 1, sizeof *ids);
 	struct contact_user *users = NULL;
@@ -132,7 +132,7 @@ static enum rc
 remove_flags(
     struct poll *p, const struct contact_sync *items, size_t n, struct err *err)
 {
-	const struct contact_env *env = p->run->env;
+	const struct work_env *env = p->run->env;
 	enum rc rc = RC_OK;
 
 	for (size_t i = 0; i < n && rc == RC_OK; i++)
@@ -147,7 +147,7 @@ remove_flags(
 static enum rc
 stage_again(struct poll *p, const struct contact_sync *s, struct err *err)
 {
-	const struct contact_env *env = p->run->env;
+	const struct work_env *env = p->run->env;
 
 	/* Or the reader would be forgotten: his flag may be gone, if he was in
 	 * another integration's bulk call, too. */
@@ -197,7 +197,7 @@ send_singly(struct poll *p, struct err *err)
 static enum rc
 keep_or_end(struct poll *p, int64_t again_s, struct err *err)
 {
-	const struct contact_env *env = p->run->env;
+	const struct work_env *env = p->run->env;
 	struct contact_batch *b = p->batch;
 	size_t left = 0;
 	enum rc rc;
@@ -277,7 +277,7 @@ static enum rc
 give_up(struct contact_run *run, struct contact_batch *b, const char *event,
     const char *why, struct err *err)
 {
-	const struct contact_env *env = run->env;
+	const struct work_env *env = run->env;
 	enum rc rc = RC_OK;
 
 	log_event(LOG_WARN, event, LOG_S("site", env->site->name),
@@ -296,7 +296,7 @@ give_up(struct contact_run *run, struct contact_batch *b, const char *event,
 static enum rc
 put_off(struct contact_run *run, struct contact_batch *b, struct err *err)
 {
-	const struct contact_env *env = run->env;
+	const struct work_env *env = run->env;
 	enum rc rc;
 
 	b->ask_at = clock_unix(env->clock) + AGAIN_S;
@@ -314,7 +314,7 @@ can_ask(const struct contact_account *a, const struct contact_batch *b)
 static enum rc
 poll_one(struct contact_run *run, struct contact_batch *b, struct err *err)
 {
-	const struct contact_env *env = run->env;
+	const struct work_env *env = run->env;
 	struct arena arena = ARENA_INIT(POLL_BYTES);
 	struct poll p = { .run = run, .batch = b, .arena = &arena };
 	int64_t now = clock_unix(env->clock);
@@ -347,7 +347,7 @@ poll_one(struct contact_run *run, struct contact_batch *b, struct err *err)
 enum rc
 contact_poll(struct contact_run *run, bool all, struct err *err)
 {
-	const struct contact_env *env = run->env;
+	const struct work_env *env = run->env;
 	struct arena arena = ARENA_INIT(POLL_BYTES);
 	struct contact_batch *batches = NULL;
 	size_t n = 0;

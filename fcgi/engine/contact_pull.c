@@ -12,7 +12,7 @@
 static enum rc
 read_users(struct contact_page *p, struct contact_source *out, struct err *err)
 {
-	const struct contact_env *env = p->run->env;
+	const struct work_env *env = p->run->env;
 	uint64_t *ids = arena_array(p->arena, p->n + 1, sizeof *ids);
 	struct contact_user *users = NULL;
 	enum rc rc;
@@ -116,7 +116,7 @@ static enum rc
 store_native(struct contact_page *p, struct contact_sync *s,
     const struct esp_contact *c, struct err *err)
 {
-	const struct contact_env *env = p->run->env;
+	const struct work_env *env = p->run->env;
 	struct contact_item *items;
 	size_t n, refused = 0;
 	enum rc rc = items_of(p, c, &items, &n, err);
@@ -171,7 +171,7 @@ store_later(struct contact_page *p, struct cached *later,
 static void
 ask_php_to_store(struct contact_page *p, struct cached *later)
 {
-	const struct contact_env *env = p->run->env;
+	const struct work_env *env = p->run->env;
 	struct php_executor_opts opts;
 	struct err err = ERR_INIT;
 	enum rc rc = contact_php_enter(p->run, PHP_WAIT_MS, &opts, &err);

@@ -50,7 +50,7 @@ build_one(struct contact_page *p, struct contact_sync *s,
 static enum rc
 build_native(struct contact_page *p, struct err *err)
 {
-	const struct contact_env *env = p->run->env;
+	const struct work_env *env = p->run->env;
 	const struct config_integration *c = p->account->integration->config;
 	struct contact_source source;
 	uint64_t *ids = arena_array(p->arena, p->n + 1, sizeof *ids);
@@ -87,7 +87,7 @@ build_native(struct contact_page *p, struct err *err)
 static enum rc
 may_be_native(struct contact_page *p, bool *native, struct err *err)
 {
-	const struct contact_env *env = p->run->env;
+	const struct work_env *env = p->run->env;
 	const struct newspack_integration *i = p->account->integration;
 	char digest[65], compared[65] = "";
 	enum rc rc;
@@ -151,7 +151,7 @@ compare(const struct contact_page *p, struct contact_sync *s,
 static enum rc
 leave_out_unchanged(struct contact_page *p, struct err *err)
 {
-	const struct contact_env *env = p->run->env;
+	const struct work_env *env = p->run->env;
 	const struct newspack_integration *i = p->account->integration;
 	struct contact_fingerprint *rows = NULL;
 	uint64_t *ids = arena_array(p->arena, p->n + 1, sizeof *ids);
@@ -298,7 +298,7 @@ take_outcome(struct contact_page *p, struct contact_sync *s,
 static enum rc
 remember(struct contact_page *p, struct err *err)
 {
-	const struct contact_env *env = p->run->env;
+	const struct work_env *env = p->run->env;
 	struct contact_fingerprint *rows =
 	    arena_array(p->arena, p->n + 1, sizeof *rows);
 	size_t n = 0;

@@ -14,7 +14,6 @@
 #include "engine/site_prepare.h"
 #include "sql/leases.h"
 
-#define WORKER_SCRIPT PREFIX "/share/wp-cron-fcgi/worker.php"
 #define SAY_MAX 2000
 
 /* ---- may anything be done here? ----------------------------------------- */
@@ -51,7 +50,7 @@ contact_held(const struct config_site *c, const struct newspack *n,
 static enum rc
 gate(struct contact_run *run, struct err *err)
 {
-	const struct contact_env *env = run->env;
+	const struct work_env *env = run->env;
 	const char *remedy;
 	const char *why = contact_held(site_config(env->config, env->site),
 	    &run->settings, env->standing, &remedy);
@@ -101,7 +100,7 @@ open_accounts(struct contact_run *run, struct err *err)
 }
 
 enum rc
-contact_run_begin(struct contact_run *run, const struct contact_env *env,
+contact_run_begin(struct contact_run *run, const struct work_env *env,
     struct contact_report *report, struct err *err)
 {
 	enum rc rc;
@@ -152,7 +151,7 @@ contact_term_ms(const struct contact_run *run)
 static void
 renew(struct contact_run *run)
 {
-	const struct contact_env *env = run->env;
+	const struct work_env *env = run->env;
 	uint32_t term_ms = contact_term_ms(run);
 	struct err err = ERR_INIT;
 
@@ -172,63 +171,32 @@ renew(struct contact_run *run)
 bool
 contact_run_over(struct contact_run *run)
 {
-	const struct contact_env *env = run->env;
+	const struct work_env *env = run->env;
 	mono_ms now = clock_mono(env->clock);
 
-	if (env->stopping && env->stopping(env->arg))
+	if (work_stopping(env))
 		return true;
 	if (now >= run->renew_at)
 		renew(run);
 	return run->lost || now >= run->deadline;
 }
 
-static bool
-php_opts(const struct contact_run *run, struct php_executor_opts *out)
-{
-	const struct contact_env *env = run->env;
-	const struct config_site *c = site_config(env->config, env->site);
-
-	if (!c->php_fpm || !*env->site->salts)
-		return false;
-	*out = (struct php_executor_opts){
-		.address = c->php_fpm,
-		.worker_script =
-		    c->worker_script ? c->worker_script : WORKER_SCRIPT,
-		.root = env->site->root,
-		.salts = env->site->salts,
-		.home = env->siteurl,
-		.context = ACTIONS_CONTEXT,
-		.blog_id = env->blog_id,
-		.clock = env->clock,
-	};
-	return true;
-}
-
 enum rc
 contact_php_enter(struct contact_run *run, uint32_t wait_ms,
     struct php_executor_opts *opts, struct err *err)
 {
-	const struct contact_env *env = run->env;
-
-	if (!php_opts(run, opts))
-		return err_set(err, RC_REJECT,
-		    "only PHP knows this, and php_fpm is not set in [site] of "
-		    "the configuration");
 	/* Its full term from now; when PHP takes longer, and another node has
 	 * begun, nothing is sent of what PHP has made. */
 	renew(run);
 	if (run->lost)
 		return err_set(err, RC_RETRY, "the lease is lost");
-	if (env->php_enter && !env->php_enter(env->arg, wait_ms))
-		return err_set(err, RC_RETRY, "PHP has no place for contacts");
-	return RC_OK;
+	return work_php_enter(run->env, wait_ms, opts, err);
 }
 
 void
 contact_php_leave(struct contact_run *run)
 {
-	if (run->env->php_leave)
-		run->env->php_leave(run->env->arg);
+	work_php_leave(run->env);
 }
 
 struct contact_account *

@@ -90,7 +90,7 @@ contact_session_open(struct contact_session *s,
 	s->config = config_ref(e->config);
 	has_actions = site->actions_there;
 	pthread_mutex_unlock(&e->lock);
-	s->env = (struct contact_env){ .config = s->config,
+	s->env = (struct work_env){ .config = s->config,
 		.site = site->site,
 		.blog_id = site->blog_id,
 		.facts = &s->facts,

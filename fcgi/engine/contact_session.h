@@ -19,7 +19,7 @@ struct contact_session {
 	struct site_run *site;
 	struct config *config;
 	struct site_facts facts;
-	struct contact_env env;
+	struct work_env env;
 	struct worker *php; /* whose place in PHP this thread has */
 };
 

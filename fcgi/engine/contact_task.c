@@ -21,7 +21,7 @@ end_task(struct contact_task *t, bool ok, bool final, struct slice words)
 
 /* Nothing was tried: a retry's row, which ends as done, is inserted anew. */
 static enum rc
-later(const struct contact_env *env, struct contact_task *t, const char *words,
+later(const struct work_env *env, struct contact_task *t, const char *words,
     int64_t after_s, struct err *err)
 {
 	struct contact_retry r = { .action_id = t->action_id,
@@ -45,7 +45,7 @@ later(const struct contact_env *env, struct contact_task *t, const char *words,
 
 /* Nothing may leave at all. */
 static enum rc
-hold_task(const struct contact_env *env, struct contact_task *t,
+hold_task(const struct work_env *env, struct contact_task *t,
     const char *words, struct err *err)
 {
 	t->held = true;
@@ -128,7 +128,7 @@ take_end(struct contact_page *p, struct contact_task *t,
 static enum rc
 leave_to_bulk(struct contact_page *p, struct err *err)
 {
-	const struct contact_env *env = p->run->env;
+	const struct work_env *env = p->run->env;
 	struct contact_batch *bulk = NULL;
 	size_t n = 0;
 	enum rc rc = contact_batches_read(
@@ -276,7 +276,7 @@ lose(struct contact_task *const *tasks, size_t n)
 }
 
 enum rc
-contact_tasks_run(const struct contact_env *env, struct contact_task **tasks,
+contact_tasks_run(const struct work_env *env, struct contact_task **tasks,
     size_t n, struct err *err)
 {
 	struct contact_run run;
@@ -318,7 +318,7 @@ contact_tasks_run(const struct contact_env *env, struct contact_task **tasks,
 
 enum rc
 contact_task_run(
-    const struct contact_env *env, struct contact_task *t, struct err *err)
+    const struct work_env *env, struct contact_task *t, struct err *err)
 {
 	return contact_tasks_run(env, &t, 1, err);
 }

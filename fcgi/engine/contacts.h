@@ -3,6 +3,7 @@
 
 #include "base/config.h"
 #include "engine/engine.h"
+#include "engine/work.h"
 #include "executors/esp/esp.h"
 #include "queues/contacts.h"
 #include "wordpress/newspack.h"
@@ -12,30 +13,8 @@
  * Work on contacts: the batch that Newspack's PHP runs every five minutes, and
  * single readers for retries, page loads and wp-cronctl. It runs on a thread
  * of its own and on its own connection; nothing here touches engine.lock but
- * through the calls of struct contact_env.
+ * through the calls of struct work_env.
  */
-
-/* One blog and what the work may use; lent. */
-struct contact_env {
-	const struct config *config;
-	const struct site *site;
-	uint32_t blog_id;
-	const char *siteurl; /* of the blog, for PHP */
-	const struct site_facts *facts;
-	enum site_standing standing;
-	struct db *db;
-	struct sql_scope scope;
-	struct actions *actions;       /* NULL: no Action Scheduler here */
-	struct esp_memories *memories; /* of providers; NULL: none */
-	uint64_t node_id;
-	const struct clock *clock;
-	void *arg;
-	/* The program stops: end after what is in hand. */
-	bool (*stopping)(void *arg);
-	/* A place in PHP, of php_children; false: none within wait_ms. */
-	bool (*php_enter)(void *arg, uint32_t wait_ms);
-	void (*php_leave)(void *arg);
-};
 
 /* What became of readers, by direction. */
 struct contact_counts {
@@ -66,7 +45,7 @@ struct contact_batch_opts {
  * pulls, then all pushes. RC_NONE: another node is at it. RC_RETRY: the
  * database is away. A provider that fails is no error here.
  */
-MUSTUSE enum rc contact_batch_run(const struct contact_env *env,
+MUSTUSE enum rc contact_batch_run(const struct work_env *env,
     const struct contact_batch_opts *opts, struct contact_report *out,
     struct err *err);
 
@@ -95,9 +74,9 @@ struct contact_task {
  * is committed before this returns. RC_RETRY: the database is away.
  */
 MUSTUSE enum rc contact_task_run(
-    const struct contact_env *env, struct contact_task *t, struct err *err);
+    const struct work_env *env, struct contact_task *t, struct err *err);
 /* Many at once, those of one integration in pages; the list is sorted here. */
-MUSTUSE enum rc contact_tasks_run(const struct contact_env *env,
+MUSTUSE enum rc contact_tasks_run(const struct work_env *env,
     struct contact_task **tasks, size_t n, struct err *err);
 
 /* ---- in the daemon ------------------------------------------------------ */

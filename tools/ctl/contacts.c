@@ -59,7 +59,7 @@ contacts_open(const struct ctl *c, struct place *p, struct contacts_view *v,
 	if (rc != RC_OK)
 		return rc;
 	block_signals(v);
-	v->env = (struct contact_env){
+	v->env = (struct work_env){
 		.config = c->config,
 		.site = p->site,
 		.blog_id = p->blog_id,

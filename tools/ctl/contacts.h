@@ -12,7 +12,7 @@ struct contacts_view {
 	struct place *place;
 	struct newspack newspack;
 	enum site_standing standing;
-	struct contact_env env;
+	struct work_env env;
 	sigset_t signals; /* those that end what is under way */
 };
 
