@@ -132,7 +132,7 @@ open_request(struct php *p, struct job *const *jobs, size_t n, bool export,
 		.export = export,
 		.tcp = p->addr.tcp,
 		.take = take,
-		.contacts = p->ask ? p->ask->json : SLICE_NONE,
+		.ask = p->ask ? p->ask->json : SLICE_NONE,
 		.jobs = jobs,
 		.njobs = n,
 	};

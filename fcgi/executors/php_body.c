@@ -104,9 +104,9 @@ php_body_render(struct buf *out, const struct php_batch *b)
 		buf_put_str(out, ",\"take\":");
 		buf_put_str(out, b->take);
 	}
-	if (b->contacts.n > 0) {
-		buf_put_str(out, ",\"contacts\":");
-		buf_put_slice(out, b->contacts);
+	if (b->ask.n > 0) {
+		buf_put_str(out, ",\"ask\":");
+		buf_put_slice(out, b->ask);
 	}
 	if (b->njobs > 0 && b->jobs[0]->claim &&
 	    b->jobs[0]->claim->php_lock.n > 0) {

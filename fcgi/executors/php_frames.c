@@ -238,15 +238,6 @@ php_take_failed(struct php *p, const char *why)
 	json_decref(answer);
 }
 
-/* What contacts.php says. */
-static void
-on_contacts(struct php *p, struct php_slot *slot, const json_t *frame)
-{
-	(void)slot;
-	if (p->ask)
-		p->ask->take(p->ask->arg, php_text_of(frame, "frame"), frame);
-}
-
 static void
 on_maintenance(struct php *p, struct php_slot *slot, const json_t *frame)
 {
@@ -279,10 +270,6 @@ static const struct frame_kind {
 	{ "settled", true, false, on_settled },
 	{ "fatal", true, false, on_fatal },
 	{ "took", false, false, on_took },
-	{ "refused", false, false, on_contacts },
-	{ "begin", false, false, on_contacts },
-	{ "contact", false, false, on_contacts },
-	{ "broke", false, false, on_contacts },
 	{ "maintenance", false, false, on_maintenance },
 	{ "end", false, false, on_end },
 };
@@ -317,6 +304,11 @@ take_frame(struct php *p, const json_t *frame)
 			set_limit(p, GAP_MS);
 		kinds[i].take(p, slot, frame);
 		return;
+	}
+	/* Of entries that were asked for besides jobs. */
+	if (p->ask) {
+		set_limit(p, GAP_MS);
+		p->ask->take(p->ask->arg, name, frame);
 	}
 }
 

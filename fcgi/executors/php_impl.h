@@ -8,7 +8,7 @@
 #include "wire/php_fpm.h"
 
 /* Shared by php.c (requests), php_frames.c (what PHP says) and
- * php_contacts.c (what is asked besides jobs). */
+ * php_list.c (what is asked besides jobs). */
 
 /* Where a job is; only ever forwards. */
 enum php_slot_state {
@@ -31,10 +31,10 @@ enum php_mode {
 
 struct json_t;
 
-/* What a request asks for besides jobs; it is of php_contacts.c. */
+/* What a request asks for besides jobs; it is of php_list.c. */
 struct php_ask {
-	struct slice json; /* the body's `contacts` */
-	/* A frame of contacts.php, during poll(). */
+	struct slice json; /* the body's `ask` */
+	/* A frame that is not of jobs, during poll(). */
 	void (*take)(
 	    void *arg, struct slice frame, const struct json_t *fields);
 	void *arg;

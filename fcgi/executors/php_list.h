@@ -27,7 +27,7 @@ struct php_list {
 	/* What may have been done is not asked for again: where PHP dies, the
 	 * entry is answered so, code "php_died". */
 	bool once;
-	/* ,"key":value of entry i, behind its "i". */
+	/* ,"key":value of entry i, behind its "i". NULL: no more to say. */
 	void (*render)(struct buf *out, void *arg, size_t i);
 	/* Its answer {ok, msg, code, ...}; also ours for one in which PHP
 	 * ended: code "php_fatal" or "php_died". Once an entry. */
@@ -37,6 +37,8 @@ struct php_list {
 	    void *arg, struct slice frame, const struct json_t *fields);
 	/* PHP begins with entry i now; NULL: nobody wants to know. */
 	void (*begun)(void *arg, size_t i);
+	/* Is there no use in another boot? NULL: there always is. */
+	bool (*over)(void *arg);
 	void *arg;
 };
 /*

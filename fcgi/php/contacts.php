@@ -1,13 +1,13 @@
 <?php
 /**
  * What only PHP knows of a publisher's contacts: the part of worker.php that
- * is loaded for a request with `contacts`. It stands beside worker.php.
+ * is loaded for a request whose `ask` is what: contacts. It stands beside worker.php.
  *
  * Everything goes through Newspack's own classes and filters, of any version
  * that has them; what a version lacks is asked for by method_exists(). Never
  * inside a data event: what is pushed here is pushed at once.
  *
- *   contacts   {op, list: [entry]}; each entry has `i`, its number
+ *   ask        {what, op, list: [entry]}; each entry has `i`, its number
  *     prepare  {u, g, c}: the contact of user u as it would be pushed to
  *              integration g in context c
  *     push     {u, g, c, p}: pushed by the integration's class; p: the address
@@ -21,7 +21,7 @@
  * Frames:
  *   refused  {why}          nothing was done: a class is missing
  *   begin    {i}            what ends PHP now is this entry's
- *   contact  {i, ok, ...}   its answer; not ok: msg, code, gone (no such user)
+ *   answer   {i, ok, ...}   its answer; not ok: msg, code, gone (no such user)
  *     prepare: email, name, status, fields: [[label, text, is a number]]
  *     store:   refused, how many items were
  *     describe: told
@@ -71,7 +71,7 @@ final class WPCron_FCGI_Contacts {
 	private static $fields = array(); // integration => keys it may store
 	private static $guard;            // WP_Error of the site as a whole
 
-	/** Work off the request's `contacts`; why it stopped. */
+	/** Work off the request's `ask`; why it stopped. */
 	public static function run( array $ask ) {
 		$why = isset( self::OPS[ $ask['op'] ] ) ? self::missing( self::OPS[ $ask['op'] ] ) : 'no operation ' . $ask['op'];
 		if ( null !== $why ) {
@@ -91,7 +91,7 @@ final class WPCron_FCGI_Contacts {
 			self::say( 'begin', array( 'i' => self::$at ) );
 			$answer = self::answer( $ask['op'], $entry );
 			WPCron_FCGI_Worker::tidy();
-			self::say( 'contact', array( 'i' => self::$at ) + $answer );
+			self::say( 'answer', array( 'i' => self::$at ) + $answer );
 			self::$at = null;
 		}
 		return 'done';

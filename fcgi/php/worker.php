@@ -28,9 +28,10 @@
  *              one gets its next slot, and the SQL `insert` is run, all in one
  *              transaction. drop: it was done before and was brought back, so
  *              a next slot is only made if there is no later one
- *   contacts   {op, list}: readers to be prepared, pushed or pulled by the
- *              publisher's plugin, before the jobs; see contacts.php, which
- *              stands beside this file and has these frames of its own
+ *   ask        {what, op, list}: what is asked besides jobs, before them.
+ *              `what` names the file beside this one that answers, one of
+ *              WPCron_FCGI_Worker::PARTS; its head has the operations and its
+ *              frames
  *   jobs       [{id, hook, args, own, start, running, log}], actions;
  *              [{id, event: true, hook64, args64, recurrence64, start,
  *              running, done, failed}], cron events: args PHP-serialized, all
@@ -73,6 +74,8 @@ final class WPCron_FCGI_Worker {
 		'AUTH_KEY', 'SECURE_AUTH_KEY', 'LOGGED_IN_KEY', 'NONCE_KEY',
 		'AUTH_SALT', 'SECURE_AUTH_SALT', 'LOGGED_IN_SALT', 'NONCE_SALT',
 	);
+	// What may be asked for; NAME.php has the class WPCron_FCGI_Name.
+	const PARTS         = array( 'contacts', 'messages', 'tasks', 'mail' );
 	const SECRET_LIFE_S = 30;
 	const CLOCK_SLACK_S = 5;
 	const MEMORY_SHARE  = 0.6;
@@ -86,11 +89,12 @@ final class WPCron_FCGI_Worker {
 	private static $request;
 	private static $reserve;
 
-	/* What runs, for the shutdown function: boot, idle, cron, contacts, job, shutdown, last, over. */
+	/* What runs, for the shutdown function: boot, idle, cron, ask, job, shutdown, last, over. */
 	private static $phase = 'boot';
 	private static $mode  = 'hook'; // of actions; events always fire here
 	private static $refusal;        // why no action may run
 	private static $no_blog = false;
+	private static $part;           // class that answers what is asked besides jobs
 	private static $begun_at;
 	private static $ran = 0;
 
@@ -128,7 +132,7 @@ final class WPCron_FCGI_Worker {
 		}
 		self::$request += array(
 			'blog_id' => 1, 'context' => 'WP Cron FCGI', 'budget_ms' => 20000,
-			'export' => false, 'tcp' => false, 'take' => null, 'lock' => null, 'contacts' => null,
+			'export' => false, 'tcp' => false, 'take' => null, 'lock' => null, 'ask' => null,
 		);
 		foreach ( $r['jobs'] as $job ) {
 			self::$rest[] = $job['id'];
@@ -231,8 +235,8 @@ final class WPCron_FCGI_Worker {
 			self::unwind( 0 );
 			self::frame( 'took', $took );
 		}
-		if ( self::$request['contacts'] ) {
-			self::run_contacts( self::$request['contacts'] );
+		if ( self::$request['ask'] ) {
+			self::run_part( self::$request['ask'] );
 		}
 		self::$phase = 'idle';
 
@@ -250,19 +254,23 @@ final class WPCron_FCGI_Worker {
 		self::say_end();
 	}
 
-	private static function run_contacts( array $ask ) {
-		$file = __DIR__ . '/contacts.php';
+	private static function run_part( array $ask ) {
+		$what = isset( $ask['what'] ) && in_array( $ask['what'], self::PARTS, true ) ? $ask['what'] : '';
+		$file = __DIR__ . '/' . $what . '.php';
 		$why  = self::$no_blog ? self::$refusal : null;
-		if ( ! is_file( $file ) ) {
-			$why = 'contacts.php is not beside worker.php';
+		if ( '' === $what ) {
+			$why = 'this worker.php does not know what is asked for';
+		} elseif ( ! is_file( $file ) ) {
+			$why = $what . '.php is not beside worker.php';
 		}
 		if ( null !== $why ) {
 			self::frame( 'refused', array( 'why' => $why ) );
 			return;
 		}
 		require_once $file;
-		self::$phase = 'contacts';
-		self::$why   = WPCron_FCGI_Contacts::run( $ask );
+		self::$part  = 'WPCron_FCGI_' . ucfirst( $what );
+		self::$phase = 'ask';
+		self::$why   = call_user_func( array( self::$part, 'run' ), $ask );
 	}
 
 	private static function say_hello() {
@@ -1022,8 +1030,8 @@ final class WPCron_FCGI_Worker {
 		}
 		if ( 'cron' === self::$phase ) {
 			self::frame( 'took', WPCron_FCGI_Cron::ended( null === $error ? 'PHP ended by exit or die' : self::cut( $error['message'] ) ) );
-		} elseif ( 'contacts' === self::$phase ) {
-			WPCron_FCGI_Contacts::ended( null === $error ? 'PHP ended by exit or die' : self::words_of( $error ) );
+		} elseif ( 'ask' === self::$phase ) {
+			call_user_func( array( self::$part, 'ended' ), null === $error ? 'PHP ended by exit or die' : self::words_of( $error ) );
 		} elseif ( null !== self::$job ) {
 			self::tell_end_of(
 				self::$job,

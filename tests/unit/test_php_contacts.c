@@ -244,7 +244,7 @@ scene_answers(struct scene *s)
 #define HELLO ">{\"frame\":\"hello\",\"mode\":\"hook\"}\n"
 #define BEGIN(i) ">{\"frame\":\"begin\",\"i\":" i "}\n"
 #define OK(i, email)                                                           \
-	">{\"frame\":\"contact\",\"i\":" i ",\"ok\":true,\"email\":\"" email   \
+	">{\"frame\":\"answer\",\"i\":" i ",\"ok\":true,\"email\":\"" email    \
 	"\"}\n"
 #define DONE(i) BEGIN(i) OK(i, "a" i)
 #define BROKE(i)                                                               \
@@ -286,7 +286,7 @@ static const struct {
 	    "php-fpm closed the connection", "ok:a0 ok:a1 - ", "0,1,2;1,2;2;" },
 	{ "one is held back",
 	    HELLO DONE("0") BEGIN(
-		"1") ">{\"frame\":\"contact\",\"i\":1,\"ok\":false,"
+		"1") ">{\"frame\":\"answer\",\"i\":1,\"ok\":false,"
 		     "\"code\":\"held\",\"msg\":\"a copy\"}\n" DONE("2") END,
 	    RC_RETRY, "a copy", "ok:a0 - ok:a2 ", "0,1,2;" },
 	{ "PHP answers nothing", HELLO END, RC_RETRY,
@@ -338,7 +338,7 @@ START_TEST(a_contact_arrives_whole)
 	const struct php_contact *c = &s.contacts[0];
 
 	scene_open(&s,
-	    HELLO BEGIN("0") ">{\"frame\":\"contact\",\"i\":0,\"ok\":true,"
+	    HELLO BEGIN("0") ">{\"frame\":\"answer\",\"i\":0,\"ok\":true,"
 			     "\"email\":\"e@x\",\"name\":\"N \\\"\\u00e9\","
 			     "\"status\":\"transactional\",\"fields\":"
 			     "[[\"NP_A\",\"7\",true],[\"\",\"\",false],"
@@ -404,7 +404,7 @@ START_TEST(an_option_that_was_not_written_is_no_success)
 	struct scene s;
 
 	scene_open(&s,
-	    HELLO BEGIN("0") ">{\"frame\":\"contact\",\"i\":0,\"ok\":false,"
+	    HELLO BEGIN("0") ">{\"frame\":\"answer\",\"i\":0,\"ok\":false,"
 			     "\"msg\":\"no\"}\n" DONE("1") END);
 	ck_assert_int_eq(
 	    php_contacts_options(&s.opts, options, 2, TIMEOUT_MS, &s.err),
@@ -428,10 +428,10 @@ START_TEST(readers_and_descriptions_are_answered_too)
 	char *json = NULL;
 
 	scene_open(&s,
-	    HELLO BEGIN("0") ">{\"frame\":\"contact\",\"i\":0,\"ok\":true,"
+	    HELLO BEGIN("0") ">{\"frame\":\"answer\",\"i\":0,\"ok\":true,"
 			     "\"refused\":1,\"msg\":\"full\"}\n" END
 			     "\f" HELLO BEGIN(
-				 "0") ">{\"frame\":\"contact\",\"i\":0,"
+				 "0") ">{\"frame\":\"answer\",\"i\":0,"
 				      "\"ok\":true,\"told\":{\"a\":[]}}\n" END);
 	ck_assert_int_eq(
 	    php_contacts_store(&s.opts, &r, 1, TIMEOUT_MS, &s.a, &s.err),
