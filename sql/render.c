@@ -21,6 +21,7 @@ struct render {
 	bool dropped[RENDER_NESTING_MAX + 1];
 	unsigned depth;
 	bool in_literal;
+	bool prepared; /* `?` stays */
 };
 
 static const struct {
@@ -325,7 +326,7 @@ mark(struct render *r, char c)
 		r->depth--;
 		return RC_OK;
 	}
-	if (c == '?' && !r->in_literal) {
+	if (c == '?' && !r->in_literal && !r->prepared) {
 		i = r->next_value++;
 		return put_checked(
 		    r, &r->args->values[i], &r->st->params[i], drop);
@@ -416,4 +417,30 @@ sql_render(enum sql_id id, const struct sql_scope *scope,
 {
 	assert((size_t)id < SQL_NSTATEMENTS);
 	return sql_render_statement(&sql_statements[id], scope, args, out, err);
+}
+
+enum rc
+sql_render_prepared(enum sql_id id, const struct sql_scope *scope,
+    struct buf *out, struct err *err)
+{
+	const struct sql_statement *st = &sql_statements[id];
+	struct render r = {
+		.st = st,
+		.scope = scope,
+		.blog = { 1, scope->prefix },
+		.args = SQL_NO_ARGS,
+		.out = out,
+		.err = err,
+		.prepared = true,
+	};
+	enum rc rc;
+
+	if (st->ids || st->ntuple > 0 || st->each)
+		return err_set(
+		    err, RC_REJECT, "%s cannot be prepared", st->name);
+	rc = render_text(&r);
+	if (rc == RC_OK && out->failed)
+		rc = err_set(err, RC_REJECT, "%s: the text is over %zu bytes",
+		    st->name, out->max);
+	return rc;
 }

@@ -139,6 +139,14 @@ MUSTUSE enum rc sql_render_statement(const struct sql_statement *st,
     const struct sql_scope *scope, const struct sql_args *args, struct buf *out,
     struct err *err);
 
+/*
+ * sql_render_prepared - the text for a client that prepares it itself (php/):
+ * every `?` stays, and its head says what goes in. Only of statements without
+ * {ids}, {rows n} and `each`; else, and with a bad prefix, RC_REJECT.
+ */
+MUSTUSE enum rc sql_render_prepared(enum sql_id id,
+    const struct sql_scope *scope, struct buf *out, struct err *err);
+
 /* One value as it stands in a statement: 12, 'it\'s', NULL. */
 void sql_put_value(struct buf *out, const struct sql_value *v);
 

@@ -353,6 +353,25 @@ END_TEST
 /* ---- the table ---- */
 
 /* Arguments of the right types for a statement, whatever it is. */
+START_TEST(prepared_text_keeps_its_values_for_the_client)
+{
+	struct buf out = BUF_INIT(TEXT_MAX);
+	struct err err = ERR_INIT;
+
+	ck_assert_msg(sql_render_prepared(
+			  SQL_OUTBOX_READY, &everything, &out, &err) == RC_OK,
+	    "%s", err.text);
+	ck_assert_ptr_nonnull(strstr(buf_str(&out), "wp_wpcron_outbox"));
+	ck_assert_ptr_nonnull(strstr(buf_str(&out), "size = ?,"));
+	buf_reset(&out);
+	/* What is no single value cannot be prepared. */
+	ck_assert_int_eq(
+	    sql_render_prepared(SQL_STAGING_LOCK, &everything, &out, &err),
+	    RC_REJECT);
+	buf_clear(&out);
+}
+END_TEST
+
 START_TEST(every_statement_of_the_table_renders_in_every_variant)
 {
 	const struct sql_statement *st = &sql_statements[_i];
@@ -412,6 +431,7 @@ render_suite(void)
 	    tc, prefix_with_another_byte_is_refused, 0, NELEMS(bad_names));
 	tcase_add_test(tc, text_over_the_ceiling_is_refused);
 	tcase_add_test(tc, statement_that_needs_an_index_is_refused_without_it);
+	tcase_add_test(tc, prepared_text_keeps_its_values_for_the_client);
 	suite_add_tcase(s, tc);
 	tc = tcase_create("table");
 	tcase_add_loop_test(tc,
