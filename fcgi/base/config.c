@@ -314,13 +314,13 @@ build(struct config *c, struct slice text, const char *root, struct err *err)
 	if (rc == RC_OK)
 		rc = build_sites(c, sections, err);
 	if (rc == RC_OK)
+		rc = config_mail_build(c, sections, err);
+	if (rc == RC_OK)
 		rc = config_routes_build(c, sections, err);
 	if (rc == RC_OK)
 		rc = config_policies_build(c, sections, err);
 	if (rc == RC_OK)
 		rc = config_integrations_build(c, sections, err);
-	if (rc == RC_OK)
-		rc = config_mail_build(c, sections, err);
 	if (rc != RC_OK)
 		return rc;
 	return root ? choose_site(c, root, err) : check_roots(c, err);

@@ -42,8 +42,9 @@ open_section(struct reader *r, struct slice line)
 	if (end == line.n || head.n == 0 ||
 	    (after.n > 0 && after.p[0] != ';' && after.p[0] != '#')) {
 		fail(r, "a section is [daemon], [site NAME], [route], "
-			"[policy HOOK], [integration SITE/ID] or "
-			"[fields SITE/ID]");
+			"[policy HOOK], [integration SITE/ID], "
+			"[fields SITE/ID], [smtp NAME] or "
+			"[tasks SITE/NAME]");
 		return;
 	}
 	while (kind_len < head.n && head.p[kind_len] != ' ' &&

@@ -218,7 +218,7 @@ config_routes_build(struct config *c, const struct config_ini_section *sections,
     struct err *err)
 {
 	const struct config_ini_section *s;
-	size_t n = NELEMS(builtin_routes);
+	size_t n = NELEMS(builtin_routes) + c->ntasks;
 	enum rc rc;
 
 	for (s = sections; s; s = s->next)
@@ -233,6 +233,13 @@ config_routes_build(struct config *c, const struct config_ini_section *sections,
 		if (rc != RC_OK)
 			return rc;
 	}
+	/* The hook of a plugin's own processor means: run that queue. */
+	for (size_t i = 0; i < c->ntasks; i++)
+		c->routes[c->nroutes++] =
+		    (struct route){ .pattern = c->tasks[i].hook,
+			    .site = c->tasks[i].site,
+			    .kind = EXECUTOR_QUEUE,
+			    .target = "tasks" };
 	for (size_t i = 0; i < NELEMS(builtin_routes); i++)
 		c->routes[c->nroutes++] = builtin_routes[i];
 	return RC_OK;

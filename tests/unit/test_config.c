@@ -86,7 +86,8 @@ static const struct {
 	{ "workers = 4\n", "f.conf:1: a section heading must come first" },
 	{ "[daemon\n",
 	    "f.conf:1: a section is [daemon], [site NAME], [route], [policy "
-	    "HOOK], [integration SITE/ID] or [fields SITE/ID]" },
+	    "HOOK], [integration SITE/ID], [fields SITE/ID], [smtp NAME] or "
+	    "[tasks SITE/NAME]" },
 	{ "[daemon]\nworkers\n",
 	    "f.conf:2: neither a section nor key = value" },
 	{ "[daemon]\nlisten = \"unix:/x\n",
@@ -127,8 +128,8 @@ static const struct {
 	{ SITE "[route x]\n",
 	    "f.conf:3: [route] has no name; limit it by site = x" },
 	{ SITE "[policy]\n", "f.conf:3: the hook's name is missing" },
-	{ SITE "[policy x]\nmail = outbox\n",
-	    "f.conf:4: unknown key \"mail\" in [policy]" },
+	{ SITE "[policy x]\ncolour = red\n",
+	    "f.conf:4: unknown key \"colour\" in [policy]" },
 	{ SITE "[policy x]\nretires = 1\n",
 	    "f.conf:4: unknown key \"retires\" in [policy]; did you mean "
 	    "retries?" },
@@ -288,10 +289,10 @@ START_TEST(the_built_in_routes_come_last)
 	const struct route *r =
 	    config_route(c, "a", SLICE_LIT("action_scheduler_run_queue"));
 
-	ck_assert_uint_eq(c->nroutes, 5);
+	ck_assert_uint_eq(c->nroutes, 7);
 	ck_assert_int_eq(r->kind, EXECUTOR_QUEUE);
 	ck_assert_str_eq(r->target, "actions");
-	ck_assert_str_eq(c->routes[4].pattern, "*");
+	ck_assert_str_eq(c->routes[6].pattern, "*");
 	config_unref(c);
 }
 END_TEST
