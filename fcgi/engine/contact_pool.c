@@ -3,13 +3,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "base/log.h"
 #include "base/xalloc.h"
 #include "engine/contact_internal.h"
-#include "engine/contact_session.h"
 #include "engine/site_prepare.h"
+#include "engine/work_session.h"
 
 #define POOL_THREADS 4
 /* Batches leave threads for single readers. */
@@ -51,7 +50,7 @@ struct queued {
 
 /* Lock order: engine.lock before this one; nothing blocks under it. */
 struct contact_pool {
-	struct contact_owner own;
+	struct work_owner own;
 	pthread_mutex_t lock;
 	pthread_cond_t wake; /* work, quit */
 	pthread_cond_t gone; /* a thread has ended */
@@ -64,27 +63,6 @@ struct contact_pool {
 	bool quit, closing;
 };
 
-struct contact_pool *
-contact_pool_new(struct engine *e)
-{
-	struct contact_pool *p = xcalloc(1, sizeof *p);
-	pthread_condattr_t attr;
-
-	p->own = (struct contact_owner){
-		.engine = e, .pool = p, .memories = esp_memories_new()
-	};
-	if (getentropy(&p->own.id, sizeof p->own.id) != 0)
-		p->own.id = (uint64_t)getpid();
-	p->own.id >>= 1;
-	pthread_mutex_init(&p->lock, NULL);
-	pthread_condattr_init(&attr);
-	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	pthread_cond_init(&p->wake, &attr);
-	pthread_cond_init(&p->gone, &attr);
-	pthread_condattr_destroy(&attr);
-	return p;
-}
-
 bool
 contact_pool_quits(struct contact_pool *p)
 {
@@ -94,6 +72,29 @@ contact_pool_quits(struct contact_pool *p)
 	quit = p->quit;
 	pthread_mutex_unlock(&p->lock);
 	return quit;
+}
+
+static bool
+quits(void *arg)
+{
+	return contact_pool_quits(arg);
+}
+
+struct contact_pool *
+contact_pool_new(struct engine *e)
+{
+	struct contact_pool *p = xcalloc(1, sizeof *p);
+	pthread_condattr_t attr;
+
+	work_owner_init(&p->own, e, quits, p);
+	p->own.memories = esp_memories_new();
+	pthread_mutex_init(&p->lock, NULL);
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&p->wake, &attr);
+	pthread_cond_init(&p->gone, &attr);
+	pthread_condattr_destroy(&attr);
+	return p;
 }
 
 /* ---- batches ------------------------------------------------------------ */
@@ -174,12 +175,12 @@ batch_run(struct contact_pool *p, struct site_run *s, unsigned what,
 		.poll_only = !(what & (WANT_BATCH | WANT_CLOCK)),
 		.own_clock = !(what & WANT_BATCH),
 	};
-	struct contact_session session;
-	enum rc rc = contact_session_open(&session, &p->own, s, err);
+	struct work_session session;
+	enum rc rc = work_session_open(&session, &p->own, s, err);
 
 	if (rc == RC_OK)
 		rc = contact_batch_run(&session.env, &opts, report, err);
-	contact_session_close(&session);
+	work_session_close(&session);
 	return rc;
 }
 
@@ -360,7 +361,7 @@ take_locked(struct contact_pool *p, mono_ms now, size_t *n)
 
 /* One task an integration in the place of one for all of them. */
 static bool
-split(struct contact_pool *p, struct contact_session *session, struct queued *q,
+split(struct contact_pool *p, struct work_session *session, struct queued *q,
     struct err *err)
 {
 	struct newspack settings;
@@ -412,10 +413,9 @@ group_run(
     struct contact_pool *p, struct queued **first, size_t n, struct err *err)
 {
 	struct contact_task **tasks = xcalloc(n, sizeof(struct contact_task *));
-	struct contact_session session;
+	struct work_session session;
 	size_t k = 0;
-	enum rc rc =
-	    contact_session_open(&session, &p->own, (*first)->site, err);
+	enum rc rc = work_session_open(&session, &p->own, (*first)->site, err);
 
 	if (rc == RC_OK && (*first)->urgent &&
 	    (*first)->task.integration.n == 0 &&
@@ -427,7 +427,7 @@ group_run(
 		tasks[k++] = &q->task;
 	if (rc == RC_OK && k > 0)
 		rc = contact_tasks_run(&session.env, tasks, k, err);
-	contact_session_close(&session);
+	work_session_close(&session);
 	free(tasks);
 	return rc;
 }

@@ -1,14 +1,26 @@
 /* What a thread of the pool has open for the blog it works on. */
-#include "engine/contact_session.h"
+#include "engine/work_session.h"
+
+#include <unistd.h>
 
 #include "engine/site_prepare.h"
+
+void
+work_owner_init(
+    struct work_owner *o, struct engine *e, bool (*quits)(void *arg), void *arg)
+{
+	*o = (struct work_owner){ .engine = e, .quits = quits, .arg = arg };
+	if (getentropy(&o->id, sizeof o->id) != 0)
+		o->id = (uint64_t)getpid();
+	o->id >>= 1;
+}
 
 static bool
 stopping(void *arg)
 {
-	const struct contact_session *s = arg;
+	const struct work_session *s = arg;
 
-	return contact_pool_quits(s->pool);
+	return s->owner->quits(s->owner->arg);
 }
 
 static struct worker *
@@ -27,7 +39,7 @@ free_php_worker_locked(struct engine *e)
 static bool
 php_enter(void *arg, uint32_t wait_ms)
 {
-	struct contact_session *s = arg;
+	struct work_session *s = arg;
 	struct engine *e = s->site->engine;
 	mono_ms end = clock_mono(e->clock) + (mono_ms)wait_ms;
 
@@ -47,7 +59,7 @@ php_enter(void *arg, uint32_t wait_ms)
 static void
 php_leave(void *arg)
 {
-	struct contact_session *s = arg;
+	struct work_session *s = arg;
 	struct engine *e = s->site->engine;
 
 	pthread_mutex_lock(&e->lock);
@@ -60,7 +72,7 @@ php_leave(void *arg)
 
 /* At most db_connections, as workers have it. */
 static enum rc
-connect_to(struct contact_session *s, struct err *err)
+connect_to(struct work_session *s, struct err *err)
 {
 	struct database *d = s->site->database;
 	uint32_t others = atomic_fetch_add(&d->connections, 1) + 1;
@@ -78,14 +90,14 @@ connect_to(struct contact_session *s, struct err *err)
 }
 
 enum rc
-contact_session_open(struct contact_session *s,
-    const struct contact_owner *owner, struct site_run *site, struct err *err)
+work_session_open(struct work_session *s, const struct work_owner *owner,
+    struct site_run *site, struct err *err)
 {
 	struct engine *e = owner->engine;
 	bool has_actions;
 	enum rc rc;
 
-	*s = (struct contact_session){ .pool = owner->pool, .site = site };
+	*s = (struct work_session){ .owner = owner, .site = site };
 	pthread_mutex_lock(&e->lock);
 	s->config = config_ref(e->config);
 	has_actions = site->actions_there;
@@ -115,7 +127,7 @@ contact_session_open(struct contact_session *s,
 }
 
 void
-contact_session_close(struct contact_session *s)
+work_session_close(struct work_session *s)
 {
 	if (s->env.db) {
 		db_close(s->env.db);
