@@ -4,7 +4,7 @@
 # cron_array needs WordPress (WORDPRESS_DIR), whose functions it calls.
 
 PHP ?= php
-COMPARE := php_serialize php_serialize_json cron_array cron_expression action_schedule action_args
+COMPARE := php_serialize php_serialize_json php_query cron_array cron_expression action_schedule action_args
 COMPARE_OBJ := $(call obj,tests/compare/compare_formats.c)
 -include $(COMPARE_OBJ:.o=.d)
 

@@ -7,6 +7,7 @@
  *   action_schedule  NOW_US HEX           ok KIND TIME NEXT HEX | none | ...
  *   action_args      HEX                  ok COUNT | reject WORDS
  *   php_serialize_json HEX                ok HEX | none | reject WORDS
+ *   php_query        HEX                  ok HEX | reject WORDS
  *   cron_events      HEX                  ok TIME,HEX,HEX,HEX,HEX,INTERVAL ...
  *   cron_array       HEX EDIT ...         ok HEX | none | reject WORDS
  *                    an EDIT is TIME,HOOK,KEY to remove, with ,EVENT to add
@@ -24,6 +25,7 @@
 #include "formats/action_schedule.h"
 #include "formats/cron_array.h"
 #include "formats/cron_expression.h"
+#include "formats/php_query.h"
 #include "formats/php_serialize.h"
 #include "formats/php_serialize_json.h"
 
@@ -201,6 +203,24 @@ answer_php_serialize_json(char *line, struct arena *a, struct buf *out)
 }
 
 static void
+answer_php_query(char *line, struct arena *a, struct buf *out)
+{
+	struct buf bytes = BUF_INIT(MEMORY_MAX);
+	struct php_serialize_value v;
+	struct err err = ERR_INIT;
+
+	if (php_serialize_parse(
+		unhex(line), &PHP_SERIALIZE_LIMITS, a, &v, &err) == RC_OK &&
+	    php_query_put(&v, &bytes, &err) == RC_OK) {
+		buf_put_str(out, "ok ");
+		put_hex_of(out, &bytes);
+	} else {
+		refuse(out, "reject", &err);
+	}
+	buf_clear(&bytes);
+}
+
+static void
 answer_cron_events(char *line, struct arena *a, struct buf *out)
 {
 	struct cron_array c;
@@ -282,6 +302,7 @@ static const struct format {
 	{ "action_schedule", answer_action_schedule },
 	{ "action_args", answer_action_args },
 	{ "php_serialize_json", answer_php_serialize_json },
+	{ "php_query", answer_php_query },
 	{ "cron_events", answer_cron_events },
 	{ "cron_array", answer_cron_array },
 	{ "cron_next_run", answer_cron_next_run },
