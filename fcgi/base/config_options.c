@@ -76,7 +76,7 @@ static const struct option daemon_options[] = {
 	    "a client that is silent for so long is cut off"),
 	D("host_concurrency", OPTION_COUNT, host_concurrency, 1, 1000, "32",
 	    NULL, true, "webhook requests to one host at once"),
-	D("db_connections", OPTION_COUNT, db_connections, 2, 256, "6", NULL,
+	D("db_connections", OPTION_COUNT, db_connections, 2, 256, "10", NULL,
 	    false, "connections to one database at most"),
 	D("log_level", OPTION_LEVEL, log_level, 0, 0, "info", NULL, true,
 	    "err, warn, info or debug"),

@@ -191,7 +191,7 @@ START_TEST(without_a_file_the_defaults_hold_for_one_site)
 		  d->look_interval_ms == 1000 && d->heartbeat_ms == 10000 &&
 		  d->node_expiry_ms == 30000);
 	ck_assert(d->max_waiters == 64 && d->request_timeout_ms == 10000 &&
-		  d->host_concurrency == 32 && d->db_connections == 6 &&
+		  d->host_concurrency == 32 && d->db_connections == 10 &&
 		  d->log_level == LOG_INFO);
 	config_unref(c);
 	ck_assert_int_eq(config_load(NULL, NULL, &c, &err), RC_REJECT);
