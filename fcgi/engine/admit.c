@@ -181,6 +181,11 @@ pace_admit(struct admission *a, const struct candidate *c, enum lane lane,
 	pthread_mutex_unlock(&a->site->engine->lock);
 	if (a->alone || a->closed)
 		return ADMIT_FULL;
+	/* Event Espresso's classes set filters that they never take back. */
+	if (slice_starts(c->hook, SLICE_LIT("AHEE__"))) {
+		a->closed = a->php_ms > 0;
+		return a->closed ? ADMIT_FULL : ADMIT_ALONE;
+	}
 	if (*p95 >= 0 && *p95 <= SLOW_MS)
 		return a->php_ms > QUICK_TOTAL_MS ? ADMIT_FULL : ADMIT_TAKE;
 	/* What is known to be slow leaves a worker to the others; for one that
