@@ -34,6 +34,7 @@ struct json_t;
 /* What a request asks for besides jobs; it is of php_list.c. */
 struct php_ask {
 	struct slice json; /* the body's `ask` */
+	uint32_t limit_ms; /* from one frame to the next; 0: as jobs' */
 	/* A frame that is not of jobs, during poll(). */
 	void (*take)(
 	    void *arg, struct slice frame, const struct json_t *fields);

@@ -27,6 +27,7 @@ struct entry {
 
 struct asking {
 	const struct php_list *l;
+	const struct clock *clock;
 	struct entry *entries;
 	size_t left;  /* not answered */
 	size_t begun; /* PHP is at it; l->n: at none */
@@ -131,7 +132,7 @@ wait_for_end(struct asking *k, struct php *p, mono_ms until)
 	const struct executor_ops *ops = p->base.ops;
 
 	while (p->request) {
-		mono_ms left = until - clock_mono(p->opts.clock);
+		mono_ms left = until - clock_mono(k->clock);
 
 		if (left <= 0) {
 			k->timed_out = true;
@@ -140,6 +141,8 @@ wait_for_end(struct asking *k, struct php *p, mono_ms until)
 		}
 		ops->poll(&p->base, left < POLL_MS ? (int)left : POLL_MS,
 		    php_no_outcome, NULL);
+		if (k->l->tick)
+			k->l->tick(k->l->arg);
 	}
 }
 
@@ -160,9 +163,13 @@ static void
 ask_once(struct asking *k, struct php *p, mono_ms until)
 {
 	struct buf list = BUF_INIT(PHP_FPM_BODY_MAX - PHP_FPM_LINE_MAX);
-	struct php_ask ask = { .take = on_frame, .arg = k };
-	mono_ms budget = until - clock_mono(p->opts.clock) - ROOM_MS;
+	struct php_ask ask = {
+		.take = on_frame, .arg = k, .limit_ms = k->l->limit_ms
+	};
+	mono_ms budget = until - clock_mono(k->clock) - ROOM_MS;
 
+	if (k->l->budget_ms > 0 && budget > (mono_ms)k->l->budget_ms)
+		budget = (mono_ms)k->l->budget_ms;
 	render(&list, k);
 	if (list.failed) {
 		(void)err_set(&k->failure, RC_REJECT,
@@ -231,7 +238,8 @@ php_list_run(const struct php_executor_opts *opts, const struct php_list *l,
 	if (rc != RC_OK)
 		return rc;
 	p = (struct php *)(void *)e;
-	until = clock_mono(p->opts.clock) + l->timeout_ms;
+	k.clock = p->opts.clock;
+	until = clock_mono(k.clock) + l->timeout_ms;
 	k.entries = xcalloc(l->n, sizeof(k.entries[0]));
 	while (k.left > 0) {
 		size_t before = k.left;

@@ -12,7 +12,7 @@
  * A list of entries that PHP is asked about besides jobs, in one WordPress
  * boot, each answered by itself: what php_contacts.h, php_messages.h and
  * php_tasks.h have in common. The request's field `ask` is
- * {what, op, mail?, list: [{i, ...}]}; php/WHAT.php answers with the frames
+ * {what, op, list: [{i, ...}]}; php/WHAT.php answers with the frames
  *   refused {why}   begin {i}   answer {i, ok, ...}   broke {i, msg}
  */
 
@@ -22,6 +22,10 @@ struct php_list {
 	const char *what, *op; /* "messages", "generate": php/messages.php */
 	size_t n;
 	uint32_t timeout_ms;
+	/* Of one entry, or PHP is ended under it; 0: 60,000. */
+	uint32_t limit_ms;
+	/* In one boot PHP begins none later than that; 0: in all the time. */
+	uint32_t budget_ms;
 	/* Entries that PHP gets in one boot; 0: as many as fit. */
 	size_t at_once;
 	/* What may have been done is not asked for again: where PHP dies, the
@@ -39,6 +43,8 @@ struct php_list {
 	void (*begun)(void *arg, size_t i);
 	/* Is there no use in another boot? NULL: there always is. */
 	bool (*over)(void *arg);
+	/* Called about once a second while PHP is waited for; may be NULL. */
+	void (*tick)(void *arg);
 	void *arg;
 };
 /*

@@ -17,19 +17,27 @@ struct php_message {
 	struct slice mail;
 
 	bool answered;
-	bool ok;     /* generate: the plugin is done with it; send: MSN */
-	bool begun;  /* PHP began with it, whatever came of it */
-	bool locked; /* the plugin's lock was taken: nothing was done */
-	struct slice status;  /* STS_ID after it; "": the row is gone */
-	struct slice message; /* !ok: why */
+	bool ok;             /* generate: it is MIC no more; send: MSN */
+	bool begun;          /* PHP began with it, whatever came of it */
+	bool locked;         /* the plugin's lock was taken: nothing was done */
+	struct slice status; /* STS_ID after it; "": the row is gone */
+	struct slice message; /* !ok, or MFL, MDO: why */
 	unsigned mails;       /* send: how many the outbox has of it */
 };
+/*
+ * Begun and not answered: PHP ended under it, and `message` says how. Nothing
+ * is asked for twice: the rows say what became of it, and the plugin's lock
+ * may have stayed behind, to expire within PHP_MESSAGES_LOCK_S or twice the
+ * call's time, whichever is later.
+ */
+#define PHP_MESSAGES_LOCK_S 900
 
 /*
  * generate - one MIC row after the other, through the plugin's generator for
  * just these ids; high ones first is the caller's order. send - the plugin's
  * "send now" of just these ids, in this order; the row's new status is the
- * plugin's own.
+ * plugin's own. RC_REJECT: the plugin is not active, is in maintenance mode,
+ * or does messages in the request that makes them.
  */
 MUSTUSE enum rc php_messages_generate(const struct php_executor_opts *opts,
     struct php_message *m, size_t n, uint32_t timeout_ms, struct arena *a,

@@ -1,7 +1,7 @@
 <?php
 /**
  * What only PHP knows of a publisher's contacts: the part of worker.php that
- * is loaded for a request whose `ask` is what: contacts. It stands beside worker.php.
+ * is loaded for a request whose `ask` is `what` contacts. It stands beside it.
  *
  * Everything goes through Newspack's own classes and filters, of any version
  * that has them; what a version lacks is asked for by method_exists(). Never
@@ -18,14 +18,11 @@
  *     alert    {a, g, u, c, r, n}: action a; reason r, n retries
  *     describe {}: the integrations, for an administrator
  *
- * Frames:
- *   refused  {why}          nothing was done: a class is missing
- *   begin    {i}            what ends PHP now is this entry's
- *   answer   {i, ok, ...}   its answer; not ok: msg, code, gone (no such user)
- *     prepare: email, name, status, fields: [[label, text, is a number]]
- *     store:   refused, how many items were
- *     describe: told
- *   broke    {i, msg}       PHP ends in the midst of it
+ * Frames are those of WPCron_FCGI_Part; the fields of an answer:
+ *     prepare  email, name, status, fields: [[label, text, is a number]]
+ *     store    refused, how many items were
+ *     describe told
+ *     not ok: gone (no such user) too
  */
 
 if ( ! class_exists( 'WPCron_FCGI_Worker', false ) ) {
@@ -34,6 +31,8 @@ if ( ! class_exists( 'WPCron_FCGI_Worker', false ) ) {
 }
 
 final class WPCron_FCGI_Contacts {
+	use WPCron_FCGI_Part;
+
 	const ACTIVATION = 'Newspack\Reader_Activation\\';
 	const OPS        = array(
 		// Class => method that the operation cannot do without.
@@ -59,56 +58,22 @@ final class WPCron_FCGI_Contacts {
 	const DATA_KEYS  = 'newspack_reader_data_keys';
 	const DATA_ITEM  = 'newspack_reader_data_item_';
 	const DATA_MAX   = 100;
-	// As many readers are read at once, and forgotten after that.
-	const CHUNK      = 50;
-	// What the other side takes in a line, and in an answer; less some room.
-	const LINE_MAX   = 60000;
-	const ANSWER_MAX = 3800000;
 
-	private static $at;               // the entry that is worked on
-	private static $said = 0;         // bytes
-	private static $built = array();  // array( key, contact ): of the last reader
+	private static $built  = array(); // array( key, contact ): of the last reader
 	private static $fields = array(); // integration => keys it may store
 	private static $guard;            // WP_Error of the site as a whole
 
-	/** Work off the request's `ask`; why it stopped. */
-	public static function run( array $ask ) {
-		$why = isset( self::OPS[ $ask['op'] ] ) ? self::missing( self::OPS[ $ask['op'] ] ) : 'no operation ' . $ask['op'];
-		if ( null !== $why ) {
-			WPCron_FCGI_Worker::frame( 'refused', array( 'why' => $why ) );
-			return 'refused';
-		}
-		foreach ( array_values( $ask['list'] ) as $n => $entry ) {
-			$why = self::reason_to_stop();
-			if ( null !== $why ) {
-				return $why;
-			}
-			if ( 0 === $n % self::CHUNK ) {
-				self::forget();
-				self::read_users( array_slice( $ask['list'], $n, self::CHUNK ) );
-			}
-			self::$at = $entry['i'];
-			self::say( 'begin', array( 'i' => self::$at ) );
-			$answer = self::answer( $ask['op'], $entry );
-			WPCron_FCGI_Worker::tidy();
-			self::say( 'answer', array( 'i' => self::$at ) + $answer );
-			self::$at = null;
-		}
-		return 'done';
+	private static function why_not( $op ) {
+		return self::missing( self::OPS[ $op ] );
 	}
 
-	/** PHP ends while contacts are worked on. */
-	public static function ended( $message ) {
-		if ( null !== self::$at ) {
-			self::say( 'broke', array( 'i' => self::$at, 'msg' => $message ) );
-		}
+	private static function before( array $entries ) {
+		self::forget();
+		self::read_users( $entries );
 	}
 
-	private static function reason_to_stop() {
-		if ( CONNECTION_NORMAL !== connection_status() ) {
-			return 'gone';
-		}
-		return self::$said > self::ANSWER_MAX ? 'full' : WPCron_FCGI_Worker::reason_to_stop();
+	private static function code_of_exception( $op ) {
+		return 'pull' === $op ? 'pull_exception' : 'exception';
 	}
 
 	private static function missing( array $needed ) {
@@ -122,34 +87,6 @@ final class WPCron_FCGI_Contacts {
 			}
 		}
 		return null;
-	}
-
-	private static function say( $frame, array $fields ) {
-		self::$said += WPCron_FCGI_Worker::frame( $frame, $fields );
-	}
-
-	/** What one entry came to; an exception costs that one alone. */
-	private static function answer( $op, array $entry ) {
-		WPCron_FCGI_Worker::discard_output();
-		try {
-			$answer = self::$op( $entry );
-		} catch ( Throwable $e ) {
-			$text   = '' === $e->getMessage() ? get_class( $e ) : $e->getMessage();
-			$answer = self::no( 'pull' === $op ? 'pull_exception' : 'exception', $text );
-		}
-		if ( is_wp_error( $answer ) ) {
-			$answer = self::no( (string) $answer->get_error_code(), implode( '; ', array_filter( $answer->get_error_messages(), 'strlen' ) ) );
-		}
-		$json = json_encode( $answer, JSON_INVALID_UTF8_SUBSTITUTE | JSON_PARTIAL_OUTPUT_ON_ERROR );
-		return strlen( $json ) > self::LINE_MAX ? self::no( 'too_large', 'the answer of PHP is over ' . self::LINE_MAX . ' bytes' ) : $answer;
-	}
-
-	private static function yes( array $more = array() ) {
-		return array( 'ok' => true ) + $more;
-	}
-
-	private static function no( $code, $message ) {
-		return array( 'ok' => false, 'code' => $code, 'msg' => WPCron_FCGI_Worker::cut( $message ) );
 	}
 
 	/** Nothing was sent, and nothing is to be tried again by itself. */

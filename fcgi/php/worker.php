@@ -1577,6 +1577,108 @@ final class WPCron_FCGI_Cron {
 	}
 }
 
+/**
+ * What the files that answer an `ask` have in common: each entry of its list is
+ * worked on by the method named as the operation, and answered by itself.
+ *
+ * Who uses it has the constant OPS, operation => whatever why_not() needs to
+ * know of it, and these methods:
+ *   why_not( $op )           nothing can be done, and why; null: it can
+ *   before( array $entries ) if need be: those that come next, chunk() of them
+ *   $op( array $entry )      yes(), no() or a WP_Error
+ *
+ * Frames:
+ *   refused  {why}          nothing was done
+ *   begin    {i}            what ends PHP now is this entry's
+ *   answer   {i, ok, ...}   not ok: msg, code
+ *   broke    {i, msg}       PHP ends in the midst of it
+ */
+trait WPCron_FCGI_Part {
+	private static $at;       // the entry that is worked on
+	private static $said = 0; // bytes
+
+	/** Work off the request's `ask`; why it stopped. */
+	public static function run( array $ask ) {
+		$why = isset( self::OPS[ $ask['op'] ] ) ? self::why_not( $ask['op'] ) : 'no operation ' . $ask['op'];
+		if ( null !== $why ) {
+			WPCron_FCGI_Worker::frame( 'refused', array( 'why' => $why ) );
+			return 'refused';
+		}
+		foreach ( array_values( $ask['list'] ) as $n => $entry ) {
+			$why = self::reason_to_stop();
+			if ( null !== $why ) {
+				return $why;
+			}
+			if ( 0 === $n % self::chunk() ) {
+				self::before( array_slice( $ask['list'], $n, self::chunk() ) );
+			}
+			self::$at = $entry['i'];
+			self::say( 'begin', array( 'i' => self::$at ) );
+			$answer = self::answer( $ask['op'], $entry );
+			WPCron_FCGI_Worker::tidy();
+			self::say( 'answer', array( 'i' => self::$at ) + $answer );
+			self::$at = null;
+		}
+		return 'done';
+	}
+
+	/** PHP ends while entries are worked on. */
+	public static function ended( $message ) {
+		if ( null !== self::$at ) {
+			self::say( 'broke', array( 'i' => self::$at, 'msg' => $message ) );
+		}
+	}
+
+	private static function before( array $entries ) {
+	}
+
+	/** As many are made ready at once, and forgotten after that. */
+	private static function chunk() {
+		return 50;
+	}
+
+	private static function code_of_exception( $op ) {
+		return 'exception';
+	}
+
+	private static function reason_to_stop() {
+		if ( CONNECTION_NORMAL !== connection_status() ) {
+			return 'gone';
+		}
+		// What the other side takes in an answer; less some room.
+		return self::$said > 3800000 ? 'full' : WPCron_FCGI_Worker::reason_to_stop();
+	}
+
+	private static function say( $frame, array $fields ) {
+		self::$said += WPCron_FCGI_Worker::frame( $frame, $fields );
+	}
+
+	/** What one entry came to; an exception costs that one alone. */
+	private static function answer( $op, array $entry ) {
+		WPCron_FCGI_Worker::discard_output();
+		try {
+			$answer = self::$op( $entry );
+		} catch ( Throwable $e ) {
+			$text   = '' === $e->getMessage() ? get_class( $e ) : $e->getMessage();
+			$answer = self::no( self::code_of_exception( $op ), $text );
+		}
+		if ( is_wp_error( $answer ) ) {
+			$answer = self::no( (string) $answer->get_error_code(), implode( '; ', array_filter( $answer->get_error_messages(), 'strlen' ) ) );
+		}
+		$json = json_encode( $answer, JSON_INVALID_UTF8_SUBSTITUTE | JSON_PARTIAL_OUTPUT_ON_ERROR );
+		// And what it takes in a line.
+		return strlen( $json ) > 60000 ? self::no( 'too_large', 'the answer of PHP is over 60000 bytes' ) : $answer;
+	}
+
+	private static function yes( array $more = array() ) {
+		return array( 'ok' => true ) + $more;
+	}
+
+	private static function no( $code, $message ) {
+		return array( 'ok' => false, 'code' => $code, 'msg' => WPCron_FCGI_Worker::cut( $message ) );
+	}
+}
+
 $wpcron_fcgi_root = WPCron_FCGI_Worker::accept();
 
 /*
