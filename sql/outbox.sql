@@ -64,3 +64,295 @@ DELETE m, c
  WHERE m.blog_id = ?
    AND m.mail_id = ?
    AND m.state = 'writing'
+
+-- ---- sending -------------------------------------------------------------
+
+-- name: outbox.due
+-- in:   none
+-- rows: one when something is ready
+SELECT 1
+  FROM {base}wpcron_outbox FORCE INDEX (ready)
+ WHERE state = 'ready'
+ LIMIT 1
+
+-- The key `ready` has this very order.
+-- name: outbox.first
+-- in:   lowest:u64=20, max:u64
+-- rows: mail_id, most urgent first, then oldest
+SELECT mail_id
+  FROM {base}wpcron_outbox FORCE INDEX (ready)
+ WHERE state = 'ready'
+   AND priority <= ?
+ ORDER BY priority, mail_id
+ LIMIT ?
+
+-- name: outbox.claim
+-- in:   claim:u64, term_us:u64, ids
+-- rows: how many of them are ours
+UPDATE {base}wpcron_outbox
+   SET state = 'sending', claim_id = ?, begun = 0,
+       claimed_until = UTC_TIMESTAMP(6) + INTERVAL ? MICROSECOND
+ WHERE mail_id IN ({ids})
+   AND state = 'ready'
+
+-- name: outbox.claimed
+-- in:   claim:u64, ids
+-- rows: what is needed to send them
+SELECT blog_id, mail_id, priority, job, ordinal, message_id, sender, subject,
+       recipients, size, sealed,
+       TIMESTAMPDIFF(SECOND, TIMESTAMP('1970-01-01 00:00:00'), created_at),
+       tries, unknown
+  FROM {base}wpcron_outbox
+ WHERE claim_id = ?
+   AND state = 'sending'
+   AND mail_id IN ({ids})
+ ORDER BY priority, mail_id
+
+-- name: outbox.claim_ids
+-- in:   claim:u64
+-- rows: mail_id of all that the claim still has
+SELECT mail_id
+  FROM {base}wpcron_outbox
+ WHERE state = 'sending'
+   AND claim_id = ?
+
+-- A later term stays: that of a mail that was begun is long.
+-- name: outbox.extend
+-- in:   term_us:u64, claim:u64, ids
+-- rows: how many of them are still ours
+UPDATE {base}wpcron_outbox
+   SET claimed_until = GREATEST(claimed_until,
+           UTC_TIMESTAMP(6) + INTERVAL ? MICROSECOND)
+ WHERE mail_id IN ({ids})
+   AND claim_id = ?
+   AND state = 'sending'
+
+-- name: outbox.release
+-- in:   claim:u64, ids
+-- rows: how many went back
+UPDATE {base}wpcron_outbox
+   SET state = 'ready', claim_id = 0, claimed_until = NULL
+ WHERE mail_id IN ({ids})
+   AND claim_id = ?
+   AND state = 'sending'
+   AND begun = 0
+
+-- name: outbox.chunk
+-- in:   blog:u64, mail:u64, chunk:u64=0
+-- rows: its bytes
+SELECT bytes
+  FROM {base}wpcron_outbox_chunks
+ WHERE blog_id = ?
+   AND mail_id = ?
+   AND chunk = ?
+
+-- The bytes of a mail begun may leave from now on. Past its term somebody else
+-- may be about to take it back.
+-- name: outbox.begin
+-- in:   term_us:u64, blog:u64, mail:u64, claim:u64
+-- rows: 1; 0 it is not ours any more
+UPDATE {base}wpcron_outbox
+   SET begun = 1,
+       claimed_until = UTC_TIMESTAMP(6) + INTERVAL ? MICROSECOND
+ WHERE blog_id = ?
+   AND mail_id = ?
+   AND claim_id = ?
+   AND state = 'sending'
+   AND claimed_until > UTC_TIMESTAMP(6)
+
+-- name: outbox.settle
+-- in:   state:bytes=sent, recipients:bytes, reply:bytes, tries:u64, unknown:u64,
+--       wait_s:u64, ended:u64, told:u64, blog:u64, mail:u64, claim:u64
+-- rows: 1; 0 somebody took it back
+UPDATE {base}wpcron_outbox
+   SET state = ?, recipients = ?, reply = ?, tries = tries + ?,
+       unknown = unknown + ?,
+       not_before = UTC_TIMESTAMP(6) + INTERVAL ? SECOND,
+       ended_at = IF(? = 1, UTC_TIMESTAMP(6), NULL), told = ?,
+       claim_id = 0, claimed_until = NULL, begun = 0
+ WHERE blog_id = ?
+   AND mail_id = ?
+   AND claim_id = ?
+   AND state = 'sending'
+
+-- name: outbox.drop_chunks
+-- in:   blog:u64, mail:u64
+-- rows: how many there were
+DELETE FROM {base}wpcron_outbox_chunks
+ WHERE blog_id = ?
+   AND mail_id = ?
+
+-- ---- verdicts ------------------------------------------------------------
+
+-- name: outbox.verdicts
+-- in:   max:u64
+-- rows: mails that ended and whose jobs do not know
+SELECT blog_id, mail_id, job, state, reply, subject, tries, recipients
+  FROM {base}wpcron_outbox FORCE INDEX (told)
+ WHERE told = 0
+   AND state IN ('sent', 'dead', 'held', 'dropped')
+ LIMIT ?
+
+-- name: outbox.told
+-- in:   ids
+-- rows: how many
+UPDATE {base}wpcron_outbox
+   SET told = 1
+ WHERE mail_id IN ({ids})
+   AND state IN ('sent', 'dead', 'held', 'dropped')
+
+-- ---- upkeep --------------------------------------------------------------
+
+-- name: outbox.later
+-- in:   max:u64
+-- rows: mail_id of those whose time has come
+SELECT mail_id
+  FROM {base}wpcron_outbox FORCE INDEX (later)
+ WHERE state = 'later'
+   AND not_before <= UTC_TIMESTAMP(6)
+ ORDER BY not_before
+ LIMIT ?
+
+-- name: outbox.make_ready
+-- in:   ids
+-- rows: how many
+UPDATE {base}wpcron_outbox
+   SET state = 'ready'
+ WHERE mail_id IN ({ids})
+   AND state = 'later'
+
+-- name: outbox.overdue
+-- in:   max:u64
+-- rows: mails whose sender let its term pass
+SELECT blog_id, mail_id, begun, unknown, tries, subject, job, claim_id,
+       TIMESTAMPDIFF(SECOND, TIMESTAMP('1970-01-01 00:00:00'), created_at)
+  FROM {base}wpcron_outbox
+ WHERE state = 'sending'
+   AND claimed_until < UTC_TIMESTAMP(6)
+ LIMIT ?
+
+-- name: outbox.take_back
+-- in:   ids
+-- rows: how many
+UPDATE {base}wpcron_outbox
+   SET state = 'ready', claim_id = 0, claimed_until = NULL
+ WHERE mail_id IN ({ids})
+   AND state = 'sending'
+   AND begun = 0
+   AND claimed_until < UTC_TIMESTAMP(6)
+
+-- What its sender knew is lost; recipients stay as they were before.
+-- name: outbox.lose
+-- in:   state:bytes=later, reply:bytes, wait_s:u64, ended:u64, told:u64,
+--       blog:u64, mail:u64, claim:u64
+-- rows: 1; 0 its sender came back
+UPDATE {base}wpcron_outbox
+   SET state = ?, reply = ?, tries = tries + 1, unknown = unknown + 1,
+       not_before = UTC_TIMESTAMP(6) + INTERVAL ? SECOND,
+       ended_at = IF(? = 1, UTC_TIMESTAMP(6), NULL), told = ?,
+       claim_id = 0, claimed_until = NULL, begun = 0
+ WHERE blog_id = ?
+   AND mail_id = ?
+   AND claim_id = ?
+   AND state = 'sending'
+   AND begun = 1
+   AND claimed_until < UTC_TIMESTAMP(6)
+
+-- Of a mail that has ended, not_before is since when its bytes are kept for
+-- nothing; without bytes it never is.
+-- name: outbox.bodies
+-- in:   days:u64=7, max:u64
+-- rows: mail_id of dead ones whose bytes nobody wanted
+SELECT mail_id
+  FROM {base}wpcron_outbox FORCE INDEX (later)
+ WHERE state = 'dead'
+   AND not_before < UTC_TIMESTAMP(6) - INTERVAL ? DAY
+ LIMIT ?
+
+-- In one transaction with the next: an administrator may send one again.
+-- name: outbox.mark_bodies
+-- in:   ids
+-- rows: how many
+UPDATE {base}wpcron_outbox
+   SET size = 0, not_before = '9999-12-31 00:00:00'
+ WHERE mail_id IN ({ids})
+   AND state = 'dead'
+
+-- name: outbox.drop_bodies
+-- in:   ids
+-- rows: how many chunks
+-- explain: exempt delete by keys
+DELETE c
+  FROM {base}wpcron_outbox m
+  JOIN {base}wpcron_outbox_chunks c
+    ON c.blog_id = m.blog_id
+   AND c.mail_id = m.mail_id
+ WHERE m.mail_id IN ({ids})
+   AND m.state = 'dead'
+   AND m.size = 0
+
+-- name: outbox.old
+-- in:   state:bytes=sent, days:u64=90, max:u64
+-- rows: mail_id of those that ended so long ago
+SELECT mail_id
+  FROM {base}wpcron_outbox FORCE INDEX (ended)
+ WHERE state = ?
+   AND ended_at < UTC_TIMESTAMP(6) - INTERVAL ? DAY
+ LIMIT ?
+
+-- name: outbox.half_written
+-- in:   seconds:u64=3600, max:u64
+-- rows: mail_id of those whose writer is dead
+SELECT mail_id
+  FROM {base}wpcron_outbox FORCE INDEX (later)
+ WHERE state = 'writing'
+   AND not_before < UTC_TIMESTAMP(6) - INTERVAL ? SECOND
+ LIMIT ?
+
+-- name: outbox.delete
+-- in:   state:bytes=sent, ids
+-- rows: mails and chunks
+-- explain: exempt delete by keys
+DELETE m, c
+  FROM {base}wpcron_outbox m
+  LEFT JOIN {base}wpcron_outbox_chunks c
+    ON c.blog_id = m.blog_id
+   AND c.mail_id = m.mail_id
+ WHERE m.state = ?
+   AND m.mail_id IN ({ids})
+
+-- ---- relays at rest ------------------------------------------------------
+
+-- A relay that is away or refuses us rests for all nodes: a lease while it
+-- does, and a row with how long and why until it works again.
+-- name: outbox.rest
+-- in:   lease:text, name:text
+-- rows: one: its row or NULL; ms that it rests still, 0 or less: not any more
+-- explain: exempt two reads by primary key
+SELECT (SELECT m.value
+          FROM {base}wpcron_meta m
+         WHERE m.name = w.name),
+       COALESCE((SELECT TIMESTAMPDIFF(MICROSECOND, UTC_TIMESTAMP(6),
+                     l.expires_at) DIV 1000
+          FROM {base}wpcron_leases l
+         WHERE l.name = w.lease), 0)
+  FROM (SELECT ? AS lease, ? AS name) w
+
+-- name: outbox.set_rest
+-- in:   name:text, value:text
+-- rows: 1 or 2
+-- explain: exempt single-row insert
+REPLACE INTO {base}wpcron_meta (name, value) VALUES (?, ?)
+
+-- name: outbox.end_rest
+-- in:   name:text
+-- rows: 1 it works again; 0 somebody else knew
+DELETE FROM {base}wpcron_meta WHERE name = ?
+
+-- Windows of rates are the server's.
+-- name: outbox.now
+-- in:   none
+-- rows: one: Unix time in microseconds
+-- explain: exempt no table
+SELECT TIMESTAMPDIFF(MICROSECOND, TIMESTAMP('1970-01-01 00:00:00'),
+    UTC_TIMESTAMP(6))

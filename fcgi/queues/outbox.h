@@ -24,7 +24,8 @@ enum outbox_priority {
 
 /* ---- storing ------------------------------------------------------------ */
 
-#define OUTBOX_CHUNK ((size_t)512 * 1024)
+#define OUTBOX_CHUNK ((size_t)512 * 1024) /* at most; the last is shorter */
+#define OUTBOX_MAIL_MAX ((size_t)256 << 20)
 
 /* A whole mail and its envelope. */
 struct outbox_new {
@@ -45,7 +46,7 @@ struct outbox_new {
  * outbox_add - store it, durable when this returns; *mail_id (may be NULL).
  * The same job, ordinal and digest once more: RC_OK, and nothing is stored.
  * `key` (32 bytes; NULL: none) seals the bytes. RC_REJECT: too large, or no
- * recipient.
+ * recipient. RC_RETRY: also while another process is storing the same.
  */
 MUSTUSE enum rc outbox_add(struct db *db, const struct sql_scope *scope,
     const struct outbox_new *m, const unsigned char *key, uint64_t *mail_id,
@@ -54,9 +55,9 @@ MUSTUSE enum rc outbox_add(struct db *db, const struct sql_scope *scope,
 /* ---- sending ------------------------------------------------------------ */
 
 enum outbox_recipient_state {
-	OUTBOX_OPEN,
-	OUTBOX_ACCEPTED,
-	OUTBOX_REFUSED
+	OUTBOX_OPEN,     /* "open" */
+	OUTBOX_ACCEPTED, /* "sent" */
+	OUTBOX_REFUSED   /* "dead" */
 };
 struct outbox_recipient {
 	struct slice to;
@@ -75,6 +76,7 @@ struct outbox_mail {
 	size_t nrecipients;
 	uint64_t size; /* bytes; 0: deleted */
 	bool sealed;
+	bool broken;        /* its list of recipients cannot be read */
 	int64_t created_at; /* Unix time */
 	unsigned tries;     /* ended ones */
 	unsigned unknown;   /* of them, whose answer was lost after DATA */
@@ -91,7 +93,10 @@ MUSTUSE enum rc outbox_claim(struct db *db, const struct sql_scope *scope,
     uint64_t claim_id, enum outbox_priority lowest, size_t max,
     uint32_t term_ms, struct arena *a, struct outbox_mail **out, size_t *n,
     struct err *err);
-/* Hold what is claimed on. RC_NONE: somebody took some of it back. */
+/*
+ * Hold what is claimed on. RC_NONE: somebody took all of it back; of single
+ * ones outbox_step() tells.
+ */
 MUSTUSE enum rc outbox_extend(struct db *db, const struct sql_scope *scope,
     uint64_t claim_id, uint32_t term_ms, struct err *err);
 /* What was not begun goes back. */
@@ -104,30 +109,37 @@ MUSTUSE enum rc outbox_chunk(struct db *db, const struct sql_scope *scope,
     struct buf *out, struct err *err);
 
 enum outbox_end {
+	OUTBOX_BACK,    /* was not tried after all: ready again in wait_s */
 	OUTBOX_SENT,    /* every recipient has an answer, one or more a yes */
 	OUTBOX_LATER,   /* open recipients are tried again at not_before */
 	OUTBOX_UNKNOWN, /* likewise, and it may have arrived already */
 	OUTBOX_DEAD,    /* nobody took it; a dead letter tells why */
 	OUTBOX_HELD, /* waits for an administrator; a dead letter tells why */
+	OUTBOX_DROPPED, /* goes to nobody, as the configuration wants it */
 };
+/* What a row's `state` is then: "ready" or "later", "sent", "later", "later",
+ * "dead", "held", "dropped". */
 struct outbox_result {
 	const struct outbox_mail *mail; /* with its recipients as they are now*/
 	enum outbox_end end;
-	int64_t wait_s;     /* LATER, UNKNOWN: from now */
+	int64_t wait_s;     /* BACK, LATER, UNKNOWN: from now */
 	struct slice reply; /* the relay's words, masked, or ours */
 };
 /*
  * One commit between two mails: settle what ended (`done` NULL: nothing) and
- * mark the next as begun (`next` NULL: none). RC_NONE: `next` is not ours any
- * more; `done` is settled all the same if it was ours.
+ * mark the next as begun for `term_ms` (`next` NULL: none). RC_NONE: `next` is
+ * not ours any more; `done` is settled all the same if it was ours.
  */
 MUSTUSE enum rc outbox_step(struct db *db, const struct sql_scope *scope,
     uint64_t claim_id, const struct outbox_result *done,
-    const struct outbox_mail *next, struct err *err);
+    const struct outbox_mail *next, uint32_t term_ms, struct err *err);
 
 /* ---- verdicts ----------------------------------------------------------- */
 
-/* A mail that is sent, dead or held, and whose job has not been told. */
+/*
+ * A mail that has ended, and whose job has not been told: all that nobody took
+ * or a recipient of which was refused, and those of actions (they have a log).
+ */
 struct outbox_verdict {
 	uint32_t blog_id;
 	uint64_t mail_id;
@@ -148,9 +160,9 @@ MUSTUSE enum rc outbox_told(struct db *db, const struct sql_scope *scope,
 struct outbox_upkeep {
 	uint32_t dead_bodies_days; /* bytes of dead mails */
 	uint32_t dead_days;        /* rows of sent and dead ones */
-	uint32_t unknown_wait_s;   /* begun by a process that died */
-	bool hold_unknown;
-	uint32_t writing_s; /* half-written ones of dead processes */
+	uint32_t unknown_wait_s; /* begun by a process that died: again then */
+	bool hold_unknown;       /* rather not; the second time never */
+	uint32_t writing_s;      /* half-written ones of dead processes */
 };
 /*
  * Later ones whose time has come become ready; claims whose term is over go

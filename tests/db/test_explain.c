@@ -16,6 +16,7 @@
 #include "base/macros.h"
 #include "db_test.h"
 #include "explain_contacts.h"
+#include "explain_outbox.h"
 #include "explain_readers.h"
 #include "sql/schema.h"
 
@@ -220,6 +221,7 @@ fill(void)
 	fill_others();
 	explain_fill_readers();
 	explain_fill_contacts();
+	explain_fill_outbox();
 	fill_events();
 	db_test_sql("ANALYZE TABLE wp_actionscheduler_actions,"
 		    " wp_actionscheduler_logs, wp_wpcron_tries, wp_options,"
