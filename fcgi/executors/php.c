@@ -133,6 +133,7 @@ open_request(struct php *p, struct job *const *jobs, size_t n, bool export,
 		.tcp = p->addr.tcp,
 		.take = take,
 		.ask = p->ask ? p->ask->json : SLICE_NONE,
+		.outbox = p->opts.outbox,
 		.jobs = jobs,
 		.njobs = n,
 	};
@@ -451,7 +452,7 @@ php_free(struct executor *e)
 	struct php *p = of(e);
 	struct php_executor_opts *o = &p->opts;
 	const char *texts[] = { o->address, o->worker_script, o->root, o->salts,
-		o->home, o->context };
+		o->home, o->context, o->outbox };
 
 	php_fpm_close(p->request);
 	for (size_t i = 0; i < NELEMS(texts); i++)
@@ -498,6 +499,7 @@ copy_opts(struct php *p, const struct php_executor_opts *o)
 	p->opts.salts = xstrdup(o->salts);
 	p->opts.home = xstrdup(o->home ? o->home : "http://localhost");
 	p->opts.context = xstrdup(o->context ? o->context : "WP Cron FCGI");
+	p->opts.outbox = o->outbox ? xstrdup(o->outbox) : NULL;
 	p->opts.blog_id = o->blog_id ? o->blog_id : 1;
 	p->opts.batch = o->batch ? o->batch : BATCH;
 	if (p->opts.batch > BATCH_MAX)

@@ -47,7 +47,10 @@ struct php_executor_opts {
 	/* The blog's siteurl, from which a network's PHP knows the blog; NULL:
 	 * http://localhost */
 	const char *home;
-	const char *context;    /* NULL: "WP Cron FCGI" */
+	const char *context; /* NULL: "WP Cron FCGI" */
+	/* JSON, see php_mail_render(): jobs whose policy says so store their
+	 * mails. NULL: PHP sends all of them. */
+	const char *outbox;
 	uint32_t blog_id;       /* 0: 1 */
 	size_t batch;           /* jobs a request; 0: 10 */
 	uint32_t budget_ms;     /* PHP begins no job later; 0: 20,000 */
@@ -102,7 +105,9 @@ struct php_executor_state {
 	int status;         /* HTTP status of the last answer; 0: none */
 	enum php_limit limit;
 	bool finish_request; /* fastcgi_finish_request() is not disabled */
-	char mode[8];        /* "plugin", "hook", "none" */
+	uint64_t mails_stored, mails_left; /* in the outbox; to PHP */
+	char mail_why[192]; /* why the last one was left to PHP */
+	char mode[8];       /* "plugin", "hook", "none" */
 	char php[16], wp[16];
 	uint64_t requests;
 	char error[ERR_TEXT_MAX]; /* why not ok, or why mode is "none" */

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <sys/random.h>
 
+#include "executors/php_mail.h"
 #include "formats/utf8.h"
 #include "wire/php_fpm.h"
 
@@ -63,7 +64,7 @@ put_bytes(struct buf *out, const char *key, struct slice value)
 }
 
 static void
-put_event(struct buf *out, const struct job *job)
+put_event(struct buf *out, const struct job *job, bool outbox)
 {
 	buf_printf(out, "{\"id\":%" PRIu64 ",\"event\":true", job->id);
 	put_bytes(out, "hook64", job->hook);
@@ -73,11 +74,13 @@ put_event(struct buf *out, const struct job *job)
 	put_text(out, "running", job->sql_running);
 	put_text(out, "done", job->sql_done);
 	put_text(out, "failed", job->sql_failed);
+	if (outbox)
+		php_mail_put_job(out, job);
 	buf_put_char(out, '}');
 }
 
 static void
-put_action(struct buf *out, const struct job *job)
+put_action(struct buf *out, const struct job *job, bool outbox)
 {
 	buf_printf(out, "{\"id\":%" PRIu64, job->id);
 	put_text(out, "hook", job->hook);
@@ -86,6 +89,8 @@ put_action(struct buf *out, const struct job *job)
 	put_text(out, "start", job->sql_start);
 	put_text(out, "running", job->sql_running);
 	put_text(out, "log", job->sql_started_log);
+	if (outbox)
+		php_mail_put_job(out, job);
 	buf_put_char(out, '}');
 }
 
@@ -108,6 +113,10 @@ php_body_render(struct buf *out, const struct php_batch *b)
 		buf_put_str(out, ",\"ask\":");
 		buf_put_slice(out, b->ask);
 	}
+	if (b->outbox) {
+		buf_put_str(out, ",\"outbox\":");
+		buf_put_str(out, b->outbox);
+	}
 	if (b->njobs > 0 && b->jobs[0]->claim &&
 	    b->jobs[0]->claim->php_lock.n > 0) {
 		buf_put_str(out, ",\"lock\":");
@@ -118,9 +127,9 @@ php_body_render(struct buf *out, const struct php_batch *b)
 		if (i > 0)
 			buf_put_char(out, ',');
 		if (b->jobs[i]->kind == JOB_EVENT)
-			put_event(out, b->jobs[i]);
+			put_event(out, b->jobs[i], b->outbox != NULL);
 		else
-			put_action(out, b->jobs[i]);
+			put_action(out, b->jobs[i], b->outbox != NULL);
 	}
 	buf_put_str(out, "]}");
 }

@@ -27,9 +27,10 @@ struct php_batch {
 	const char *context;
 	uint32_t budget_ms;
 	bool export;
-	bool tcp;         /* PHP is asked over TCP */
-	const char *take; /* JSON; NULL: none */
-	struct slice ask; /* JSON; "": none */
+	bool tcp;           /* PHP is asked over TCP */
+	const char *take;   /* JSON; NULL: none */
+	struct slice ask;   /* JSON; "": none */
+	const char *outbox; /* JSON; NULL: PHP sends all mails */
 	/* Of one claim: its lock is the request's. */
 	struct job *const *jobs;
 	size_t njobs;

@@ -238,6 +238,32 @@ php_take_failed(struct php *p, const char *why)
 	json_decref(answer);
 }
 
+/* Also of use to whoever asked besides jobs. */
+static void
+on_mail(struct php *p, struct php_slot *slot, const json_t *frame)
+{
+	(void)slot;
+	p->state.mails_stored++;
+	if (p->ask)
+		p->ask->take(p->ask->arg, SLICE_LIT("mail"), frame);
+}
+
+static void
+on_mail_left(struct php *p, struct php_slot *slot, const json_t *frame)
+{
+	struct buf why = BUF_INIT(sizeof(p->state.mail_why));
+
+	(void)slot;
+	p->state.mails_left++;
+	utf8_put_line(
+	    &why, php_text_of(frame, "why"), sizeof(p->state.mail_why) - 1);
+	copy_text(
+	    p->state.mail_why, sizeof(p->state.mail_why), buf_slice(&why));
+	buf_clear(&why);
+	if (p->ask)
+		p->ask->take(p->ask->arg, SLICE_LIT("mail_left"), frame);
+}
+
 static void
 on_maintenance(struct php *p, struct php_slot *slot, const json_t *frame)
 {
@@ -270,6 +296,8 @@ static const struct frame_kind {
 	{ "settled", true, false, on_settled },
 	{ "fatal", true, false, on_fatal },
 	{ "took", false, false, on_took },
+	{ "mail", false, true, on_mail },
+	{ "mail_left", false, true, on_mail_left },
 	{ "maintenance", false, false, on_maintenance },
 	{ "end", false, false, on_end },
 };
@@ -307,7 +335,7 @@ take_frame(struct php *p, const json_t *frame)
 	}
 	/* Of entries that were asked for besides jobs. */
 	if (p->ask) {
-		set_limit(p, GAP_MS);
+		set_limit(p, p->ask->limit_ms ? p->ask->limit_ms : GAP_MS);
 		p->ask->take(p->ask->arg, name, frame);
 	}
 }

@@ -72,6 +72,8 @@ final class WPCron_FCGI_Mail {
 		if ( null === self::$outbox ) {
 			return;
 		}
+		// Files that a job loads would end its batch.
+		self::load();
 		self::$job      = (string) $job;
 		self::$priority = (int) ( null === $priority ? self::$outbox['priority'] : $priority );
 		self::$before   = isset( $GLOBALS['phpmailer'] ) ? $GLOBALS['phpmailer'] : null;

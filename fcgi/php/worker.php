@@ -32,6 +32,8 @@
  *              `what` names the file beside this one that answers, one of
  *              WPCron_FCGI_Worker::PARTS; its head has the operations and its
  *              frames
+ *   outbox     where mails of jobs with `mail` are stored; see mail.php, which
+ *              has frames of its own
  *   jobs       [{id, hook, args, own, start, running, log}], actions;
  *              [{id, event: true, hook64, args64, recurrence64, start,
  *              running, done, failed}], cron events: args PHP-serialized, all
@@ -39,7 +41,8 @@
  *              start: mark it running; running: was that us; log: its line;
  *              done, failed: end the row, if it still runs for this claim,
  *              where the program to which the end is told is gone. In failed
- *              the literal _binary'{message}' stands for the message
+ *              the literal _binary'{message}' stands for the message. mail,
+ *              mail_priority: as whose its mails go into the outbox
  *   lock       {value, ours, left}: after the jobs, the lock is deleted if the
  *              SQL `left` counts 0 and it is ours or `value`; else it becomes
  *              `value` when it is older than 30 s
@@ -112,6 +115,7 @@ final class WPCron_FCGI_Worker {
 	private static $files;        // number of included files before the job
 	private static $blog_depth;
 	private static $handlers;
+	private static $mailer;       // in WordPress' global
 	private static $settings;     // ini values that a job may change
 	private static $transaction = false;
 
@@ -132,7 +136,7 @@ final class WPCron_FCGI_Worker {
 		}
 		self::$request += array(
 			'blog_id' => 1, 'context' => 'WP Cron FCGI', 'budget_ms' => 20000,
-			'export' => false, 'tcp' => false, 'take' => null, 'lock' => null, 'ask' => null,
+			'export' => false, 'tcp' => false, 'take' => null, 'lock' => null, 'ask' => null, 'outbox' => null,
 		);
 		foreach ( $r['jobs'] as $job ) {
 			self::$rest[] = $job['id'];
@@ -227,6 +231,7 @@ final class WPCron_FCGI_Worker {
 		}
 		self::enter_blog();
 		self::choose_mode();
+		self::load_mail();
 		self::remember_state();
 		self::say_hello();
 		if ( self::$request['take'] && ! self::$no_blog ) {
@@ -252,6 +257,39 @@ final class WPCron_FCGI_Worker {
 		}
 		self::leave_lock();
 		self::say_end();
+	}
+
+	/** Parts that are asked make mails, too, whoever sends them. */
+	private static function load_mail() {
+		$file = __DIR__ . '/mail.php';
+		if ( ( self::$request['outbox'] || self::$request['ask'] ) && is_file( $file ) ) {
+			require_once $file;
+			self::$request['outbox'] && WPCron_FCGI_Mail::set_up( self::$request['outbox'] );
+		}
+	}
+
+	private static function begin_mail( array $job ) {
+		if ( empty( $job['mail'] ) ) {
+			return;
+		}
+		if ( class_exists( 'WPCron_FCGI_Mail', false ) ) {
+			WPCron_FCGI_Mail::begin( $job['mail'], $job['mail_priority'] );
+		} else {
+			self::frame( 'mail_left', array( 'job' => $job['mail'], 'why' => 'mail.php is not beside worker.php' ) );
+		}
+	}
+
+	/** The frames of its mails follow when output is not discarded any more. */
+	private static function end_mail() {
+		if ( class_exists( 'WPCron_FCGI_Mail', false ) ) {
+			WPCron_FCGI_Mail::end();
+		}
+	}
+
+	private static function tell_mail() {
+		if ( class_exists( 'WPCron_FCGI_Mail', false ) ) {
+			WPCron_FCGI_Mail::tell();
+		}
 	}
 
 	private static function run_part( array $ask ) {
@@ -295,6 +333,7 @@ final class WPCron_FCGI_Worker {
 
 	private static function say_end() {
 		self::$phase = 'over';
+		self::tell_mail();
 		self::frame(
 			'end',
 			array(
@@ -423,6 +462,7 @@ final class WPCron_FCGI_Worker {
 		array_shift( self::$rest );
 		self::$job       = $job;
 		self::$outcome   = null;
+		self::begin_mail( $job );
 		self::$files     = count( get_included_files() );
 		self::$job_began = microtime( true );
 		self::$phase     = 'job';
@@ -437,6 +477,7 @@ final class WPCron_FCGI_Worker {
 		if ( self::has_new_shutdown_callback() ) {
 			self::end_with_shutdown( $final );
 		}
+		self::end_mail();
 		$clean       = self::restore_state();
 		self::$phase = 'idle';
 		self::$job   = null;
@@ -681,6 +722,7 @@ final class WPCron_FCGI_Worker {
 	 * is written; a row that was settled does not run any more.
 	 */
 	private static function tell_end_of( array $job, array $final ) {
+		self::tell_mail();
 		self::frame( $final[0], $final[1] );
 		if ( ! empty( $job['event'] ) ) {
 			self::$told[] = array( $job, $final[0], $final[1] );
@@ -750,6 +792,7 @@ final class WPCron_FCGI_Worker {
 		}
 		self::$blog_depth = self::blog_depth();
 		self::$handlers   = array( self::error_handler(), self::exception_handler() );
+		self::$mailer     = isset( $GLOBALS['phpmailer'] ) ? $GLOBALS['phpmailer'] : null;
 		self::$settings   = array();
 		foreach ( array( 'memory_limit', 'error_reporting', 'display_errors', 'precision', 'default_socket_timeout' ) as $name ) {
 			self::$settings[ $name ] = ini_get( $name );
@@ -779,7 +822,7 @@ final class WPCron_FCGI_Worker {
 	}
 
 	/** False: what the job left cannot be taken back; the process must end. */
-	private static function restore_state() {
+	public static function restore_state() {
 		try {
 			return self::restore_all();
 		} catch ( Throwable $e ) {
@@ -825,6 +868,8 @@ final class WPCron_FCGI_Worker {
 			restore_exception_handler();
 		}
 		date_default_timezone_set( 'UTC' );
+		// A sender or a server that it was told for one mail stays in it.
+		$GLOBALS['phpmailer']     = self::$mailer;
 		$GLOBALS['wpdb']->queries = array();
 		return self::restore_hooks() && $clean;
 	}
@@ -944,7 +989,7 @@ final class WPCron_FCGI_Worker {
 
 	/* ---- a job that works on at shutdown ------------------------------- */
 
-	private static function has_new_shutdown_callback() {
+	public static function has_new_shutdown_callback() {
 		global $wp_filter;
 		if ( ! isset( $wp_filter['shutdown'] ) ) {
 			return false;
@@ -981,6 +1026,7 @@ final class WPCron_FCGI_Worker {
 
 	public static function report_last() {
 		self::unwind( 0 );
+		self::end_mail();
 		self::tell_end_of( self::$job, self::$final );
 		self::$job = null;
 		self::leave_lock();

@@ -7,7 +7,9 @@
  * first_byte_ms, export (1), take (file with the JSON of events to take), lock
  * (file with the JSON of the jobs' lock), abandon_ms (give up so long after the
  * first start), again (1: send what was released once more, until nothing is),
- * ask (1: only php_executor_export(), no jobs).
+ * ask (1: only php_executor_export(), no jobs), outbox (1: jobs store their
+ * mails), and of that max_mib, take_over (1), key_file, from, envelope_from,
+ * from_domain, foreign (send, rewrite or php).
  *
  * A job is a line: id, hook, args, own, start, log, separated by tabs; a cron
  * event: "event", id, hook, args, recurrence (these three in hexadecimal),
@@ -25,6 +27,7 @@
 #include "base/log.h"
 #include "base/xalloc.h"
 #include "executors/php.h"
+#include "executors/php_mail.h"
 
 enum {
 	JOBS_MAX = 4096
@@ -33,7 +36,10 @@ enum {
 struct run {
 	struct php_executor_opts opts;
 	uint64_t limit_ms, abandon_ms, blog;
-	bool again, ask;
+	bool again, ask, outbox;
+	struct config_site site; /* of the outbox */
+	struct config_smtp smtp;
+	const char *from_domain, *foreign;
 	const char *take, *lock; /* files */
 	struct claim claim;
 	struct policy policy;
@@ -139,6 +145,11 @@ set_option(struct run *r, const char *key, const char *value)
 	    set_text(key, value, "home", &o->home) ||
 	    set_text(key, value, "take", &r->take) ||
 	    set_text(key, value, "lock", &r->lock) ||
+	    set_text(key, value, "key_file", &r->site.outbox_key_file) ||
+	    set_text(key, value, "from", &r->smtp.from) ||
+	    set_text(key, value, "envelope_from", &r->smtp.envelope_from) ||
+	    set_text(key, value, "from_domain", &r->from_domain) ||
+	    set_text(key, value, "foreign", &r->foreign) ||
 	    set_number(key, value, "limit_ms", &r->limit_ms) ||
 	    set_number(key, value, "abandon_ms", &r->abandon_ms))
 		return true;
@@ -156,6 +167,13 @@ set_option(struct run *r, const char *key, const char *value)
 		r->again = n > 0;
 	else if (set_number(key, value, "ask", &n))
 		r->ask = n > 0;
+	else if (set_number(key, value, "outbox", &n))
+		r->outbox = n > 0;
+	else if (set_number(key, value, "max_mib", &n))
+		r->site.outbox_max_mib = (uint32_t)n;
+	else if (set_number(key, value, "take_over", &n))
+		r->site.plugin_smtp =
+		    n ? PLUGIN_SMTP_TAKE_OVER : PLUGIN_SMTP_LEAVE;
 	else
 		return false;
 	return true;
@@ -290,10 +308,30 @@ print_state(const struct executor *e)
 	php_executor_state(e, &s);
 	(void)printf("state ok=%d failures=%u status=%d limit=%s finish=%d "
 		     "mode=%s wait=%d maintenance=%d requests=%" PRIu64
-		     " error=%s\n",
+		     " mails=%" PRIu64 " left=%" PRIu64 " error=%s\nwhy %s\n",
 	    s.ok, s.failures, s.status, limits[s.limit], s.finish_request,
 	    s.mode, s.not_before > clock_mono(&clock_system), s.maintenance,
-	    s.requests, s.error);
+	    s.requests, s.mails_stored, s.mails_left, s.error, s.mail_why);
+}
+
+/* As the engine would, of a site with the prefix "wp_". */
+static char *
+render_outbox(struct run *r)
+{
+	const struct sql_scope scope = { .prefix = "wp_", .base = "wp_" };
+	struct buf out = BUF_INIT(65536);
+
+	if (r->from_domain)
+		r->smtp.from_domains =
+		    (struct config_list){ &r->from_domain, 1 };
+	if (r->foreign && strcmp(r->foreign, "send") == 0)
+		r->smtp.foreign_from = FOREIGN_FROM_SEND;
+	else if (r->foreign && strcmp(r->foreign, "rewrite") == 0)
+		r->smtp.foreign_from = FOREIGN_FROM_REWRITE;
+	r->policy.mail = MAIL_BY_OUTBOX;
+	php_mail_render(&out, &scope, r->opts.blog_id ? r->opts.blog_id : 1,
+	    &r->site, &r->smtp);
+	return buf_take(&out);
 }
 
 static int
@@ -315,10 +353,11 @@ int
 main(int argc, char **argv)
 {
 	static struct run r = { .limit_ms = 60000,
+		.site.outbox_max_mib = 25,
 		.input = BUF_INIT((size_t)16 << 20) };
 	struct executor *e = NULL;
 	struct err err = ERR_INIT;
-	char *lock = NULL;
+	char *lock = NULL, *outbox = NULL;
 
 	r.opts.on_take = on_take;
 	r.opts.want_take = want_take;
@@ -341,6 +380,8 @@ main(int argc, char **argv)
 		lock = read_file(r.lock);
 		r.claim.php_lock = slice_str(lock);
 	}
+	if (r.outbox)
+		r.opts.outbox = outbox = render_outbox(&r);
 	if (r.ask)
 		return ask(&r.opts);
 	if (php_executor_new(&r.opts, &e, &err) != RC_OK) {
@@ -353,5 +394,6 @@ main(int argc, char **argv)
 	e->ops->free(e);
 	buf_clear(&r.input);
 	free(lock);
+	free(outbox);
 	return 0;
 }
