@@ -7,6 +7,7 @@
 
 #include "base/err.h"
 #include "base/slice.h"
+#include "formats/smtp_reply.h"
 
 /*
  * A connection to a mail relay (libcurl), used for one mail after another by
@@ -31,27 +32,6 @@ struct smtp_opts {
 	uint32_t connect_ms, reply_ms; /* each step; each reply */
 	uint32_t data_ms;              /* from the first byte to the verdict */
 	uint32_t mails;                /* a connection; then a fresh one */
-};
-
-enum smtp_stage {
-	SMTP_AT_CONNECT,
-	SMTP_AT_GREETING,
-	SMTP_AT_TLS,
-	SMTP_AT_AUTH,
-	SMTP_AT_MAIL,
-	SMTP_AT_RCPT,
-	SMTP_AT_DATA, /* the command */
-	SMTP_AT_END,  /* after the final dot */
-};
-
-/* What it comes to; smtp-and-mime.md §8. */
-enum smtp_verdict {
-	SMTP_ACCEPTED,
-	SMTP_TRANSIENT, /* this mail or recipient: again later */
-	SMTP_PERMANENT, /* this mail or recipient: never */
-	SMTP_AWAY,      /* the relay, for all mails: again later */
-	SMTP_CONFIG,    /* the relay, for all mails, until somebody mends it */
-	SMTP_UNKNOWN,   /* lost after 354: it may have arrived */
 };
 
 struct smtp_answer {
