@@ -287,10 +287,11 @@ set_options(const struct http *h, struct http_call *c)
 }
 
 static bool
-has_no_body(const char *method)
+has_no_body(const struct http_request *r)
 {
-	return method &&
-	       (strcmp(method, "GET") == 0 || strcmp(method, "DELETE") == 0);
+	return r->method &&
+	       (strcmp(r->method, "GET") == 0 ||
+		   (strcmp(r->method, "DELETE") == 0 && r->body.n == 0));
 }
 
 /* What a handle must forget of its last request, or learn for this one. */
@@ -299,7 +300,7 @@ set_request(struct http_call *c, const struct http_request *r)
 {
 	bool ok = true;
 
-	if (has_no_body(r->method))
+	if (has_no_body(r))
 		SET(CURLOPT_HTTPGET, 1L);
 	else
 		SET(CURLOPT_POST, 1L);

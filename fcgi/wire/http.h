@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/buf.h"
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/slice.h"
@@ -37,7 +38,7 @@ void http_free(struct http *h);
 
 /* Everything is copied by http_add(). */
 struct http_request {
-	const char *method; /* NULL: POST; GET and DELETE have no body */
+	const char *method; /* NULL: POST; GET has no body */
 	const char *url;
 	const char *const *headers; /* "Name: value" */
 	size_t nheaders;
@@ -118,5 +119,11 @@ struct slice http_head_find(struct slice head, const char *name);
  */
 MUSTUSE enum rc http_origin(
     const char *url, char out[HTTP_ORIGIN_MAX], struct err *err);
+/*
+ * http_resolve - append the URL that `location`, relative or not, means at
+ * `url`, without a fragment. RC_REJECT: none, or not an http or https one.
+ */
+MUSTUSE enum rc http_resolve(
+    const char *url, const char *location, struct buf *out, struct err *err);
 
 #endif
