@@ -3,6 +3,7 @@
 #include <inttypes.h>
 
 #include "formats/utf8.h"
+#include "formats/woocommerce_args.h"
 
 enum {
 	/* queues/outbox.h: OUTBOX_CHUNK; the engine reads it chunk by chunk. */
@@ -99,8 +100,7 @@ void
 php_mail_put_job(struct buf *out, const struct job *job)
 {
 	uint64_t id = job->origin_id ? job->origin_id : job->id;
-	bool shop = slice_eq_str(
-	    job->hook, "woocommerce_send_queued_transactional_email");
+	bool shop = slice_eq_str(job->hook, WOOCOMMERCE_MAIL_HOOK);
 
 	if (!job->policy || job->policy->mail != MAIL_BY_OUTBOX)
 		return;

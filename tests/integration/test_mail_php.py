@@ -239,7 +239,7 @@ class LeftTest(MailCase):
         self.assertEqual(mail["Bcc"], "b@example.com")
 
     def test_the_database_lets_nobody_in(self):
-        self.left("no connection to the database: error 1045",
+        self.left("no connection to the database: error 4151",
                   self.job("mail_locked_out", "ann@example.com"))
 
     def test_another_domain_in_from(self):
