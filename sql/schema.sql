@@ -292,6 +292,7 @@ CREATE TABLE IF NOT EXISTS {base}wpcron_tasks (
   KEY task_id (task_id),
   UNIQUE KEY snapshot (blog_id, queue, snapshot, place),
   KEY ready (blog_id, queue, state, available_at),
+  KEY claim (claim_id),
   KEY ended (blog_id, state, ended_at)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin
 
@@ -309,6 +310,7 @@ CREATE TABLE IF NOT EXISTS {base}wpcron_task_snapshots (
   elements LONGBLOB NOT NULL,
   PRIMARY KEY (blog_id, queue, snapshot_id),
   KEY snapshot_id (snapshot_id),
+  KEY first (blog_id, queue, elements(32)),
   KEY seen (seen_at)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin
 

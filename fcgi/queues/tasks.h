@@ -33,16 +33,18 @@ struct task_queue {
 struct task_inbox {
 	bool present;    /* there is a value row */
 	bool expired;    /* its time is over: for PHP it is gone */
-	bool unreadable; /* not a list of tasks: left alone */
-	size_t n;        /* elements */
-	size_t stale;    /* of them, put back by a stale writer */
+	bool unreadable; /* not a list of tasks: left alone, and why */
+	char why[128];
+	size_t n;     /* tasks, with the stale ones */
+	size_t stale; /* of them, put back by a stale writer */
 	size_t taken;
 	int64_t oldest; /* `created` of the oldest; 0: none */
 };
 /* Is there anything in the inbox, or any task ready at `now`? Indexed reads. */
 MUSTUSE enum rc tasks_due(struct db *db, const struct sql_scope *scope,
     const struct task_queue *q, bool *due, struct err *err);
-/* The types that wait, in the inbox and in the table, each once. */
+/* The types that wait, in the inbox and in the table, each once. What the
+ * companion plugin has handed over is cut into tasks first. */
 MUSTUSE enum rc tasks_types(struct db *db, const struct sql_scope *scope,
     const struct task_queue *q, struct arena *a, struct slice **types,
     size_t *n, struct err *err);
@@ -78,6 +80,31 @@ MUSTUSE enum rc tasks_unlock(struct db *db, const struct sql_scope *scope,
 /* Extend the inbox' time when it has less than 12 h; mend an orphan timeout. */
 MUSTUSE enum rc tasks_keep_inbox(struct db *db, const struct sql_scope *scope,
     const struct task_queue *q, struct err *err);
+
+/*
+ * Keep one event of the hook, at now + 300 s, in the option `cron`: a dead
+ * man's switch, since the plugin schedules none while there is one. To be
+ * called every minute; writes when the event is due in less than 240 s, or
+ * there are several. `companion`: the must-use plugin merges the option.
+ * RC_NONE: nothing to do, or the option is not for us to write.
+ */
+MUSTUSE enum rc tasks_keep_event(struct db *db, const struct sql_scope *scope,
+    const struct task_queue *q, bool companion, struct err *err);
+/* Likewise at now + 10 s, for the plugin's own processor. */
+MUSTUSE enum rc tasks_restore_event(struct db *db,
+    const struct sql_scope *scope, const struct task_queue *q, bool companion,
+    struct err *err);
+/*
+ * Tell the companion plugin of a blog which transients it hands over to us
+ * (option TASKS_ANNOUNCED); n 0: none, of which there is then no trace. PHP
+ * processes that run already go on as they began; behind an object cache the
+ * plugin looks every TASKS_ANNOUNCE_S. Before a queue is handed back it is no
+ * longer announced.
+ */
+#define TASKS_ANNOUNCED "wpcron_fcgi_task_queues"
+#define TASKS_ANNOUNCE_S 30
+MUSTUSE enum rc tasks_announce(struct db *db, const struct sql_scope *scope,
+    const struct slice *names, size_t n, struct err *err);
 
 /* ---- tasks -------------------------------------------------------------- */
 
