@@ -33,6 +33,9 @@ if ( ! class_exists( 'WPCron_FCGI_Worker', false ) ) {
 }
 
 final class WPCron_FCGI_Mail {
+	use WPCron_FCGI_Part;
+
+	const OPS            = array( 'failed' => true );
 	const SUBJECT_MAX    = 255;
 	const ADDRESS_MAX    = 254;
 	const MESSAGE_ID_MAX = 255;
@@ -48,7 +51,6 @@ final class WPCron_FCGI_Mail {
 	private static $open = false;  // wp_mail() was begun, and nothing is known of its end
 	private static $before;        // what the global was before the job
 	private static $frames = array();
-	private static $entry;         // that is worked on, when asked
 
 	/* ---- for worker.php and its parts ---------------------------------- */
 
@@ -288,28 +290,12 @@ final class WPCron_FCGI_Mail {
 
 	/* ---- asked --------------------------------------------------------- */
 
-	/** Work off the request's `ask`; why it stopped. */
-	public static function run( array $ask ) {
-		if ( 'failed' !== $ask['op'] ) {
-			WPCron_FCGI_Worker::frame( 'refused', array( 'why' => 'no operation ' . $ask['op'] ) );
-			return 'refused';
-		}
-		foreach ( $ask['list'] as $entry ) {
-			$why = CONNECTION_NORMAL !== connection_status() ? 'gone' : WPCron_FCGI_Worker::reason_to_stop();
-			if ( null !== $why ) {
-				return $why;
-			}
-			self::$entry = $entry['i'];
-			WPCron_FCGI_Worker::frame( 'begin', array( 'i' => self::$entry ) );
-			$answer = self::fail( $entry );
-			WPCron_FCGI_Worker::tidy();
-			WPCron_FCGI_Worker::frame( 'answer', array( 'i' => self::$entry ) + $answer );
-			self::$entry = null;
-		}
-		return 'done';
+	private static function why_not( $op ) {
+		return null;
 	}
 
-	private static function fail( array $entry ) {
+	/** As wp_mail() tells of a mail that could not be sent. */
+	private static function failed( array $entry ) {
 		$data = array(
 			'to'          => $entry['to'],
 			'subject'     => $entry['subject'],
@@ -318,24 +304,8 @@ final class WPCron_FCGI_Mail {
 			'attachments' => array(),
 			'wpcron_fcgi' => $entry['job'],
 		);
-		WPCron_FCGI_Worker::discard_output();
-		try {
-			do_action( 'wp_mail_failed', new WP_Error( 'wp_mail_failed', $entry['reason'], $data ) );
-			return array( 'ok' => true );
-		} catch ( Throwable $e ) {
-			return array(
-				'ok'   => false,
-				'code' => 'threw',
-				'msg'  => WPCron_FCGI_Worker::cut( $e->getMessage() ),
-			);
-		}
-	}
-
-	/** PHP ends while that is done. */
-	public static function ended( $message ) {
-		if ( null !== self::$entry ) {
-			WPCron_FCGI_Worker::frame( 'broke', array( 'i' => self::$entry, 'msg' => $message ) );
-		}
+		do_action( 'wp_mail_failed', new WP_Error( 'wp_mail_failed', $entry['reason'], $data ) );
+		return self::yes();
 	}
 }
 
