@@ -56,6 +56,12 @@ on_debug(CURL *easy UNUSED, curl_infotype kind, char *p, size_t n, void *arg)
 		smtp_talk_command(&s->talk, slice_mem(p, n));
 		s->since = clock_mono(&clock_system);
 	}
+	/* libcurl tells the time of TCP's connection when TLS stands. */
+	if (kind == CURLINFO_SSL_DATA_OUT && s->talk.stage == SMTP_AT_CONNECT) {
+		s->since = clock_mono(&clock_system);
+		s->talk.stage = SMTP_AT_TLS;
+		s->talk.answered = true;
+	}
 	return 0;
 }
 
@@ -80,6 +86,48 @@ on_read(char *p, size_t size, size_t n, void *arg)
 	size_t out = smtp_body_read(&s->body, p, size * n);
 
 	return out == SIZE_MAX ? CURL_READFUNC_ABORT : out;
+}
+
+/* When the present step must have ended. */
+static mono_ms
+deadline(const struct smtp *s)
+{
+	const struct smtp_opts *o = &s->opts;
+
+	switch (s->talk.stage) {
+	case SMTP_AT_CONNECT:
+		return s->since + o->connect_ms;
+	case SMTP_AT_TLS:
+		return s->since +
+		       (s->talk.answered ? o->connect_ms : o->reply_ms);
+	case SMTP_AT_END:
+		return s->data_at + o->data_ms;
+	case SMTP_AT_GREETING:
+	case SMTP_AT_EHLO:
+	case SMTP_AT_AUTH:
+	case SMTP_AT_MAIL:
+	case SMTP_AT_RCPT:
+	case SMTP_AT_DATA:
+		break;
+	}
+	return s->since + o->reply_ms;
+}
+
+/*
+ * The one way to break a mail off: an easy handle taken out of its multi
+ * handle would say the final dot (smtp_done()), and the relay keep what it has
+ * of the mail. While libcurl waits for the verdict it blocks, and calls this
+ * once a second.
+ */
+static int
+on_progress(void *arg, curl_off_t a UNUSED, curl_off_t b UNUSED,
+    curl_off_t c UNUSED, curl_off_t d UNUSED)
+{
+	struct smtp *s = arg;
+
+	if (clock_mono(&clock_system) >= deadline(s))
+		s->timed_out = true;
+	return s->timed_out;
 }
 
 static size_t
@@ -145,6 +193,9 @@ set_callbacks(struct smtp *s)
 	SET(CURLOPT_READFUNCTION, on_read);
 	SET(CURLOPT_READDATA, (void *)s);
 	SET(CURLOPT_WRITEFUNCTION, on_write);
+	SET(CURLOPT_NOPROGRESS, 0L);
+	SET(CURLOPT_XFERINFOFUNCTION, on_progress);
+	SET(CURLOPT_XFERINFODATA, (void *)s);
 	return ok;
 }
 
@@ -269,52 +320,19 @@ smtp_left(const struct smtp *s)
 
 /* ---- one attempt -------------------------------------------------------- */
 
-/* When the present step must have ended. */
-static mono_ms
-deadline(const struct smtp *s)
-{
-	const struct smtp_opts *o = &s->opts;
-
-	switch (s->talk.stage) {
-	case SMTP_AT_CONNECT:
-		return s->since + o->connect_ms;
-	case SMTP_AT_TLS:
-		return s->since +
-		       (s->talk.answered ? o->connect_ms : o->reply_ms);
-	case SMTP_AT_END:
-		return s->data_at + o->data_ms;
-	case SMTP_AT_GREETING:
-	case SMTP_AT_EHLO:
-	case SMTP_AT_AUTH:
-	case SMTP_AT_MAIL:
-	case SMTP_AT_RCPT:
-	case SMTP_AT_DATA:
-		break;
-	}
-	return s->since + o->reply_ms;
-}
-
-/* From TCP's connection on the relay has its time to greet; before it greets,
- * a TLS connection has its handshake. */
+/* From there on the relay has its time to greet. */
 static void
 note_connected(struct smtp *s)
 {
-	curl_off_t tcp = 0, tls = 0;
+	curl_off_t when = 0;
 
-	if (s->talk.stage == SMTP_AT_CONNECT) {
-		(void)curl_easy_getinfo(s->easy, CURLINFO_CONNECT_TIME_T, &tcp);
-		if (tcp == 0)
-			return;
-		s->since = clock_mono(&clock_system);
-		s->talk.answered = s->opts.security == SMTP_TLS;
-		s->talk.stage = s->opts.security == SMTP_TLS ? SMTP_AT_TLS
-							     : SMTP_AT_GREETING;
-	}
-	if (s->talk.stage == SMTP_AT_TLS && s->opts.security == SMTP_TLS) {
+	if (s->talk.stage == SMTP_AT_CONNECT)
 		(void)curl_easy_getinfo(
-		    s->easy, CURLINFO_APPCONNECT_TIME_T, &tls);
-		if (tls == 0)
-			return;
+		    s->easy, CURLINFO_CONNECT_TIME_T, &when);
+	else if (s->talk.stage == SMTP_AT_TLS && s->opts.security == SMTP_TLS)
+		(void)curl_easy_getinfo(
+		    s->easy, CURLINFO_APPCONNECT_TIME_T, &when);
+	if (when > 0) {
 		s->since = clock_mono(&clock_system);
 		s->talk.answered = false;
 		s->talk.stage = SMTP_AT_GREETING;
@@ -342,14 +360,12 @@ run(struct smtp *s)
 	for (;;) {
 		if (curl_multi_perform(s->multi, &running) != CURLM_OK)
 			return CURLE_FAILED_INIT;
+		note_connected(s);
 		if (running == 0)
 			return result_of(s);
-		note_connected(s);
 		left = deadline(s) - clock_mono(&clock_system);
-		if (left <= 0) {
-			s->timed_out = true;
-			return CURLE_OPERATION_TIMEDOUT;
-		}
+		if (left < 0) /* on_progress() ends it */
+			left = 0;
 		(void)curl_multi_poll(s->multi, NULL, 0,
 		    left < POLL_MS ? (int)left + 1 : POLL_MS, NULL);
 	}

@@ -145,7 +145,10 @@ on_reply(struct smtp_talk *t)
 	t->rate_limited |= rate_limited;
 	switch (t->stage) {
 	case SMTP_AT_EHLO:
-		return t->code >= 300 || check_capabilities(t);
+		if (t->code < 300)
+			return check_capabilities(t);
+		/* libcurl would say HELO, even to one that hung up. */
+		return t->code >= 500;
 	case SMTP_AT_TLS:
 		if (t->code < 300) {
 			forget_connection(t);

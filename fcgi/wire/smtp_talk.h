@@ -40,7 +40,8 @@ void smtp_talk_begin(struct smtp_talk *t, struct smtp_answer *each,
     const size_t *recipients, size_t nrecipients);
 /* We sent this. */
 void smtp_talk_command(struct smtp_talk *t, struct slice command);
-/* The relay sent this line. False: break off; `refused` says why. */
+/* The relay sent this line. False: break off; the reply, or `refused`, says
+ * why. */
 MUSTUSE bool smtp_talk_line(struct smtp_talk *t, struct slice line);
 
 /* The words of an answer: one printable line, addresses masked. */
