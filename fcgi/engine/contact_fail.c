@@ -7,6 +7,7 @@
 #include "base/buf.h"
 #include "base/log.h"
 #include "engine/contact_internal.h"
+#include "queues/dead_letters.h"
 
 #define REASON_MAX 500
 /* PHP is asked to raise an alert: it boots within this. */
@@ -167,6 +168,18 @@ exhausted(struct contact_page *p, struct contact_sync *s, struct err *err)
 		  "user %" PRIu64 ". Giving up. Last error: %.*s",
 	    CONTACT_MAX_RETRIES, id, s->user_id, SLICE_FMT(why));
 	rc = action_line(p, s, err, "Max retries exhausted.");
+	if (rc == RC_OK)
+		rc = dead_letter_add(p->run->env->db, &p->run->env->scope,
+		    &(const struct dead_letter){
+			.blog_id = p->run->env->blog_id,
+			.kind = DEAD_CONTACT,
+			.queue = slice_str(id),
+			.source = s->user_id,
+			.title =
+			    slice_str(contact_direction_name(p->direction)),
+			.reason = why,
+			.attempts = CONTACT_MAX_RETRIES + 1 },
+		    err);
 	if (rc != RC_OK)
 		return rc;
 	log_failure(p, s, LOG_ERR, "contact.exhausted");

@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/xalloc.h"
 #include "queues/actions_internal.h"
+#include "queues/dead_jobs.h"
 #include "queues/retry.h"
 
 #define SETTLE_ARENA_MAX (16u << 20)
@@ -220,8 +221,13 @@ settle_failed(struct settling *st, struct db *db, const struct outcome *o,
 		    o->message, parked ? " (parked: it did so twice)" : "");
 	if (retry)
 		rc = settle_retry(st, db, o, strikes, err);
+	else if (retry_is_exhausted(o))
+		rc = dead_letter_of_job(
+		    db, &st->s->scope, DEAD_ACTION, st->q->blog_id, o, err);
+	if (rc != RC_OK)
+		return rc == RC_NONE ? RC_OK : rc;
 	/* The plugin has seen to the next instance too. */
-	if (rc == RC_OK && !o->told)
+	if (!o->told)
 		rc = action_repeat(
 		    st->s, db, j, true, o->ended_at, &st->logs, err);
 	return rc == RC_NONE ? RC_OK : rc;

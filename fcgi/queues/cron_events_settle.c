@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/xalloc.h"
 #include "queues/cron_events_internal.h"
+#include "queues/dead_jobs.h"
 #include "queues/retry.h"
 
 #define START_ARENA_MAX (16u << 20)
@@ -331,6 +332,9 @@ settle_failed(struct settling *st, struct db *db, const struct outcome *o,
 	buf_printf(&message, "%s%s", o->message,
 	    retry_is_parked(o) ? " (parked: it did so twice)" : "");
 	rc = end_row(st, db, o, "failed", strikes, buf_slice(&message), err);
+	if (rc == RC_OK && retry_is_exhausted(o))
+		rc = dead_letter_of_job(
+		    db, &st->s->scope, DEAD_EVENT, st->q->blog_id, o, err);
 	buf_clear(&message);
 	return rc;
 }

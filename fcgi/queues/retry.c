@@ -41,6 +41,17 @@ retry_is_parked(const struct outcome *o)
 	       !retry_allowed(o, &strikes);
 }
 
+bool
+retry_is_exhausted(const struct outcome *o)
+{
+	uint32_t strikes;
+	bool failed = o->kind == OUTCOME_RETRY || o->kind == OUTCOME_FAILED ||
+		      o->kind == OUTCOME_DIED;
+
+	return failed && !retry_allowed(o, &strikes) &&
+	       (o->job->try > 1 || retry_is_parked(o));
+}
+
 int64_t
 retry_backoff_ms(const struct policy *p, uint32_t try, uint64_t random)
 {

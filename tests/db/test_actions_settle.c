@@ -181,6 +181,14 @@ START_TEST(a_failed_try_comes_back_as_a_fresh_row_until_tries_are_used_up)
 	    db_test_u64("SELECT COUNT(*) FROM " A " WHERE status = 'pending'"));
 	ck_assert_uint_eq(
 	    2, db_test_u64("SELECT COUNT(*) FROM wp_wpcron_tries"));
+	/* Then it is a dead letter, the only one. */
+	ck_assert_uint_eq(
+	    1, db_test_u64("SELECT COUNT(*) FROM wp_wpcron_dead_letters"));
+	ck_assert_uint_eq(1,
+	    db_test_u64("SELECT COUNT(*) FROM wp_wpcron_dead_letters WHERE"
+			" kind = 'action' AND queue = 'a' AND attempts = 3 AND"
+			" reason = 'later' AND source = (SELECT MAX(action_id)"
+			" FROM " A ")"));
 }
 END_TEST
 

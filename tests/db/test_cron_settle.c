@@ -175,6 +175,11 @@ START_TEST(each_outcome_has_its_row)
 	ck_assert_uint_eq(is_row("(ended_at IS NULL) ="
 				 " (state IN ('taken', 'running'))"),
 	    1);
+	/* Of those that fail here, whose tries are used up. */
+	ck_assert_uint_eq(
+	    db_test_u64("SELECT COUNT(*) FROM wp_wpcron_dead_letters WHERE"
+			" kind = 'event' AND reason = 'why'"),
+	    is_row("state = 'failed'") && outcomes[_i].try > 1);
 	cx_claims_free(&res);
 }
 END_TEST

@@ -14,36 +14,37 @@ static const struct {
 	bool idempotent;
 	uint32_t retries, try, strikes;
 	struct outcome outcome;
-	bool again, parked;
+	bool again, parked, exhausted;
 } rows[] = {
 	{ "a hook that throws has no retry by itself", &php, false, 0, 1, 0,
-	    { .kind = OUTCOME_FAILED }, false, false },
+	    { .kind = OUTCOME_FAILED }, false, false, false },
 	{ "but those it was given", &php, false, 2, 2, 0,
-	    { .kind = OUTCOME_FAILED }, true, false },
+	    { .kind = OUTCOME_FAILED }, true, false, false },
 	{ "and no more", &php, false, 2, 3, 0, { .kind = OUTCOME_FAILED },
-	    false, false },
+	    false, false, true },
 	{ "a webhook that refuses for good has none", &webhook, true, 5, 1, 0,
-	    { .kind = OUTCOME_FAILED }, false, false },
+	    { .kind = OUTCOME_FAILED }, false, false, false },
 	{ "one that may have arrived is repeated if that is harmless", &webhook,
-	    true, 5, 5, 0, { .kind = OUTCOME_RETRY }, true, false },
+	    true, 5, 5, 0, { .kind = OUTCOME_RETRY }, true, false, false },
 	{ "only then", &webhook, false, 5, 1, 0, { .kind = OUTCOME_RETRY },
-	    false, false },
+	    false, false, false },
 	{ "one that was not sent is, with or without retries", &webhook, false,
-	    0, 20, 0, { .kind = OUTCOME_RETRY, .unsent = true }, true, false },
+	    0, 20, 0, { .kind = OUTCOME_RETRY, .unsent = true }, true, false,
+	    false },
 	{ "twenty times", &webhook, false, 0, 21, 0,
-	    { .kind = OUTCOME_RETRY, .unsent = true }, false, false },
+	    { .kind = OUTCOME_RETRY, .unsent = true }, false, false, true },
 	{ "or as often as it has retries", &webhook, false, 30, 30, 0,
-	    { .kind = OUTCOME_RETRY, .unsent = true }, true, false },
+	    { .kind = OUTCOME_RETRY, .unsent = true }, true, false, false },
 	{ "what died may have run", &php, false, 5, 1, 0,
-	    { .kind = OUTCOME_DIED, .strike = true }, false, false },
+	    { .kind = OUTCOME_DIED, .strike = true }, false, false, false },
 	{ "if harmless it runs again", &php, true, 0, 1, 0,
-	    { .kind = OUTCOME_DIED, .strike = true }, true, false },
+	    { .kind = OUTCOME_DIED, .strike = true }, true, false, false },
 	{ "but not for ever", &php, true, 0, 2, 1,
-	    { .kind = OUTCOME_DIED, .strike = true }, false, true },
+	    { .kind = OUTCOME_DIED, .strike = true }, false, true, true },
 	{ "what is done is done", &php, true, 5, 1, 0, { .kind = OUTCOME_DONE },
-	    false, false },
+	    false, false, false },
 	{ "what is released waits by itself", &php, true, 5, 1, 0,
-	    { .kind = OUTCOME_RELEASED }, false, false },
+	    { .kind = OUTCOME_RELEASED }, false, false, false },
 };
 
 START_TEST(who_gets_another_try)
@@ -63,6 +64,8 @@ START_TEST(who_gets_another_try)
 	ck_assert_uint_eq(strikes, rows[_i].strikes + o.strike);
 	ck_assert_msg(
 	    retry_is_parked(&o) == rows[_i].parked, "%s", rows[_i].what);
+	ck_assert_msg(
+	    retry_is_exhausted(&o) == rows[_i].exhausted, "%s", rows[_i].what);
 }
 END_TEST
 
