@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "formats/woocommerce_args.h"
+
 /* Targets of one batch. */
 #define PLACES_MAX 16
 #define BATCH_MAX 500
@@ -176,6 +178,33 @@ mark_started(struct worker *w, struct job **batch, size_t *n)
 	*n = nstarted;
 }
 
+/* What PHP would mark complete without having done anything fails here, with
+ * the reason: a deferred mail whose arguments are none. */
+static void
+refuse_malformed(struct worker *w, struct job **batch, size_t *n)
+{
+	size_t kept = 0, one;
+
+	for (size_t i = 0; i < *n; i++) {
+		struct job *j = batch[i];
+		const char *wrong =
+		    j->kind == JOB_ACTION &&
+			    slice_eq_str(j->hook, WOOCOMMERCE_MAIL_HOOK)
+			? woocommerce_args_wrong(j->args)
+			: NULL;
+
+		if (!wrong) {
+			batch[kept++] = j;
+			continue;
+		}
+		one = 1;
+		start_jobs(w, j->claim->queue, &j, &one);
+		if (one == 1)
+			worker_end_job(w, j, OUTCOME_FAILED, wrong);
+	}
+	*n = kept;
+}
+
 static void
 begin_kind(struct worker *w, enum executor_kind kind)
 {
@@ -190,6 +219,8 @@ begin_kind(struct worker *w, enum executor_kind kind)
 	n = batch_take(w, ex, kind, batch, BATCH_MAX);
 	if (n > 0 && w->lane == LANE_NATIVE)
 		mark_started(w, batch, &n);
+	if (n > 0 && kind == EXECUTOR_PHP)
+		refuse_malformed(w, batch, &n);
 	if (n > 0)
 		ex->ops->begin(ex, batch, n);
 }
