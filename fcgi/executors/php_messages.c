@@ -51,7 +51,8 @@ run(const struct php_executor_opts *opts, struct php_list *l, struct ask *k,
 {
 	enum rc rc;
 
-	l->what = "messages";
+	if (!l->what)
+		l->what = "messages";
 	l->arg = k;
 	rc = php_list_run(opts, l, err);
 	if (k->failure.rc != RC_OK && rc != RC_REJECT)
@@ -85,6 +86,7 @@ take_message(void *arg, size_t i, const json_t *answer)
 	m->ok = is_true(answer, "ok");
 	m->locked = is_true(answer, "locked");
 	m->mails = (unsigned)php_number_of(answer, "mails");
+	m->kick = slice_eq_str(php_text_of(answer, "kick"), "send");
 	/* What PHP ended under has no status: nobody has looked. */
 	m->answered = status && !k->a->failed;
 	if (k->a->failed)
@@ -119,7 +121,8 @@ run_messages(const char *op, uint32_t limit_ms,
 	if (k.lock_s < PHP_MESSAGES_LOCK_S)
 		k.lock_s = PHP_MESSAGES_LOCK_S;
 	for (size_t i = 0; i < n; i++) {
-		m[i].answered = m[i].ok = m[i].begun = m[i].locked = false;
+		m[i].answered = m[i].ok = m[i].begun = m[i].locked = m[i].kick =
+		    false;
 		m[i].status = m[i].message = SLICE_NONE;
 		m[i].mails = 0;
 	}
@@ -152,9 +155,14 @@ render_mail_failure(struct buf *out, void *arg, size_t i)
 	const struct ask *k = arg;
 	const struct php_mail_failure *f = &k->failures[i];
 
+	json_t *to = json_loadb(f->to.p ? f->to.p : "", f->to.n, 0, NULL);
+
+	put_text(out, "job", f->job);
 	put_text(out, "subject", f->subject);
 	put_text(out, "reason", f->reason);
-	put_text(out, "to", f->to);
+	buf_put_str(out, ",\"to\":");
+	buf_put_slice(out, json_is_array(to) ? f->to : SLICE_LIT("[]"));
+	json_decref(to);
 }
 
 static void
@@ -172,7 +180,8 @@ php_messages_failed(const struct php_executor_opts *opts,
     struct err *err)
 {
 	struct ask k = { .failures = f };
-	struct php_list l = { .op = "failed",
+	struct php_list l = { .what = "mail",
+		.op = "failed",
 		.n = n,
 		.timeout_ms = timeout_ms,
 		.once = true,

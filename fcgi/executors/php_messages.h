@@ -23,6 +23,7 @@ struct php_message {
 	struct slice status; /* STS_ID after it; "": the row is gone */
 	struct slice message; /* !ok, or MFL, MDO: why */
 	unsigned mails;       /* send: how many the outbox has of it */
+	bool kick;            /* the plugin wanted a batch of sending at once */
 };
 /*
  * Begun and not answered: PHP ended under it, and `message` says how. Nothing
@@ -46,8 +47,9 @@ MUSTUSE enum rc php_messages_send(const struct php_executor_opts *opts,
     struct php_message *m, size_t n, uint32_t timeout_ms, struct arena *a,
     struct err *err);
 /* do_action( 'wp_mail_failed', WP_Error ) for mails of any job that the relay
- * refused; with the reason as `message`. */
+ * refused; with the reason as `message`. By php/mail.php. */
 struct php_mail_failure {
+	struct slice job;                 /* "action:12" */
 	struct slice subject, reason, to; /* to: JSON list */
 };
 MUSTUSE enum rc php_messages_failed(const struct php_executor_opts *opts,

@@ -12,16 +12,14 @@
  *     generate {id, lock_s}: one row MIC
  *     send     {id, lock_s, mail}: one row MID or MRS; mail: whose its mails
  *              are in the outbox, if they go there
- *     failed   {subject, reason, to}: the action wp_mail_failed; to: JSON
  *     options  {name, value}: as stored; without a value it is deleted
  *     describe {}
  *   A lock that stays behind when PHP is killed expires after `lock_s`.
  *
- * Frames are those of WPCron_FCGI_Part, and
- *   kick       {type}: what the plugin would ask itself for at once by HTTP
- * The fields of an answer:
- *   generate, send: status ("": no row), locked, mails; msg also where the
- *              plugin has failed the row
+ * Frames are those of WPCron_FCGI_Part; the fields of an answer:
+ *   generate, send: status ("": no row), locked, mails; kick: "send" where
+ *              the plugin would ask itself by HTTP for that at once; msg also
+ *              where the plugin has failed the row
  *   describe   told
  */
 
@@ -40,7 +38,6 @@ final class WPCron_FCGI_Messages {
 		'generate' => array( true, true ),
 		'send'     => array( true, true ),
 		'describe' => array( true, false ),
-		'failed'   => array( false, false ),
 		'options'  => array( false, false ),
 	);
 	// Class => method that cannot be done without.
@@ -61,6 +58,7 @@ final class WPCron_FCGI_Messages {
 
 	private static $lock;   // array( option, value ) that is there by this process
 	private static $lock_s; // how long the next one may hold
+	private static $kick = '';
 
 	private static function why_not( $op ) {
 		list( $plugin, $rows ) = self::OPS[ $op ];
@@ -131,7 +129,7 @@ final class WPCron_FCGI_Messages {
 		if ( isset( $query['key'] ) && is_string( $query['key'] ) && preg_match( self::TOKEN, $query['key'] ) ) {
 			delete_transient( $query['key'] );
 		}
-		self::say( 'kick', array( 'type' => isset( $query['type'] ) && is_string( $query['type'] ) ? $query['type'] : '' ) );
+		self::$kick = isset( $query['type'] ) && is_string( $query['type'] ) ? $query['type'] : '';
 		return array(
 			'headers'  => array(),
 			'body'     => '',
@@ -180,9 +178,7 @@ final class WPCron_FCGI_Messages {
 
 	public static function ended( $message ) {
 		self::tell_end( $message );
-		if ( null === self::$lock || ( false !== strpos( $message, 'Allowed memory size' ) && false === @ini_set( 'memory_limit', '-1' ) ) ) {
-			return;
-		}
+		// All is told; where there is no memory for it PHP ends here.
 		try {
 			self::unlock();
 		} catch ( Throwable $e ) {
@@ -222,7 +218,9 @@ final class WPCron_FCGI_Messages {
 	}
 
 	private static function told( $ok, $status, $message = '', array $more = array() ) {
-		return array( 'ok' => $ok, 'status' => $status, 'msg' => WPCron_FCGI_Worker::cut( $message ) ) + $more;
+		$kick       = self::$kick;
+		self::$kick = '';
+		return array( 'ok' => $ok, 'status' => $status, 'msg' => WPCron_FCGI_Worker::cut( $message ), 'kick' => $kick ) + $more;
 	}
 
 	private static function locked( $status ) {
@@ -304,20 +302,6 @@ final class WPCron_FCGI_Messages {
 	}
 
 	/* ---- what needs no message ----------------------------------------- */
-
-	/** As wp_mail() tells it, of a mail that it gave to us. */
-	private static function failed( array $entry ) {
-		$to   = json_decode( $entry['to'], true );
-		$data = array(
-			'to'          => is_array( $to ) ? $to : array(),
-			'subject'     => $entry['subject'],
-			'message'     => '',
-			'headers'     => array(),
-			'attachments' => array(),
-		);
-		do_action( 'wp_mail_failed', new WP_Error( 'wp_mail_failed', $entry['reason'], $data ) );
-		return self::yes();
-	}
 
 	/** Against what is stored now: this process' copy is as old as its boot. */
 	private static function options( array $entry ) {

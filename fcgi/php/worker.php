@@ -834,6 +834,7 @@ final class WPCron_FCGI_Worker {
 	/** What the next reader's callbacks shall not find changed. */
 	public static function tidy() {
 		self::unwind( 0 );
+		self::tell_mail();
 		set_time_limit( 0 );
 		ignore_user_abort( true );
 		self::roll_back();

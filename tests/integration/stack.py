@@ -847,9 +847,9 @@ define( 'BLOG_ID_CURRENT_SITE', 1 );
         """The PHP worker, copied where php-fpm can read it."""
         copy = self.path("worker.php")
         if not os.path.exists(copy):
-            for name in ("contacts.php", "worker.php"):
-                shutil.copy(os.path.join(REPO, "fcgi", "php", name),
-                            self.path(name))
+            php = os.path.join(REPO, "fcgi", "php")
+            for name in os.listdir(php):
+                shutil.copy(os.path.join(php, name), self.path(name))
                 os.chmod(self.path(name), 0o644)
         return copy
 
