@@ -34,16 +34,28 @@ units_are_filled_in() {
 		grep -q '=/opt/x/sbin/' "$units/wp-cron-fcgi.service"
 }
 
+# "worker install" names them; companion.php is no part of the worker.
+copies_all() {
+	for php in fcgi/php/*.php; do
+		case ${php##*/} in
+		companion.php | worker.php) continue ;;
+		esac
+		grep -q "\"${php##*/}\"" tools/ctl/cmd_worker.c || {
+			echo "tools/ctl/cmd_worker.c does not name ${php##*/}"
+			return 1
+		}
+	done
+}
+
 check "install honours DESTDIR and PREFIX" \
 	make -s install DESTDIR="$d/root" PREFIX=/opt/x UNITDIR=/opt/x/units
 check "the daemon runs from there" "$d/root/opt/x/sbin/wp-cron-fcgi" --version
 check "wp-cronctl runs from there" "$d/root/opt/x/bin/wp-cronctl" version
-check "the PHP worker is there" \
-	test -s "$d/root/opt/x/share/wp-cron-fcgi/worker.php"
-check "its part for contacts is there" \
-	test -s "$d/root/opt/x/share/wp-cron-fcgi/contacts.php"
-check "the companion plugin is there" \
-	test -s "$d/root/opt/x/share/wp-cron-fcgi/companion.php"
+for php in fcgi/php/*.php; do
+	check "${php##*/} is there" \
+		test -s "$d/root/opt/x/share/wp-cron-fcgi/${php##*/}"
+done
+check "wp-cronctl copies all that the worker loads" copies_all
 check "wp-cronctl names that worker" \
 	grep -q /opt/x/share/wp-cron-fcgi/worker.php "$d/root/opt/x/bin/wp-cronctl"
 check "wp-cronctl names that companion plugin" \

@@ -527,7 +527,8 @@ class InstallTest(CtlTest):
         self.json("worker", "install", "--from", source,
                   "--to", self.s.path("else"))
         self.assertEqual(sorted(os.listdir(self.s.path("else"))),
-                         ["contacts.php", "worker.php"])
+                         ["contacts.php", "mail.php", "mailer.php",
+                          "messages.php", "tasks.php", "worker.php"])
         self.call("worker", "install", "--from", self.conf, code=CONFIG)
         self.call("worker", "install", "--from", source, "--to", "relative",
                   code=CONFIG)

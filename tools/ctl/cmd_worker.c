@@ -7,6 +7,15 @@
 
 const char *const worker_columns[] = { "worker_script", "from", NULL };
 
+/* Parts that worker.php loads from beside it. */
+static const char *const parts[] = {
+	"contacts.php",
+	"mail.php",
+	"mailer.php",
+	"messages.php",
+	"tasks.php",
+};
+
 /* `path` has PHP_FILE_PATH_MAX bytes. */
 static enum rc
 choose_path(const struct ctl *c, char *path, struct err *err)
@@ -42,20 +51,28 @@ beside(const char *path, const char *name, char *out, struct err *err)
 	return RC_OK;
 }
 
-/* The worker last: a new one never finds the other file missing, or old. */
+static enum rc
+copy_part(const char *name, const char *from, const char *to, struct err *err)
+{
+	char part_from[PHP_FILE_PATH_MAX], part_to[PHP_FILE_PATH_MAX];
+	enum rc rc = beside(from, name, part_from, err);
+
+	if (rc == RC_OK)
+		rc = beside(to, name, part_to, err);
+	if (rc == RC_OK)
+		rc = copy_script(part_from, part_to, err);
+	return rc;
+}
+
+/* The worker last: a new one never finds another file missing, or old. */
 static enum rc
 copy_scripts(const char *from, const char *to, struct err *err)
 {
-	char part_from[PHP_FILE_PATH_MAX], part_to[PHP_FILE_PATH_MAX];
 	struct buf worker = BUF_INIT(PHP_FILE_MAX);
 	enum rc rc = php_file_read(from, &worker, err);
 
-	if (rc == RC_OK)
-		rc = beside(from, "contacts.php", part_from, err);
-	if (rc == RC_OK)
-		rc = beside(to, "contacts.php", part_to, err);
-	if (rc == RC_OK)
-		rc = copy_script(part_from, part_to, err);
+	for (size_t i = 0; i < NELEMS(parts) && rc == RC_OK; i++)
+		rc = copy_part(parts[i], from, to, err);
 	if (rc == RC_OK)
 		rc = php_file_write(to, buf_slice(&worker), err);
 	buf_clear(&worker);
