@@ -1,0 +1,537 @@
+/* One look at a queue of tasks: may it, is it ours, and until nothing is
+ * ready. */
+#include "engine/tasks_run_internal.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "base/buf.h"
+#include "base/log.h"
+#include "engine/site_prepare.h"
+#include "executors/php_tasks.h"
+#include "sql/leases.h"
+
+enum {
+	/* Leases and claims outlast a task by this. */
+	MARGIN_MS = 30000,
+	RENEW_MS = 20000,
+	RENEW_AGAIN_MS = 1000,
+	/* PHP may have passed its look at the lock just before ours. */
+	SETTLE_MS = 1000,
+	NAP_MS = 50,
+	/* A reason to hold is looked at again then. */
+	HELD_WAIT_MS = 10000,
+	/* The plugin's own rhythm while tasks remain. */
+	PHP_EVERY_MS = 10000,
+	PHP_LOCK_WAIT_MS = 2000,
+	WAIT_MAX_MS = 60000,
+	PLACE_MS = 30000,
+	BOOT_MS = 30000,
+	/* How long stale lists of PHP's writers are known for such. */
+	SNAPSHOT_S = 900,
+};
+#define TYPES_BYTES ((size_t)4 << 20)
+
+void
+tasks_queue_of(
+    uint32_t blog_id, const struct config_tasks *c, struct task_queue *out)
+{
+	*out = (struct task_queue){ .blog_id = blog_id,
+		.name = slice_str(c->queue),
+		.lock = slice_str(c->lock),
+		.hook = slice_str(c->hook),
+		.discard_expired = c->expired == TASK_EXPIRED_DISCARD,
+		.snapshot_s = SNAPSHOT_S,
+		.lock_ttl_s = c->lock_ttl_ms / 1000 };
+}
+
+/* ---- what is held ------------------------------------------------------- */
+
+static void PRINTF_LIKE(3, 4)
+    hold(struct tasks_turn *t, int64_t wait_ms, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	(void)vsnprintf(t->out->held, sizeof t->out->held, fmt, ap);
+	va_end(ap);
+	t->out->wait_ms = wait_ms;
+}
+
+const struct config_handler *
+tasks_handler(const struct config_tasks *c, struct slice type)
+{
+	for (size_t i = 0; i < c->nhandlers; i++)
+		if (slice_eq_str(type, c->handlers[i].type))
+			return &c->handlers[i];
+	return NULL;
+}
+
+const char *
+tasks_unable(const struct tasks_turn *t, const struct config_handler *h)
+{
+	switch (h->kind) {
+	case HANDLER_NATIVE:
+		/* There is one kind of task that we know the meaning of. */
+		if (!slice_eq_str(slice_str(h->type), "send_email"))
+			return "only send_email can be native";
+		return t->smtp ? NULL : "native needs smtp in [site]";
+	case HANDLER_WEBHOOK:
+		return NULL;
+	case HANDLER_PHP:
+		return t->site->php_fpm && *t->env->site->salts
+			   ? NULL
+			   : "php needs php_fpm in [site]";
+	}
+	return "no handler";
+}
+
+/* A copy of the site may only send what is diverted. */
+static bool
+may_leave_a_copy(const struct tasks_turn *t)
+{
+	if (!t->smtp || !t->smtp->redirect_to)
+		return false;
+	for (size_t i = 0; i < t->c->nhandlers; i++)
+		if (t->c->handlers[i].kind != HANDLER_NATIVE)
+			return false;
+	return t->c->nhandlers > 0;
+}
+
+static const char *
+why_held(const struct tasks_turn *t)
+{
+	const struct site_facts *f = t->env->facts;
+
+	if (t->site->observe)
+		return "mode = observe: nothing is run; mode = run in [site]";
+	if (t->env->standing == SITE_UNKNOWN)
+		return "it is not recorded yet which site this is; "
+		       "`wp-cronctl install`";
+	if (t->env->standing == SITE_COPY && !may_leave_a_copy(t))
+		return "this is a copy of the site that was installed; "
+		       "`wp-cronctl site adopt`, if this is the site";
+	if (t->env->standing == SITE_STAGING && !may_leave_a_copy(t))
+		return "WP_ENVIRONMENT_TYPE is not production; "
+		       "`wp-cronctl site adopt`, if this is the site";
+	if (f->object_cache && !f->companion && !t->c->accept_loss)
+		return "an object cache keeps the inbox; `wp-cronctl companion "
+		       "install`, or accept_loss = yes in [tasks]";
+	return NULL;
+}
+
+/* ---- lease and lock ----------------------------------------------------- */
+
+bool
+tasks_turn_over(const struct tasks_turn *t)
+{
+	return t->lost || t->failure.rc != RC_OK || work_stopping(t->env) ||
+	       clock_mono(t->env->clock) >= t->until;
+}
+
+static enum rc
+look_at_lock(struct tasks_turn *t, enum task_lock *state, struct err *err)
+{
+	return tasks_lock(
+	    t->env->db, &t->env->scope, &t->q, t->lock, state, err);
+}
+
+static enum rc
+renew(struct tasks_turn *t, struct err *err)
+{
+	enum task_lock state = TASK_LOCK_OURS;
+	enum rc rc = lease_extend(
+	    t->env->db, &t->env->scope, t->lease, t->token, t->term_ms, err);
+
+	if (rc == RC_OK && t->has_lock)
+		rc = look_at_lock(t, &state, err);
+	if (rc == RC_NONE || state == TASK_LOCK_OTHERS)
+		t->lost = true;
+	if (rc == RC_OK && t->claim_id)
+		rc = tasks_extend(
+		    t->env->db, &t->env->scope, t->claim_id, t->term_ms, err);
+	return rc == RC_NONE ? RC_OK : rc;
+}
+
+void
+tasks_turn_tick(void *turn)
+{
+	struct tasks_turn *t = turn;
+	mono_ms now = clock_mono(t->env->clock);
+	mono_ms every = RENEW_MS;
+	struct err err = ERR_INIT;
+
+	if (now < t->renew_at)
+		return;
+	if (every > (mono_ms)t->c->lock_ttl_ms / 3)
+		every = (mono_ms)t->c->lock_ttl_ms / 3;
+	t->renew_at = now + (renew(t, &err) == RC_OK ? every : RENEW_AGAIN_MS);
+}
+
+/* False: the program stops. */
+static bool
+nap(const struct tasks_turn *t, mono_ms ms)
+{
+	for (mono_ms slept = 0; slept < ms; slept += NAP_MS) {
+		if (work_stopping(t->env))
+			return false;
+		clock_sleep_ms(NAP_MS);
+	}
+	return true;
+}
+
+/* RC_NONE: PHP's own processor is at it; t->out->held. */
+static enum rc
+take_lock(struct tasks_turn *t, struct err *err)
+{
+	enum task_lock state = TASK_LOCK_OTHERS;
+	enum rc rc = look_at_lock(t, &state, err);
+
+	if (rc == RC_OK && state == TASK_LOCK_NEW) {
+		t->has_lock = true;
+		(void)nap(t, SETTLE_MS);
+		rc = look_at_lock(t, &state, err);
+	}
+	t->has_lock = rc == RC_OK && state != TASK_LOCK_OTHERS;
+	if (rc != RC_OK)
+		return rc;
+	if (!t->has_lock)
+		hold(t, PHP_LOCK_WAIT_MS,
+		    "the plugin's processor holds the lock %s", t->c->lock);
+	return t->has_lock ? RC_OK : RC_NONE;
+}
+
+static void
+let_go(struct tasks_turn *t)
+{
+	struct err err = ERR_INIT;
+
+	/* What cannot be given back now ends by itself. */
+	if (t->has_lock && tasks_unlock(t->env->db, &t->env->scope, &t->q,
+			       t->lock, &err) != RC_OK)
+		t->has_lock = false;
+	if (t->token && lease_give(t->env->db, &t->env->scope, t->lease,
+			    t->token, &err) != RC_OK)
+		t->token = 0;
+	task_webhook_free(t->webhook);
+}
+
+static enum rc
+take_lease(struct tasks_turn *t, struct err *err)
+{
+	(void)snprintf(t->lease, sizeof t->lease, "tasks/%" PRIu32 "/%.150s",
+	    t->env->blog_id, t->c->queue);
+	return lease_take(t->env->db, &t->env->scope, t->lease, t->env->node_id,
+	    t->term_ms, &t->token, err);
+}
+
+/* ---- types -------------------------------------------------------------- */
+
+/* Why nobody here does a type; NULL: somebody does. */
+static const char *
+unmapped(const struct tasks_turn *t, struct slice type)
+{
+	const struct config_handler *h = tasks_handler(t->c, type);
+
+	return h ? tasks_unable(t, h) : "no handler";
+}
+
+/* In `text`, the types that nobody here does; "" when there is none. */
+static void
+put_unmapped(const struct tasks_turn *t, const struct slice *types, size_t n,
+    struct buf *text)
+{
+	for (size_t i = 0; i < n; i++) {
+		const char *why = unmapped(t, types[i]);
+
+		if (why && text->n < ERR_TEXT_MAX / 2)
+			buf_printf(text, "%s\"%.*s\": %s",
+			    text->n > 0 ? ", " : "", SLICE_FMT(types[i]), why);
+	}
+}
+
+/* The plugin's processor does it all, in PHP. */
+static enum rc
+leave_to_php(struct tasks_turn *t, const char *types, struct err *err)
+{
+	struct php_executor_opts opts;
+	size_t n = 0;
+	enum rc rc;
+
+	if (tasks_turn_say(t, "tasks.unmapped", types))
+		log_event(LOG_WARN, "tasks.unmapped",
+		    LOG_S("site", t->env->site->name),
+		    LOG_S("queue", t->c->name), LOG_S("types", types));
+	hold(t, PHP_EVERY_MS,
+	    "the plugin's processor works it off, since types have no "
+	    "handler: %.300s",
+	    types);
+	/* What was taken while all had one. */
+	if (!t->env->facts->object_cache) {
+		rc =
+		    tasks_hand_back(t->env->db, &t->env->scope, &t->q, &n, err);
+		if (rc != RC_OK && rc != RC_NONE)
+			return rc;
+	}
+	rc = work_php_enter(t->env, PLACE_MS, &opts, err);
+	if (rc != RC_OK)
+		return rc == RC_REJECT ? RC_OK : rc;
+	rc = php_tasks_process(
+	    &opts, t->q.hook, t->c->timeout_ms * t->c->batch + BOOT_MS, err);
+	work_php_leave(t->env);
+	if (rc != RC_OK && tasks_turn_say(t, "tasks.process_failed", err->text))
+		log_event(LOG_WARN, "tasks.process_failed",
+		    LOG_S("site", t->env->site->name),
+		    LOG_S("queue", t->c->name), LOG_S("error", err->text));
+	return RC_OK;
+}
+
+/* RC_NONE: it is PHP's, or nothing is there. */
+static enum rc
+check_types(struct tasks_turn *t, struct err *err)
+{
+	struct arena a = ARENA_INIT(TYPES_BYTES);
+	struct buf text = BUF_INIT(2 * ERR_TEXT_MAX);
+	struct slice *types = NULL;
+	size_t n = 0;
+	enum rc rc =
+	    tasks_types(t->env->db, &t->env->scope, &t->q, &a, &types, &n, err);
+
+	if (rc == RC_OK)
+		put_unmapped(t, types, n, &text);
+	if (rc == RC_OK && text.n > 0) {
+		rc = leave_to_php(t, buf_str(&text), err);
+		if (rc == RC_OK)
+			rc = RC_NONE;
+	} else if (rc == RC_OK) {
+		(void)tasks_turn_say(t, "tasks.unmapped", "");
+	}
+	buf_clear(&text);
+	arena_clear(&a);
+	return rc;
+}
+
+/* ---- the inbox ---------------------------------------------------------- */
+
+static void
+note_inbox(struct tasks_turn *t, const struct task_inbox *in)
+{
+	const struct log_field site = LOG_S("site", t->env->site->name);
+	const struct log_field queue = LOG_S("queue", t->c->name);
+
+	t->out->taken += in->taken;
+	t->out->stale += in->stale;
+	if (in->expired && in->n > 0)
+		log_event(LOG_WARN, "tasks.expired_inbox", site, queue,
+		    LOG_U("tasks", in->n),
+		    LOG_S("done",
+			t->q.discard_expired ? "discarded" : "processed"));
+	if (in->stale > 0)
+		log_event(LOG_INFO, "tasks.stale", site, queue,
+		    LOG_U("tasks", in->stale));
+	if (in->unreadable)
+		hold(t, HELD_WAIT_MS, "the transient %s: %s", t->c->queue,
+		    in->why);
+	if (tasks_turn_say(
+		t, "tasks.unreadable", in->unreadable ? in->why : "") &&
+	    in->unreadable)
+		log_event(LOG_WARN, "tasks.unreadable", site, queue,
+		    LOG_S("why", in->why));
+}
+
+/* Where the cache keeps it, and the companion does not hand it over. */
+static enum rc
+drain_in_php(struct tasks_turn *t, struct task_inbox *in, struct err *err)
+{
+	struct arena a = ARENA_INIT(TASKS_BATCH_BYTES);
+	struct buf text = BUF_INIT(2 * ERR_TEXT_MAX);
+	struct slice told[TASKS_TYPES_MAX];
+	struct php_executor_opts opts;
+	struct php_inbox inbox;
+	enum rc rc = work_php_enter(t->env, PLACE_MS, &opts, err);
+
+	if (rc != RC_OK)
+		return rc;
+	rc = php_tasks_inbox(&opts, t->q.name, t->q.lock, t->q.lock_ttl_s,
+	    t->types, t->ntypes, BOOT_MS, &a, &inbox, err);
+	work_php_leave(t->env);
+	for (size_t i = 0; rc == RC_OK && i < inbox.ntypes; i++)
+		told[i] = slice_str(inbox.types[i]);
+	if (rc == RC_OK && inbox.taken) {
+		rc = tasks_take_list(
+		    t->env->db, &t->env->scope, &t->q, inbox.value, in, err);
+	} else if (rc == RC_OK && inbox.locked) {
+		hold(t, PHP_LOCK_WAIT_MS,
+		    "the plugin's processor holds the lock %s", t->c->lock);
+	} else if (rc == RC_OK) {
+		put_unmapped(t, told, inbox.ntypes, &text);
+		if (text.n > 0)
+			rc = leave_to_php(t, buf_str(&text), err);
+	} else if (rc == RC_REJECT) {
+		hold(t, HELD_WAIT_MS, "%s", err->text);
+		rc = RC_OK;
+	}
+	buf_clear(&text);
+	arena_clear(&a);
+	return rc;
+}
+
+static enum rc
+drain(struct tasks_turn *t, struct err *err)
+{
+	struct task_inbox in = { .present = false };
+	const struct site_facts *f = t->env->facts;
+	enum rc rc;
+
+	if (f->object_cache && !f->companion)
+		rc = drain_in_php(t, &in, err);
+	else
+		rc = tasks_drain(t->env->db, &t->env->scope, &t->q, &in, err);
+	if (rc == RC_OK || rc == RC_NONE)
+		note_inbox(t, &in);
+	return rc == RC_NONE ? RC_OK : rc;
+}
+
+/* ---- the turn ----------------------------------------------------------- */
+
+static void
+choose_types(struct tasks_turn *t)
+{
+	for (size_t i = 0; i < t->c->nhandlers && t->ntypes < TASKS_TYPES_MAX;
+	     i++)
+		if (!tasks_unable(t, &t->c->handlers[i]))
+			t->types[t->ntypes++] =
+			    slice_str(t->c->handlers[i].type);
+}
+
+static enum rc
+look_after(struct tasks_turn *t, struct err *err)
+{
+	const struct site_facts *f = t->env->facts;
+	size_t rescued = 0;
+	enum rc rc =
+	    tasks_tend(t->env->db, &t->env->scope, &t->q, &rescued, err);
+
+	if (rc == RC_OK && rescued > 0)
+		log_event(LOG_WARN, "tasks.rescued",
+		    LOG_S("site", t->env->site->name),
+		    LOG_S("queue", t->c->name), LOG_U("tasks", rescued));
+	if (rc == RC_OK && !f->object_cache) {
+		rc = tasks_keep_inbox(t->env->db, &t->env->scope, &t->q, err);
+		if (rc == RC_OK || rc == RC_NONE)
+			rc = tasks_keep_event(t->env->db, &t->env->scope, &t->q,
+			    f->companion, err);
+	}
+	return rc == RC_NONE ? RC_OK : rc;
+}
+
+static enum rc
+work_off(struct tasks_turn *t, struct err *err)
+{
+	bool in_php = t->env->facts->object_cache && !t->env->facts->companion;
+	enum rc rc = drain(t, err);
+
+	while (rc == RC_OK && !tasks_turn_over(t)) {
+		rc = tasks_batch(t, err);
+		/* What was appended meanwhile; of PHP it is asked once. */
+		if (rc == RC_OK && !in_php)
+			rc = drain(t, err);
+	}
+	t->out->more = rc == RC_OK && !t->lost;
+	if (rc == RC_AGAIN)
+		t->out->wait_ms = HELD_WAIT_MS;
+	return rc == RC_NONE || rc == RC_AGAIN ? RC_OK : rc;
+}
+
+static enum rc
+run(struct tasks_turn *t, struct err *err)
+{
+	enum rc rc = look_after(t, err);
+
+	if (rc == RC_OK)
+		rc = check_types(t, err);
+	if (rc == RC_OK && !t->env->facts->object_cache)
+		rc = take_lock(t, err);
+	if (rc == RC_OK)
+		rc = work_off(t, err);
+	return rc == RC_NONE ? RC_OK : rc;
+}
+
+static void
+log_turn(const struct tasks_turn *t)
+{
+	const struct tasks_report *r = t->out;
+
+	if (r->taken + r->done + r->failed + r->dead == 0)
+		return;
+	log_event(LOG_INFO, "tasks.run", LOG_S("site", t->env->site->name),
+	    LOG_S("queue", t->c->name), LOG_U("taken", r->taken),
+	    LOG_U("done", r->done), LOG_U("failed", r->failed),
+	    LOG_U("dead", r->dead), LOG_U("stale", r->stale));
+}
+
+static void
+begin_turn(struct tasks_turn *t, uint32_t budget_ms)
+{
+	const struct work_env *env = t->env;
+
+	t->site = site_config(env->config, env->site);
+	t->smtp = config_smtp(env->config, t->site);
+	t->term_ms = t->c->timeout_ms + MARGIN_MS;
+	t->until = clock_mono(env->clock) + (mono_ms)budget_ms;
+	t->renew_at = clock_mono(env->clock) + RENEW_AGAIN_MS;
+	tasks_queue_of(env->blog_id, t->c, &t->q);
+	choose_types(t);
+}
+
+enum rc
+tasks_run(const struct work_env *env, const struct config_tasks *c,
+    uint32_t budget_ms, struct tasks_report *out, struct err *err)
+{
+	struct tasks_turn t = { .env = env, .c = c, .out = out };
+	const char *why;
+	enum rc rc;
+
+	*out = (struct tasks_report){ .wait_ms = 0 };
+	begin_turn(&t, budget_ms);
+	why = why_held(&t);
+	if (why) {
+		hold(&t, HELD_WAIT_MS, "%s", why);
+		return RC_OK;
+	}
+	rc = take_lease(&t, err);
+	if (rc == RC_OK)
+		rc = run(&t, err);
+	let_go(&t);
+	log_turn(&t);
+	if (out->wait_ms == 0 && t.next_ms > 0)
+		out->wait_ms =
+		    t.next_ms < WAIT_MAX_MS ? t.next_ms : WAIT_MAX_MS;
+	return rc;
+}
+
+enum rc
+tasks_hand_back_run(const struct work_env *env, const struct config_tasks *c,
+    size_t *n, struct err *err)
+{
+	struct tasks_report report = { .wait_ms = 0 };
+	struct tasks_turn t = { .env = env, .c = c, .out = &report };
+	enum rc rc;
+
+	*n = 0;
+	begin_turn(&t, 0);
+	if (env->facts->object_cache)
+		return err_set(err, RC_REJECT,
+		    "an object cache keeps the inbox of %s: let it run empty "
+		    "first",
+		    c->queue);
+	rc = take_lease(&t, err);
+	if (rc == RC_OK)
+		rc = tasks_hand_back(env->db, &env->scope, &t.q, n, err);
+	if (rc == RC_OK || rc == RC_NONE)
+		rc = tasks_restore_event(
+		    env->db, &env->scope, &t.q, env->facts->companion, err);
+	let_go(&t);
+	return rc == RC_NONE && t.token ? RC_OK : rc;
+}
