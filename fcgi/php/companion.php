@@ -1,8 +1,8 @@
 <?php
 /**
  * Plugin Name: wp-cron-fcgi companion
- * Description: Merges changes that several processes make to the list of scheduled events at once, so that none of them is lost. Tells wp-cron-fcgi of Newspack's contacts that PHP pushed or deleted. Optional; does nothing else.
- * Version: 1.1
+ * Description: Merges changes that several processes make to the list of scheduled events at once, so that none of them is lost. Tells wp-cron-fcgi of Newspack's contacts that PHP pushed or deleted, and of tasks that plugins put into transients. Shows WordPress' privacy tools the mails that it keeps. Optional; does nothing else.
+ * Version: 1.2
  * License: MIT
  *
  * A must-use plugin: wp-content/mu-plugins/wp-cron-fcgi-companion.php, where
@@ -18,9 +18,15 @@
  * Where the program keeps a publisher's contacts in step (Newspack), it
  * remembers what it handed over, so as not to do it again. What PHP pushes or
  * deletes meanwhile ends that memory here.
+ * Where a plugin keeps a list of tasks in a transient and the program works
+ * it off, what is added goes to the program at once: two processes that add
+ * do not undo each other's.
  * Newspack stages readers on page loads. Where the program does that, too, by
  * its reader ping, wp-config.php may spare PHP the work:
  *   define( 'WPCRON_FCGI_STAGES_READERS', true );
+ *
+ * Mails that wait in the program's outbox, and those that it could not get rid
+ * of, are a person's data: WordPress' tools to export and erase it find them.
  */
 
 defined( 'ABSPATH' ) || exit;
@@ -31,7 +37,7 @@ if ( defined( 'WPCRON_FCGI_COMPANION' ) || ! isset( $GLOBALS['wpdb'] )
 	|| ! $GLOBALS['wpdb']->dbh instanceof mysqli || method_exists( $GLOBALS['wpdb'], 'add_database' ) ) {
 	return;
 }
-define( 'WPCRON_FCGI_COMPANION', '1.1' );
+define( 'WPCRON_FCGI_COMPANION', '1.2' );
 
 final class WPCron_FCGI_Companion {
 	/** Seconds to wait for the lock; without it the window is milliseconds. */
@@ -421,5 +427,288 @@ final class WPCron_FCGI_Companion_Contacts {
 	}
 }
 
+/** Mails in the program's outbox, for Tools, Export and Erase Personal Data. */
+final class WPCron_FCGI_Companion_Mails {
+	/** Mails that one call looks at. */
+	const AT_ONCE  = 500;
+	/** A longer mail's text is left out; it has files in it. */
+	const TEXT_MAX = 200000;
+
+	public static function start() {
+		add_filter( 'wp_privacy_personal_data_exporters', array( __CLASS__, 'add_exporter' ) );
+		add_filter( 'wp_privacy_personal_data_erasers', array( __CLASS__, 'add_eraser' ) );
+	}
+
+	public static function add_exporter( $exporters ) {
+		$exporters['wp-cron-fcgi-mails'] = array(
+			'exporter_friendly_name' => 'Mails kept by wp-cron-fcgi',
+			'callback'               => array( __CLASS__, 'export' ),
+		);
+		return $exporters;
+	}
+
+	public static function add_eraser( $erasers ) {
+		$erasers['wp-cron-fcgi-mails'] = array(
+			'eraser_friendly_name' => 'Mails kept by wp-cron-fcgi',
+			'callback'             => array( __CLASS__, 'erase' ),
+		);
+		return $erasers;
+	}
+
+	public static function export( $address, $page = 1 ) {
+		$items = array();
+		$mails = self::mails( $address, ( max( 1, (int) $page ) - 1 ) * self::AT_ONCE );
+		foreach ( $mails as $mail ) {
+			$known = self::known( $mail, $address );
+			if ( null !== $known ) {
+				$items[] = array(
+					'group_id'    => 'wp-cron-fcgi-mails',
+					'group_label' => 'Mails',
+					'item_id'     => 'wp-cron-fcgi-mail-' . $mail['mail_id'],
+					'data'        => $known,
+				);
+			}
+		}
+		return array( 'data' => $items, 'done' => count( $mails ) < self::AT_ONCE );
+	}
+
+	/** What is known of it; null: it is not to or from that address. */
+	private static function known( array $mail, $address ) {
+		$known = array(
+			'Subject' => $mail['subject'],
+			'Stored'  => $mail['created_at'],
+			'State'   => $mail['state'],
+		);
+		$is    = 0 === strcasecmp( $mail['sender'], $address );
+		if ( $is ) {
+			$known['Sender'] = $mail['sender'];
+		}
+		foreach ( self::recipients( $mail ) as $one ) {
+			if ( self::is( $one, $address ) ) {
+				$is                   = true;
+				$known['Recipient']   = $one['to'];
+				$known['Mail server'] = trim( ( $one['code'] ?? 0 ? $one['code'] . ' ' : '' ) . ( $one['words'] ?? '' ) );
+			}
+		}
+		$text = $is ? self::text( $mail ) : '';
+		if ( '' !== $text ) {
+			$known['Message'] = $text;
+		}
+		$data = array();
+		foreach ( array_filter( $known, 'strlen' ) as $name => $value ) {
+			$data[] = array( 'name' => $name, 'value' => esc_html( $value ) );
+		}
+		return $is ? $data : null;
+	}
+
+	/** As it is sent; "" where it is gone, sealed or long. */
+	private static function text( array $mail ) {
+		$text = '';
+		if ( ! (int) $mail['sealed'] && $mail['size'] <= self::TEXT_MAX ) {
+			$chunks = self::rows( 'SELECT bytes FROM `' . self::table( 'outbox_chunks' ) . '` WHERE ' . self::where( $mail ) . ' ORDER BY chunk' );
+			$text   = implode( '', array_column( $chunks, 'bytes' ) );
+		}
+		return wp_check_invalid_utf8( $text, true );
+	}
+
+	/** As `wp-cronctl privacy erase`. */
+	public static function erase( $address, $page = 1 ) {
+		$removed  = 0;
+		$retained = 0;
+		$mails    = self::mails( $address, 0 );
+		foreach ( $mails as $mail ) {
+			$others = array();
+			$is     = 0 === strcasecmp( $mail['sender'], $address );
+			foreach ( self::recipients( $mail ) as $one ) {
+				$is = $is || self::is( $one, $address );
+				if ( ! self::is( $one, $address ) ) {
+					$others[] = $one;
+				}
+			}
+			if ( $is ) {
+				$gone      = self::forget( $mail, $others );
+				$removed  += $gone ? 1 : 0;
+				$retained += $gone ? 0 : 1;
+			}
+		}
+		return array(
+			'items_removed'  => $removed > 0,
+			'items_retained' => $retained > 0,
+			'messages'       => $retained ? array( "$retained mail(s) are being sent just now. Please try again." ) : array(),
+			// What stays would be found again.
+			'done'           => 0 === $removed || count( $mails ) < self::AT_ONCE,
+		);
+	}
+
+	/** False: it is being sent, or was changed meanwhile. */
+	private static function forget( array $mail, array $others ) {
+		$same  = self::where( $mail ) . " AND state <> 'sending' AND claim_id = 0 AND recipients = x'" . bin2hex( $mail['recipients'] ) . "'";
+		$table = self::table( 'outbox' );
+		if ( $others && in_array( $mail['state'], array( 'ready', 'later' ), true ) && in_array( 'open', array_column( $others, 'state' ), true ) ) {
+			// The others still wait for it.
+			$json = json_encode( $others, JSON_INVALID_UTF8_SUBSTITUTE | JSON_UNESCAPED_SLASHES );
+			return self::change( "UPDATE `$table` SET recipients = x'" . bin2hex( $json ) . "' WHERE $same AND state IN ('ready', 'later')" );
+		}
+		if ( ! self::change( "DELETE FROM `$table` WHERE $same" ) ) {
+			return false;
+		}
+		self::change( 'DELETE FROM `' . self::table( 'outbox_chunks' ) . '` WHERE ' . self::where( $mail ) );
+		self::change( 'DELETE FROM `' . self::table( 'dead_letters' ) . "` WHERE kind = 'mail' AND blog_id = " . get_current_blog_id() . ' AND source = ' . (int) $mail['mail_id'] );
+		return true;
+	}
+
+	/** Of this blog, that have the address anywhere in them. */
+	private static function mails( $address, $offset ) {
+		$address = strtolower( (string) $address );
+		if ( '' === $address ) {
+			return array();
+		}
+		$dbh     = $GLOBALS['wpdb']->dbh;
+		$pattern = mysqli_real_escape_string( $dbh, '%' . addcslashes( $address, '_%\\' ) . '%' );
+		$sender  = mysqli_real_escape_string( $dbh, $address );
+		return self::rows(
+			'SELECT mail_id, state, sender, recipients, subject, size, sealed, created_at FROM `' . self::table( 'outbox' )
+			. '` WHERE blog_id = ' . get_current_blog_id()
+			. " AND (LOWER(CONVERT(recipients USING utf8mb4)) LIKE '$pattern' OR LOWER(CONVERT(sender USING utf8mb4)) = '$sender')"
+			. ' ORDER BY mail_id LIMIT ' . self::AT_ONCE . ' OFFSET ' . (int) $offset
+		);
+	}
+
+	private static function recipients( array $mail ) {
+		$list = json_decode( $mail['recipients'], true );
+		return array_filter( is_array( $list ) ? $list : array(), 'is_array' );
+	}
+
+	private static function is( array $recipient, $address ) {
+		return isset( $recipient['to'] ) && 0 === strcasecmp( $recipient['to'], $address );
+	}
+
+	private static function where( array $mail ) {
+		return 'blog_id = ' . get_current_blog_id() . ' AND mail_id = ' . (int) $mail['mail_id'];
+	}
+
+	private static function table( $name ) {
+		return $GLOBALS['wpdb']->base_prefix . 'wpcron_' . $name;
+	}
+
+	/** The program makes its tables itself: without them nothing is there. */
+	private static function rows( $sql ) {
+		$result = WPCron_FCGI_Companion::run( $sql );
+		return $result instanceof mysqli_result ? mysqli_fetch_all( $result, MYSQLI_ASSOC ) : array();
+	}
+
+	private static function change( $sql ) {
+		return WPCron_FCGI_Companion::run( $sql ) && mysqli_affected_rows( $GLOBALS['wpdb']->dbh ) > 0;
+	}
+}
+
+/**
+ * Transients in which a plugin keeps a list of tasks. PHP reads the list,
+ * appends and writes all of it, so that of two processes one undoes the other.
+ * Here every process reads an empty list; so what it writes is new, and goes
+ * into the program's table.
+ */
+final class WPCron_FCGI_Companion_Tasks {
+	/** What the program works off, as it says; it knows nothing of a cache. */
+	const NAMES  = 'wpcron_fcgi_task_queues';
+	const LOOK_S = 30;
+	/** What is stored in place of a list: this, its form, something unique. */
+	const PLACEHOLDER = 'wpcron-fcgi:';
+
+	private static $given = 0;
+
+	public static function start() {
+		foreach ( self::names() as $name ) {
+			add_filter( "pre_transient_$name", array( __CLASS__, 'before_read' ), PHP_INT_MAX, 2 );
+			add_filter( "pre_set_transient_$name", array( __CLASS__, 'before_write' ), PHP_INT_MAX, 3 );
+		}
+	}
+
+	/** Autoloaded; behind an object cache only the database has the newest. */
+	private static function names() {
+		if ( ! wp_using_ext_object_cache() ) {
+			return (array) get_option( self::NAMES, array() );
+		}
+		$names = wp_cache_get( self::NAMES, 'wpcron_fcgi' );
+		if ( ! is_array( $names ) ) {
+			$table  = $GLOBALS['wpdb']->options;
+			$result = WPCron_FCGI_Companion::run( "SELECT option_value FROM `$table` WHERE option_name = '" . self::NAMES . "'" );
+			$row    = $result ? mysqli_fetch_row( $result ) : null;
+			$names  = (array) maybe_unserialize( $row ? $row[0] : array() );
+			wp_cache_set( self::NAMES, $names, 'wpcron_fcgi', self::LOOK_S );
+		}
+		return $names;
+	}
+
+	/** An empty list in the form that the plugin gives it. */
+	public static function before_read( $value, $name ) {
+		remove_filter( "pre_transient_$name", array( __CLASS__, 'before_read' ), PHP_INT_MAX );
+		$stored = get_transient( $name );
+		add_filter( "pre_transient_$name", array( __CLASS__, 'before_read' ), PHP_INT_MAX, 2 );
+		if ( ! is_string( $stored ) ) {
+			return is_array( $stored ) ? array() : $value;
+		}
+		$form = self::form( $stored );
+		if ( 0 === strpos( $stored, self::PLACEHOLDER ) ) {
+			list( $form ) = explode( ':', substr( $stored, strlen( self::PLACEHOLDER ) ) );
+		}
+		return 'j' === $form ? '[]' : ( 'sa' === $form ? 'a:0:{}' : array() );
+	}
+
+	/** What is no list of tasks is the plugin's own affair. */
+	public static function before_write( $value, $expiration, $name ) {
+		$form = self::form( $value );
+		if ( ! $form || ( self::list_of( $value, $form ) && ! self::give( $name, maybe_serialize( $value ) ) ) ) {
+			return $value;
+		}
+		// With the same value as before WordPress would not write, and say so.
+		return self::PLACEHOLDER . $form . ':' . microtime( true ) . '-' . getmypid() . '-' . ++self::$given;
+	}
+
+	/** Of a list, of JSON, of a list in a text; or none of these. */
+	private static function form( $value ) {
+		if ( is_array( $value ) ) {
+			$form = 'a';
+		} elseif ( is_string( $value ) && '[' === substr( ltrim( $value ), 0, 1 ) ) {
+			$form = 'j';
+		} elseif ( is_string( $value ) && 0 === strpos( $value, 'a:' ) ) {
+			$form = 'sa';
+		} else {
+			return '';
+		}
+		$list = self::list_of( $value, $form );
+		return is_array( $list ) && $list === array_filter( $list, array( __CLASS__, 'is_task' ) ) ? $form : '';
+	}
+
+	private static function list_of( $value, $form ) {
+		return 'a' === $form ? $value : ( 'j' === $form ? json_decode( $value, true ) : maybe_unserialize( $value ) );
+	}
+
+	private static function is_task( $task ) {
+		if ( is_string( $task ) ) {
+			$task = json_decode( $task, true );
+		}
+		return is_array( $task ) && isset( $task['type'] ) && is_scalar( $task['type'] );
+	}
+
+	/**
+	 * As a whole; the program cuts it. In autocommit, or with the rest of the
+	 * transaction that the plugin is in.
+	 */
+	private static function give( $name, $list ) {
+		global $wpdb;
+		$table    = $wpdb->base_prefix . 'wpcron_tasks';
+		$blog     = get_current_blog_id();
+		$queue    = bin2hex( $name );
+		$snapshot = bin2hex( random_bytes( 32 ) );
+		$list     = bin2hex( $list );
+		return (bool) WPCron_FCGI_Companion::run(
+			"INSERT INTO `$table` (blog_id, queue, state, available_at, snapshot, taken_at, element)"
+			. " VALUES ($blog, 0x$queue, 'list', UTC_TIMESTAMP(6), 0x$snapshot, UTC_TIMESTAMP(6), 0x$list)"
+		);
+	}
+}
+
 WPCron_FCGI_Companion::start();
 WPCron_FCGI_Companion_Contacts::start();
+WPCron_FCGI_Companion_Mails::start();
