@@ -61,3 +61,4 @@ SELECT DISTINCT e.blog_id
 -- explain: exempt a row a pause
 SELECT blog_id, kind, pattern
   FROM {base}wpcron_policies
+ WHERE kind IN ('hook', 'group')
