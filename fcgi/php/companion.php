@@ -615,9 +615,13 @@ final class WPCron_FCGI_Companion_Tasks {
 	/** What is stored in place of a list: this, its form, something unique. */
 	const PLACEHOLDER = 'wpcron-fcgi:';
 
-	private static $given = 0;
+	private static $given   = 0;
+	private static $reading = false;
+	/** The site whose names these are, in a network. */
+	private static $blog;
 
 	public static function start() {
+		self::$blog = get_current_blog_id();
 		foreach ( self::names() as $name ) {
 			add_filter( "pre_transient_$name", array( __CLASS__, 'before_read' ), PHP_INT_MAX, 2 );
 			add_filter( "pre_set_transient_$name", array( __CLASS__, 'before_write' ), PHP_INT_MAX, 3 );
@@ -627,14 +631,15 @@ final class WPCron_FCGI_Companion_Tasks {
 	/** Autoloaded; behind an object cache only the database has the newest. */
 	private static function names() {
 		if ( ! wp_using_ext_object_cache() ) {
-			return (array) get_option( self::NAMES, array() );
+			$all = wp_load_alloptions();
+			return isset( $all[ self::NAMES ] ) ? (array) maybe_unserialize( $all[ self::NAMES ] ) : array();
 		}
 		$names = wp_cache_get( self::NAMES, 'wpcron_fcgi' );
 		if ( ! is_array( $names ) ) {
 			$table  = $GLOBALS['wpdb']->options;
 			$result = WPCron_FCGI_Companion::run( "SELECT option_value FROM `$table` WHERE option_name = '" . self::NAMES . "'" );
 			$row    = $result ? mysqli_fetch_row( $result ) : null;
-			$names  = (array) maybe_unserialize( $row ? $row[0] : array() );
+			$names  = $row ? (array) maybe_unserialize( $row[0] ) : array();
 			wp_cache_set( self::NAMES, $names, 'wpcron_fcgi', self::LOOK_S );
 		}
 		return $names;
@@ -642,9 +647,12 @@ final class WPCron_FCGI_Companion_Tasks {
 
 	/** An empty list in the form that the plugin gives it. */
 	public static function before_read( $value, $name ) {
-		remove_filter( "pre_transient_$name", array( __CLASS__, 'before_read' ), PHP_INT_MAX );
-		$stored = get_transient( $name );
-		add_filter( "pre_transient_$name", array( __CLASS__, 'before_read' ), PHP_INT_MAX, 2 );
+		if ( self::$reading || get_current_blog_id() !== self::$blog ) {
+			return $value;
+		}
+		self::$reading = true;
+		$stored        = get_transient( $name );
+		self::$reading = false;
 		if ( ! is_string( $stored ) ) {
 			return is_array( $stored ) ? array() : $value;
 		}
@@ -652,13 +660,14 @@ final class WPCron_FCGI_Companion_Tasks {
 		if ( 0 === strpos( $stored, self::PLACEHOLDER ) ) {
 			list( $form ) = explode( ':', substr( $stored, strlen( self::PLACEHOLDER ) ) );
 		}
-		return 'j' === $form ? '[]' : ( 'sa' === $form ? 'a:0:{}' : array() );
+		$empty = array( 'a' => array(), 'j' => '[]', 'sa' => 'a:0:{}' );
+		return isset( $empty[ $form ] ) ? $empty[ $form ] : $value;
 	}
 
 	/** What is no list of tasks is the plugin's own affair. */
 	public static function before_write( $value, $expiration, $name ) {
-		$form = self::form( $value );
-		if ( ! $form || ( self::list_of( $value, $form ) && ! self::give( $name, maybe_serialize( $value ) ) ) ) {
+		$form = get_current_blog_id() === self::$blog ? self::form( $value ) : '';
+		if ( ! $form || ! self::give( $name, self::lists( $value, $form ) ) ) {
 			return $value;
 		}
 		// With the same value as before WordPress would not write, and say so.
@@ -677,38 +686,49 @@ final class WPCron_FCGI_Companion_Tasks {
 			return '';
 		}
 		$list = self::list_of( $value, $form );
-		return is_array( $list ) && $list === array_filter( $list, array( __CLASS__, 'is_task' ) ) ? $form : '';
+		$odd  = is_array( $list ) ? array_filter( array_keys( $list ), 'is_string' ) : true;
+		return ! $odd && array_filter( $list, array( __CLASS__, 'is_task' ) ) === $list ? $form : '';
 	}
 
 	private static function list_of( $value, $form ) {
-		return 'a' === $form ? $value : ( 'j' === $form ? json_decode( $value, true ) : maybe_unserialize( $value ) );
+		if ( 'a' === $form ) {
+			return $value;
+		}
+		return 'j' === $form ? json_decode( $value, true ) : maybe_unserialize( $value );
 	}
 
 	private static function is_task( $task ) {
 		if ( is_string( $task ) ) {
 			$task = json_decode( $task, true );
 		}
-		return is_array( $task ) && isset( $task['type'] ) && is_scalar( $task['type'] );
+		return is_array( $task ) && isset( $task['type'] ) && ( is_string( $task['type'] ) || is_int( $task['type'] ) );
 	}
 
-	/**
-	 * As a whole; the program cuts it. In autocommit, or with the rest of the
-	 * transaction that the plugin is in.
-	 */
-	private static function give( $name, $list ) {
-		global $wpdb;
-		$table    = $wpdb->base_prefix . 'wpcron_tasks';
-		$blog     = get_current_blog_id();
-		$queue    = bin2hex( $name );
-		$snapshot = bin2hex( random_bytes( 32 ) );
-		$list     = bin2hex( $list );
-		return (bool) WPCron_FCGI_Companion::run(
-			"INSERT INTO `$table` (blog_id, queue, state, available_at, snapshot, taken_at, element)"
-			. " VALUES ($blog, 0x$queue, 'list', UTC_TIMESTAMP(6), 0x$snapshot, UTC_TIMESTAMP(6), 0x$list)"
+	/** A list of each task, so that none refers to another; or all as it is. */
+	private static function lists( $value, $form ) {
+		$lists = array();
+		foreach ( 'a' === $form ? $value : array() as $task ) {
+			$lists[] = serialize( array( $task ) );
+		}
+		return 'a' === $form ? $lists : array( maybe_serialize( $value ) );
+	}
+
+	/** The program makes tasks of them, in this order. */
+	private static function give( $name, array $lists ) {
+		$table = $GLOBALS['wpdb']->base_prefix . 'wpcron_tasks';
+		$rows  = array();
+		foreach ( $lists as $list ) {
+			$rows[] = '(' . self::$blog . ', 0x' . bin2hex( $name ) . ", 'list', UTC_TIMESTAMP(6), 0x"
+				. bin2hex( random_bytes( 32 ) ) . ', UTC_TIMESTAMP(6), 0x' . bin2hex( $list ) . ')';
+		}
+		return ! $rows || WPCron_FCGI_Companion::run(
+			"INSERT INTO `$table` (blog_id, queue, state, available_at, snapshot, taken_at, element) VALUES "
+			. implode( ', ', $rows )
 		);
 	}
 }
 
 WPCron_FCGI_Companion::start();
 WPCron_FCGI_Companion_Contacts::start();
+WPCron_FCGI_Companion_Tasks::start();
 WPCron_FCGI_Companion_Mails::start();

@@ -393,7 +393,8 @@ admit_one(struct db *db, struct admission *x, const struct db_rows *rows,
 		rc = err_set(err, rc, "%s", why.text);
 	else
 		rc = task_intake_store(&in, &a, err);
-	x->taken += in.list.n;
+	if (why.rc == RC_OK)
+		x->taken += in.list.n;
 	task_intake_clear(&in);
 	return rc;
 }
