@@ -67,13 +67,23 @@ DELETE m, c
 
 -- ---- sending -------------------------------------------------------------
 
+-- What waits for its time, and what a dead sender left, becomes ready.
 -- name: outbox.due
 -- in:   none
--- rows: one when something is ready
+-- rows: one when something is ready or can be made so
 SELECT 1
-  FROM {base}wpcron_outbox FORCE INDEX (ready)
- WHERE state = 'ready'
- LIMIT 1
+  FROM (SELECT 1) one
+ WHERE EXISTS (SELECT 1
+          FROM {base}wpcron_outbox FORCE INDEX (ready)
+         WHERE state = 'ready')
+    OR EXISTS (SELECT 1
+          FROM {base}wpcron_outbox FORCE INDEX (later)
+         WHERE state = 'later'
+           AND not_before <= UTC_TIMESTAMP(6))
+    OR EXISTS (SELECT 1
+          FROM {base}wpcron_outbox FORCE INDEX (later)
+         WHERE state = 'sending'
+           AND claimed_until < UTC_TIMESTAMP(6))
 
 -- The key `ready` has this very order.
 -- name: outbox.first
@@ -200,6 +210,21 @@ UPDATE {base}wpcron_outbox
    SET told = 1
  WHERE mail_id IN ({ids})
    AND state IN ('sent', 'dead', 'held', 'dropped')
+
+-- The newest try of an action has the log that is looked at, if it is still
+-- there.
+-- name: outbox.log_action
+-- in:   message:text, offset:i64=3600, blog:u64, origin:u64, id:u64
+-- rows: 1; 0 the action is gone
+-- explain: exempt single-row insert by primary key
+INSERT INTO {p}actionscheduler_logs (action_id, message, log_date_gmt,
+    log_date_local)
+SELECT a.action_id, ?, UTC_TIMESTAMP(), UTC_TIMESTAMP() + INTERVAL ? SECOND
+  FROM {p}actionscheduler_actions a
+ WHERE a.action_id = COALESCE((SELECT MAX(t.action_id)
+           FROM {base}wpcron_tries t
+          WHERE t.blog_id = ?
+            AND t.origin_id = ?), ?)
 
 -- ---- upkeep --------------------------------------------------------------
 

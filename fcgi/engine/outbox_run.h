@@ -11,7 +11,7 @@
  */
 
 struct outbox_report {
-	uint64_t sent, later, dead, unknown, held;
+	uint64_t sent, later, dead, unknown, held, dropped;
 	bool more;       /* ready mails wait still */
 	int64_t wait_ms; /* nothing may be sent sooner: rate, relay at rest */
 	char why[ERR_TEXT_MAX]; /* nothing is sent: because */

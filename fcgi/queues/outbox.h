@@ -82,7 +82,7 @@ struct outbox_mail {
 	unsigned unknown;   /* of them, whose answer was lost after DATA */
 };
 
-/* Is there anything ready now? One indexed read. */
+/* Is anything ready, or may outbox_tend() make it so? A few indexed reads. */
 MUSTUSE enum rc outbox_due(
     struct db *db, const struct sql_scope *scope, bool *due, struct err *err);
 /*
