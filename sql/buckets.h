@@ -26,4 +26,26 @@ MUSTUSE enum rc bucket_take(struct db *db, const struct sql_scope *scope,
 MUSTUSE enum rc bucket_give(struct db *db, const struct sql_scope *scope,
     const char *name, uint32_t per_s, uint32_t unused, struct err *err);
 
+/*
+ * Windows that are not aligned: one opens with what is first taken, lasts for
+ * per_s, and the next one opens with what is first taken after it. A bucket is
+ * of one kind or the other.
+ */
+MUSTUSE enum rc bucket_open(struct db *db, const struct sql_scope *scope,
+    const char *name, uint32_t count, uint32_t per_s, uint32_t want,
+    uint32_t *got, struct err *err);
+/* What the open window has used, and in how many ms it ends; 0 and 0: none is
+ * open. */
+MUSTUSE enum rc bucket_open_left(struct db *db, const struct sql_scope *scope,
+    const char *name, uint32_t per_s, uint32_t *used, int64_t *left_ms,
+    struct err *err);
+/* What bucket_open() took, and had returned `taken_ms` ago. */
+MUSTUSE enum rc bucket_open_give(struct db *db, const struct sql_scope *scope,
+    const char *name, uint32_t unused, int64_t taken_ms, struct err *err);
+/* Another's window with `used` that ends in left_ms goes on here, if none is
+ * open. */
+MUSTUSE enum rc bucket_open_adopt(struct db *db, const struct sql_scope *scope,
+    const char *name, uint32_t per_s, uint32_t used, int64_t left_ms,
+    struct err *err);
+
 #endif

@@ -35,3 +35,53 @@ UPDATE {base}wpcron_buckets
    AND window_start = TIMESTAMP('1970-01-01 00:00:00') + INTERVAL
            TIMESTAMPDIFF(SECOND, TIMESTAMP('1970-01-01 00:00:00'),
                UTC_TIMESTAMP()) DIV ? * ? SECOND
+
+-- A window that opens with what is first taken in it, and lasts for per_s from
+-- then on. `used` is computed from the window as it was.
+-- name: buckets.open
+-- in:   name:text, want:u64, count:u64, per_s:u64, same_want:u64, same_count:u64, cap:u64, per_s_again:u64, last_per_s:u64
+-- rows: 1 or 2; the insert id is how many of `want` were granted
+-- explain: exempt single-row insert or update by its primary key
+INSERT INTO {base}wpcron_buckets (name, window_start, used)
+VALUES (?, UTC_TIMESTAMP(6), LAST_INSERT_ID(LEAST(?, ?)))
+ON DUPLICATE KEY UPDATE
+  used = IF(window_start > UTC_TIMESTAMP(6) - INTERVAL ? SECOND
+          AND window_start <= UTC_TIMESTAMP(6) + INTERVAL 60 SECOND, used, 0)
+      + LAST_INSERT_ID(LEAST(?, ? -
+          LEAST(?, IF(window_start > UTC_TIMESTAMP(6) - INTERVAL ? SECOND
+          AND window_start <= UTC_TIMESTAMP(6) + INTERVAL 60 SECOND, used,
+          0)))),
+  window_start = IF(window_start > UTC_TIMESTAMP(6) - INTERVAL ? SECOND
+          AND window_start <= UTC_TIMESTAMP(6) + INTERVAL 60 SECOND,
+          window_start, UTC_TIMESTAMP(6))
+
+-- name: buckets.left
+-- in:   per_s:u64, name:text, same_per_s:u64
+-- rows: used, microseconds to the end of the window; none: no window is open
+SELECT used, TIMESTAMPDIFF(MICROSECOND, UTC_TIMESTAMP(6),
+           window_start + INTERVAL ? SECOND)
+  FROM {base}wpcron_buckets
+ WHERE name = ?
+   AND window_start > UTC_TIMESTAMP(6) - INTERVAL ? SECOND
+
+-- A window that opened since then is another one.
+-- name: buckets.give_open
+-- in:   unused:u64, name:text, taken_us:u64
+-- rows: 1 given back, 0 the window is over
+UPDATE {base}wpcron_buckets
+   SET used = used - LEAST(used, ?)
+ WHERE name = ?
+   AND window_start <= UTC_TIMESTAMP(6) - INTERVAL ? MICROSECOND
+
+-- Only where no window is open: somebody else's, that goes on here.
+-- name: buckets.adopt
+-- in:   name:text, ago_us:u64, used:u64, per_s:u64, same_per_s:u64
+-- rows: 1 or 2
+-- explain: exempt single-row insert or update by its primary key
+INSERT INTO {base}wpcron_buckets (name, window_start, used)
+VALUES (?, UTC_TIMESTAMP(6) - INTERVAL ? MICROSECOND, ?)
+ON DUPLICATE KEY UPDATE
+  used = IF(window_start > UTC_TIMESTAMP(6) - INTERVAL ? SECOND, used,
+      VALUES(used)),
+  window_start = IF(window_start > UTC_TIMESTAMP(6) - INTERVAL ? SECOND,
+      window_start, VALUES(window_start))

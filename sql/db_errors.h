@@ -18,6 +18,7 @@ struct db_error {
 #define DB_ER_LOCK_DEADLOCK 1213
 #define DB_ER_BAD_FIELD 1054 /* unknown column */
 #define DB_ER_NO_SUCH_TABLE 1146
+#define DB_ER_NO_SUCH_KEY 1176 /* an index that is named */
 #define DB_ER_WRONG_VALUE 1366 /* no text of the column's charset */
 #define DB_CR_SERVER_LOST 2013
 

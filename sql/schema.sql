@@ -239,7 +239,9 @@ CREATE TABLE IF NOT EXISTS {base}wpcron_outbox_chunks (
 -- A message of Event Espresso's that is being worked on. Lane 'generate' keeps
 -- the row and its extra meta (`copy`, JSON) until what PHP made of it is stored:
 -- the plugin deletes the one before it saves the other. Lane 'send' remembers
--- who set a row to MEX and what it was. State: claimed, running, done, failed.
+-- which sending of it this is, and what it was before it became MEX. State:
+-- claimed, running, done, passed (it waits), failed (likewise, to be sent once
+-- more), refused (for good).
 -- name: schema.create_messages
 -- in:   none
 -- rows: none; a row a message on the way
@@ -251,6 +253,7 @@ CREATE TABLE IF NOT EXISTS {base}wpcron_messages (
   state VARCHAR(8) NOT NULL,
   was VARCHAR(3) NOT NULL DEFAULT '',
   claim_id BIGINT UNSIGNED NOT NULL,
+  sending INT UNSIGNED NOT NULL DEFAULT 1,
   tries SMALLINT UNSIGNED NOT NULL DEFAULT 0,
   not_before DATETIME(6) NOT NULL,
   deadline DATETIME(6) NULL,

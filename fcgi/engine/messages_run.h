@@ -5,7 +5,7 @@
 
 /*
  * One look at Event Espresso's queue of a blog, by one node under a lease:
- * generation first, then sending, each in batches.
+ * generation and sending by turns, each in batches.
  */
 struct messages_opts {
 	bool tick; /* the plugin's schedule: all priorities; else what is due
@@ -27,12 +27,13 @@ struct messages_report {
 MUSTUSE enum rc messages_run(const struct work_env *env,
     const struct messages_opts *opts, struct messages_report *out,
     struct err *err);
-/* The cheap look: is there something to generate or to send between ticks?
- * RC_NONE: there are no such tables. Also renews what keeps PHP's own batches
- * idle, when that is to be done here. */
+/* The cheap look: is there something to generate or to send between ticks, or
+ * an option to be renewed that keeps PHP's own batches idle? RC_NONE: there
+ * are no such tables. */
 MUSTUSE enum rc messages_look(
     struct db *db, const struct sql_scope *scope, bool *due, struct err *err);
-/* Give the queue back to PHP: the options that keep it idle. */
+/* Give the queue back to PHP: the options that keep it idle. What is left of
+ * an open window is PHP's then. */
 MUSTUSE enum rc messages_hand_back(const struct work_env *env, struct err *err);
 
 #endif
