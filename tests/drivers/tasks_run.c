@@ -3,7 +3,8 @@
  *
  *   tasks_run config=FILE [queue=NAME] [budget=MS] [for=MS] [op=hand_back]
  *
- * With for= it looks again and again for that long, by the report's wait.
+ * With for= it looks again and again for that long; what is held waits as the
+ * report says.
  * Prints {"rc":..., "error":..., "held":..., "taken":..., ...}, of all looks
  * together; of the last one what is no number.
  */
@@ -137,8 +138,16 @@ run(struct run *r)
 		return rc;
 	}
 	rc = run_once(r);
-	while (!stopped && clock_mono(&clock_system) < until) {
-		clock_sleep_ms(LOOK_MS);
+	for (;;) {
+		mono_ms again = clock_mono(&clock_system) + LOOK_MS;
+
+		if (*r->all.held)
+			again += r->all.wait_ms;
+		while (!stopped && clock_mono(&clock_system) < until &&
+		       clock_mono(&clock_system) < again)
+			clock_sleep_ms(LOOK_MS);
+		if (stopped || clock_mono(&clock_system) >= until)
+			break;
 		rc = run_once(r);
 	}
 	return rc;
