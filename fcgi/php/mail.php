@@ -48,7 +48,8 @@ final class WPCron_FCGI_Mail {
 	private static $stored;
 	private static $left;
 	private static $why;
-	private static $open = false;  // wp_mail() was begun, and nothing is known of its end
+	private static $open = 0;      // calls of wp_mail(), one in another, whose end is not known
+	private static $decided;       // of the innermost, and its action follows
 	private static $before;        // what the global was before the job
 	private static $frames = array();
 
@@ -70,7 +71,8 @@ final class WPCron_FCGI_Mail {
 		self::$stored  = 0;
 		self::$left    = 0;
 		self::$why     = '';
-		self::$open    = false;
+		self::$open    = 0;
+		self::$decided = false;
 		if ( null === self::$outbox ) {
 			return;
 		}
@@ -84,7 +86,9 @@ final class WPCron_FCGI_Mail {
 	/** What became of the job's mails; `why` is the last one's that was left to PHP. */
 	public static function end() {
 		if ( null !== self::$job ) {
-			self::settle();
+			while ( self::$open > 0 ) {
+				self::leave( self::ANOTHER );
+			}
 			$GLOBALS['phpmailer'] = self::$before;
 			self::$before         = null;
 			self::$job            = null;
@@ -114,9 +118,10 @@ final class WPCron_FCGI_Mail {
 		if ( null === self::$job ) {
 			return $mail;
 		}
-		self::settle();
-		self::$open = true;
-		$where      = self::replaced_in();
+		self::$open++;
+		self::$decided = false;
+
+		$where = self::replaced_in();
 		if ( null !== $where ) {
 			self::leave( 'wp_mail() is replaced in ' . $where );
 		} elseif ( version_compare( $GLOBALS['wp_version'], '5.7-alpha', '<' ) ) {
@@ -180,24 +185,27 @@ final class WPCron_FCGI_Mail {
 	public static function on_init( $mailer ) {
 		if ( null !== self::$job && self::$open && ! $mailer instanceof WPCron_FCGI_Mailer ) {
 			self::leave( 'the class ' . self::class_of( $mailer ) . ' is in the global $phpmailer' );
+			self::$decided = true;
 		}
 	}
 
-	/** A mailer that nobody saw sent it. */
+	/** A mailer that nobody saw sent it, if nothing is known of it. */
 	public static function on_success() {
-		if ( self::$open ) {
+		if ( self::$open > 0 && ! self::$decided ) {
 			self::leave( self::ANOTHER );
 		}
+		self::$decided = false;
 	}
 
 	public static function on_failure() {
-		self::$open = false;
+		if ( ! self::$decided ) {
+			self::close();
+		}
+		self::$decided = false;
 	}
 
-	private static function settle() {
-		if ( self::$open ) {
-			self::leave( self::ANOTHER );
-		}
+	private static function close() {
+		self::$open = max( 0, self::$open - 1 );
 	}
 
 	private static function replaced_in() {
@@ -245,7 +253,6 @@ final class WPCron_FCGI_Mail {
 	/** Why it is not stored; null: it is, now or since an earlier run of the job. */
 	public static function take( array $mail ) {
 		self::$ordinal++;
-		self::$open = false;
 		$size       = strlen( $mail['header'] ) + strlen( $mail['body'] );
 		if ( $size > self::$outbox['max_size'] ) {
 			return sprintf( 'it has %d bytes, more than outbox_max_mib allows', $size );
@@ -264,6 +271,8 @@ final class WPCron_FCGI_Mail {
 		} catch ( RuntimeException $e ) {
 			return $e->getMessage();
 		}
+		self::close();
+		self::$decided = true;
 		self::$stored++;
 		self::$frames[] = array(
 			'mail',
@@ -279,11 +288,16 @@ final class WPCron_FCGI_Mail {
 		return null;
 	}
 
-	/** PHP sends it; `$counts`: it has a place among the job's mails. */
-	public static function leave( $why, $counts = false ) {
-		self::$open = false;
-		self::$left++;
+	/** PHP sends what our mailer made; `$counts`: it has no ordinal yet. */
+	public static function pass( $why, $counts ) {
 		self::$ordinal += $counts ? 1 : 0;
+		self::leave( $why );
+		self::$decided = true;
+	}
+
+	private static function leave( $why ) {
+		self::close();
+		self::$left++;
 		self::$why      = $why;
 		self::$frames[] = array( 'mail_left', array( 'job' => self::$job, 'why' => $why ) );
 	}

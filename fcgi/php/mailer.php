@@ -10,6 +10,8 @@ if ( ! class_exists( 'WPCron_FCGI_Mailer_Parent', false ) ) {
 }
 
 final class WPCron_FCGI_Mailer extends WPCron_FCGI_Mailer_Parent {
+	const WPCRON_LINE_MAX = 998;
+
 	private $wpcron_stores = false; // the message was made for the outbox
 
 	/** As wp_mail() makes its own. */
@@ -40,7 +42,7 @@ final class WPCron_FCGI_Mailer extends WPCron_FCGI_Mailer_Parent {
 			$why = $this->wpcron_check_from();
 		}
 		if ( null !== $why ) {
-			WPCron_FCGI_Mail::leave( $why, true );
+			WPCron_FCGI_Mail::pass( $why, true );
 			return parent::preSend();
 		}
 		$transport    = $this->Mailer;
@@ -62,7 +64,7 @@ final class WPCron_FCGI_Mailer extends WPCron_FCGI_Mailer_Parent {
 			$this->doCallback( true, $this->to, $this->cc, $this->bcc, $this->Subject, $this->Body, $this->From, array() );
 			return true;
 		}
-		WPCron_FCGI_Mail::leave( $why );
+		WPCron_FCGI_Mail::pass( $why, false );
 		// Once more, for the way that WordPress would have gone.
 		return parent::preSend() && parent::postSend();
 	}
@@ -97,8 +99,8 @@ final class WPCron_FCGI_Mailer extends WPCron_FCGI_Mailer_Parent {
 			$sender = '' !== (string) $this->Sender ? $this->Sender : $this->From;
 		}
 		return array(
-			'header'     => self::wpcron_lines( rtrim( $this->MIMEHeader, " \r\n\t" ) ) . "\r\n\r\n",
-			'body'       => self::wpcron_lines( $this->MIMEBody ),
+			'header'     => self::wpcron_lines( rtrim( $this->MIMEHeader, " \r\n\t" ), "\t" ) . "\r\n\r\n",
+			'body'       => self::wpcron_lines( $this->MIMEBody, '' ),
 			'sender'     => $sender,
 			'recipients' => $recipients,
 			'subject'    => self::wpcron_cut( preg_replace( '/[\x00-\x1f\x7f]+/', ' ', $this->Subject ), WPCron_FCGI_Mail::SUBJECT_MAX ),
@@ -121,13 +123,36 @@ final class WPCron_FCGI_Mailer extends WPCron_FCGI_Mailer_Parent {
 		return hash_final( $hash, true );
 	}
 
-	/** Line ends are CRLF; PHPMailer's SMTP would see to that only when sending. */
-	private static function wpcron_lines( $text ) {
+	/**
+	 * Line ends are CRLF, and no line is longer than a relay takes: PHPMailer's
+	 * SMTP would see to that only when sending. `$indent` begins what is broken
+	 * off; a list of many recipients is one line.
+	 */
+	private static function wpcron_lines( $text, $indent ) {
 		$crlf = substr_count( $text, "\r\n" );
-		if ( substr_count( $text, "\n" ) === $crlf && substr_count( $text, "\r" ) === $crlf ) {
-			return $text;
+		if ( substr_count( $text, "\n" ) !== $crlf || substr_count( $text, "\r" ) !== $crlf ) {
+			$text = str_replace( "\n", "\r\n", str_replace( array( "\r\n", "\r" ), "\n", $text ) );
 		}
-		return str_replace( "\n", "\r\n", str_replace( array( "\r\n", "\r" ), "\n", $text ) );
+		$long = '/(?<![^\n])[^\r\n]{' . ( self::WPCRON_LINE_MAX + 1 ) . ',}/';
+		return preg_match( $long, $text ) ? preg_replace_callback(
+			$long,
+			static function ( $line ) use ( $indent ) {
+				return self::wpcron_fold( $line[0], $indent );
+			},
+			$text
+		) : $text;
+	}
+
+	/** At the last blank that leaves room, or in the midst of a word. */
+	private static function wpcron_fold( $line, $indent ) {
+		$folded = '';
+		while ( strlen( $line ) > self::WPCRON_LINE_MAX ) {
+			$at      = strrpos( substr( $line, 2, self::WPCRON_LINE_MAX - 2 ), ' ' );
+			$at      = false === $at ? self::WPCRON_LINE_MAX : $at + 2;
+			$folded .= substr( $line, 0, $at ) . "\r\n";
+			$line    = $indent . ( ' ' === $line[ $at ] ? substr( $line, $at + 1 ) : substr( $line, $at ) );
+		}
+		return $folded . $line;
 	}
 
 	/** At most `$max` bytes, none of them half a character. */

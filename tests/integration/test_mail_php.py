@@ -4,6 +4,7 @@ name, and what PHP sends itself when it cannot be."""
 import os
 import unittest
 
+import events_table
 from mails import MailCase, parse
 
 
@@ -166,6 +167,41 @@ class StoredTest(MailCase):
         self.assertEqual([r["sender"] for r in self.rows()],
                          ["once@example.com", "shop@example.org"])
 
+    def test_two_equal_mails_of_a_job_are_two(self):
+        self.send(self.job("mail_twice"))
+        one, two = self.rows()
+        self.assertEqual((one["digest"], one["ordinal"], two["ordinal"]),
+                         (two["digest"], 1, 2))
+
+    def test_mails_made_in_the_midst_of_another_are_stored_too(self):
+        reply = self.send(self.job("mail_nested"))
+        self.assertEqual(reply.counts, (3, 0), reply.why)
+        self.assertEqual(sorted(self.subjects()), [
+            "Copy by pre_wp_mail", "Copy by wp_mail", "Outer"])
+
+    def test_no_line_is_longer_than_a_relay_takes(self):
+        self.send(self.job("mail_to_many", 90))
+        row, mail, data = self.only()
+        self.assertLessEqual(max(map(len, data.split(b"\r\n"))), 998)
+        self.assertEqual(len(row["to"]), 90)
+        self.assertEqual([a.addr_spec for a in mail["To"].addresses],
+                         row["to"])
+        self.assertEqual(mail["Subject"].strip(),
+                         ("Gr\u00fc\u00dfe " * 300).strip())
+
+    def test_a_cron_events_mails_have_its_name(self):
+        events_table.create(self.s)
+        self.s.mysql(events_table.insert_sql(
+            self.s, 1700000005, "mail_send", "k", b"a:0:{}",
+            claim=events_table.CLAIM))
+        event = self.s.value("SELECT MAX(event_id) FROM wp_wpcron_events")
+        reply = self.finish(self.start_lines([events_table.job_line(
+            self.s, event, "mail_send",
+            b'a:1:{i:0;s:15:"ann@example.com";}')], outbox=1))
+        self.assertEqual(reply.kinds(), ["done"], reply.text)
+        self.assertEqual([r["job"] for r in self.rows()],
+                         ["event:%d" % event])
+
     def test_a_mail_that_is_none_fails_as_in_wordpress(self):
         reply = self.send(self.job("mail_send", "nobody"))
         self.assertEqual(reply.counts, (0, 0))
@@ -204,6 +240,24 @@ class StoredTest(MailCase):
             self.assertIn("outbox_key_file", reply.why)
         self.assertEqual(self.rows(), [])
         self.assertEqual(len(self.mailed()), 2)
+
+
+class PluginModeTest(MailCase):
+    """With a plugin that has process_action()'s contract."""
+
+    plugins = ("wpcron-mail", "wpcron-contract")
+
+    def test_the_plugin_settles_its_row_and_mails_are_stored(self):
+        jobs = [self.job("mail_send", "ann@example.com", "M%d" % i)
+                for i in range(3)]
+        late = self.job("mail_at_shutdown", "ann@example.com")
+        reply = self.send(*jobs, late)
+        self.assertEqual(reply.state["mode"], "plugin")
+        self.assertEqual(reply.kinds(), ["settled"] * 4)
+        self.assertEqual((reply.requests, reply.counts), (1, (6, 0)))
+        self.assertEqual(
+            [r["job"] for r in self.rows()],
+            ["action:%d" % j for j in jobs + [late] * 3])
 
 
 class LeftTest(MailCase):

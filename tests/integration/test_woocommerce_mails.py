@@ -2,6 +2,7 @@
 into the outbox; one that WooCommerce would pass over fails with a reason."""
 
 import json
+import os
 import time
 import unittest
 
@@ -138,11 +139,10 @@ class DaemonTest(unittest.TestCase):
         s.start_mariadb()
         s.notes = s.path("notes.txt")
         with open(s.notes, "w"):
-            pass
+            os.chmod(s.notes, 0o666)
         s.install_wordpress(
             plugins=("wpcron-woocommerce",),
             config_extra="define( 'WPCRON_MISBEHAVE_LOG', '%s' );" % s.notes)
-        s.give_to_web_user(s.notes)
         s.install_action_scheduler()
         s.start_php_fpm(children=4)
         cls.server = MailServer()
