@@ -54,6 +54,13 @@
 /* A field of a contact: the longest that a provider stores is 32,000
  * characters of text. */
 #define CEILING_CONTACT_VALUE_BYTES ((size_t)128 << 10)
+/* A mail made here, before its parts are encoded: relays take 25 MB to 35 MB
+ * of what is then a third more. */
+#define CEILING_MAIL_INPUT_BYTES ((size_t)25 << 20)
+#define CEILING_MAIL_BYTES ((size_t)64 << 20)
+/* A header's value, and the subject: what is longer was not typed. */
+#define CEILING_MAIL_HEADER_BYTES ((size_t)8 << 10)
+#define CEILING_MAIL_SUBJECT_BYTES ((size_t)2 << 10)
 /* A session's sql_mode: all that a server knows are under 600 bytes. */
 #define CEILING_SQL_MODE_BYTES ((size_t)2048)
 

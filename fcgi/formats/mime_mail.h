@@ -14,6 +14,10 @@
  * Pure: no clock, no files.
  */
 
+/* Recipients of one mail: what every relay must take (RFC 5321 4.5.3.1.8). */
+#define MIME_MAIL_RECIPIENTS ((size_t)100)
+#define MIME_MAIL_HEADERS ((size_t)64)
+
 struct mime_attachment {
 	struct slice name, type, bytes; /* type "": by the name's ending */
 };
