@@ -2,7 +2,6 @@
 #include <inttypes.h>
 
 #include "base/clock.h"
-#include "base/config_options.h"
 #include "contacts.h"
 
 const char *const contacts_run_columns[] = { "direction", "readers", "done",
@@ -12,7 +11,6 @@ const char *const contacts_task_columns[] = { "user", "direction",
 	"integration", "ok", "message", "", "final", "later", "address", "url",
 	NULL };
 
-#define HOUR_MS INT64_C(3600000)
 #define TASK_CONTEXT "wp-cronctl"
 
 /* ---- run ---------------------------------------------------------------- */
@@ -92,31 +90,11 @@ run(const struct ctl *c, struct contacts_view *v, void *arg)
 	return EXIT_DONE;
 }
 
-/* As the configuration has durations: 30s, 2m. */
-static int
-read_budget(const struct ctl *c, uint32_t *ms)
-{
-	const struct option o = { .name = "--budget",
-		.type = OPTION_DURATION,
-		.min = 100,
-		.max = HOUR_MS };
-	struct arena a = ARENA_INIT(4096);
-	struct err err = ERR_INIT;
-	enum rc rc = RC_OK;
-
-	if (c->opts.budget)
-		rc = config_option_set(
-		    &o, ms, slice_str(c->opts.budget), &a, &err);
-	arena_clear(&a);
-	return rc == RC_OK ? EXIT_DONE
-			   : ctl_fail(c, EXIT_USAGE, "--budget: %s", err.text);
-}
-
 int
 cmd_contacts_run(struct ctl *c)
 {
 	struct running r = { .opts = { .directions = contacts_directions(c) } };
-	int status = read_budget(c, &r.opts.budget_ms);
+	int status = work_budget(c, &r.opts.budget_ms);
 
 	if (status != EXIT_DONE)
 		return status;

@@ -3,9 +3,13 @@
 #include <stdio.h>
 
 #include "base/clock.h"
-#include "ctl.h"
+#include "blogs.h"
+#include "engine/messages_run.h"
+#include "engine/tasks_run.h"
 #include "queues/cron_events.h"
+#include "queues/messages.h"
 #include "sql/schema.h"
+#include "work_env.h"
 
 #define DDL_MAX ((size_t)64 << 10)
 #define ER_DBACCESS_DENIED 1044
@@ -232,9 +236,89 @@ give_all_back(struct place *p, struct err *err)
 	return rc;
 }
 
+/* Event Espresso's messages and the tasks of plugins go back to PHP. */
+static enum rc
+hand_back_work(
+    const struct ctl *c, struct place *p, uint64_t *tasks, struct err *err)
+{
+	struct work_view v;
+	enum rc rc = work_open(c, p, &v, err);
+	const struct config_tasks *q;
+
+	if (rc == RC_OK && messages_present(p->db, &p->scope, err) == RC_OK)
+		rc = messages_hand_back(&v.env, err);
+	for (size_t i = 0;
+	     rc == RC_OK && (q = config_tasks(c->config, p->site->name, i));
+	     i++) {
+		size_t n = 0;
+
+		rc = tasks_hand_back_run(&v.env, q, &n, err);
+		*tasks += n;
+	}
+	if (rc == RC_NONE)
+		rc = err_set(err, RC_RETRY,
+		    "a node works on the queue of a plugin's tasks; stop it "
+		    "first");
+	return rc;
+}
+
+static enum rc
+hand_back_all(
+    const struct ctl *c, struct place *p, uint64_t *tasks, struct err *err)
+{
+	struct blogs blogs;
+	enum rc rc;
+
+	*tasks = 0;
+	if (!p->own)
+		return RC_OK;
+	rc = blogs_read(p, &blogs, err);
+	for (size_t i = 0; i < blogs.n && rc == RC_OK; i++) {
+		rc = place_turn(p, blogs.items[i].id, err);
+		if (rc == RC_OK)
+			rc = hand_back_work(c, p, tasks, err);
+	}
+	blogs_clear(&blogs);
+	return rc;
+}
+
+/* What is lost with the tables, in words; "" when it is nothing. */
+static enum rc
+put_loss(struct place *p, struct buf *out, struct err *err)
+{
+	struct db_rows *rows = NULL;
+	uint64_t mails = 0, letters = 0;
+	enum rc rc = RC_OK;
+
+	if (!p->own)
+		return RC_OK;
+	rc = db_select(
+	    p->db, &p->scope, SQL_OUTBOX_CTL_COUNTS, SQL_NO_ARGS, &rows, err);
+	while (rc == RC_OK && db_rows_next(rows))
+		if (!slice_eq_str(db_text(rows, 0), "sent") &&
+		    !slice_eq_str(db_text(rows, 0), "dead"))
+			mails += db_u64(rows, 1);
+	db_rows_free(rows);
+	rows = NULL;
+	if (rc == RC_OK)
+		rc = db_select(p->db, &p->scope, SQL_OUTBOX_CTL_DEAD_COUNTS,
+		    SQL_NO_ARGS, &rows, err);
+	while (rc == RC_OK && db_rows_next(rows))
+		letters += db_u64(rows, 1);
+	db_rows_free(rows);
+	if (mails > 0)
+		buf_printf(
+		    out, "%" PRIu64 " mails that are not sent yet", mails);
+	if (letters > 0)
+		buf_printf(out, "%s%" PRIu64 " dead letters",
+		    mails > 0 ? " and " : "", letters);
+	return rc;
+}
+
 static int
 uninstall(struct ctl *c, struct place *p)
 {
+	uint64_t tasks = 0;
 	struct err err = ERR_INIT;
 	bool live = false;
 	json_t *rows, *row;
@@ -247,11 +331,16 @@ uninstall(struct ctl *c, struct place *p)
 		    "a daemon is running on these tables (see `wp-cronctl "
 		    "status`); stop it first");
 	if (rc == RC_OK)
+		rc = hand_back_all(c, p, &tasks, &err);
+	if (rc == RC_OK)
 		rc = give_all_back(p, &err);
 	if (rc == RC_OK)
 		rc = schema_uninstall(p->db, &p->scope, &err);
 	if (rc != RC_OK)
 		return ctl_error(c, &err);
+	if (tasks > 0)
+		ctl_notice(
+		    c, "%" PRIu64 " tasks went back to their plugins", tasks);
 	rows = json_array();
 	row = json_object();
 	row_text(row, "site", p->site->name);
@@ -261,6 +350,26 @@ uninstall(struct ctl *c, struct place *p)
 	return ctl_print_rows(c, rows, EXIT_DONE);
 }
 
+/* Without --yes nothing is done, but what would be lost is said. */
+static int
+refuse_uninstall(const struct ctl *c, struct place *p)
+{
+	struct buf loss = BUF_INIT(4096);
+	struct err err = ERR_INIT;
+	int status;
+
+	if (put_loss(p, &loss, &err) != RC_OK)
+		status = ctl_error(c, &err);
+	else
+		status = ctl_fail(c, EXIT_USAGE,
+		    "uninstall drops the tables %swpcron_*, which hold retry "
+		    "counts and the site's identity%s%s; say --yes",
+		    c->sites[0]->prefix, loss.n > 0 ? ", and " : "",
+		    buf_str(&loss));
+	buf_clear(&loss);
+	return status;
+}
+
 int
 cmd_uninstall(struct ctl *c)
 {
@@ -268,15 +377,12 @@ cmd_uninstall(struct ctl *c)
 	struct place p;
 	int status;
 
-	if (!c->opts.yes)
-		return ctl_fail(c, EXIT_USAGE,
-		    "uninstall drops the tables %swpcron_*, which hold retry "
-		    "counts and the site's identity; say --yes",
-		    c->sites[0]->prefix);
-	if (place_open(&p, c->sites[0], &err) == RC_OK)
-		status = uninstall(c, &p);
-	else
+	if (place_open(&p, c->sites[0], &err) != RC_OK)
 		status = ctl_error(c, &err);
+	else if (!c->opts.yes)
+		status = refuse_uninstall(c, &p);
+	else
+		status = uninstall(c, &p);
 	place_close(&p);
 	return status;
 }

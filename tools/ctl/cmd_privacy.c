@@ -1,17 +1,23 @@
 /* privacy export, privacy erase: what our own tables hold about a person. */
 #include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
 
+#include "base/xalloc.h"
 #include "blogs.h"
 #include "contacts.h"
+#include "mails.h"
 
 const char *const privacy_columns[] = { "url", "user", "kind", "integration",
-	"state", "at", "reason", "erased", "", "payload", "address", "bulk",
-	NULL };
+	"state", "at", "reason", "erased", "mail", "subject", "body", "",
+	"payload", "address", "bulk", NULL };
 
 struct privacy {
 	bool erase;
 	json_t *rows;
-	bool found; /* there is such a user */
+	bool found; /* there is such a user, or a mail */
+	char *address;
+	bool mails_done; /* there is one outbox for all blogs */
 };
 
 static json_t *
@@ -98,6 +104,110 @@ bulk_calls(struct privacy *x, struct place *p, uint64_t id, struct err *err)
 	return rc;
 }
 
+/* ---- mails -------------------------------------------------------------- */
+
+static bool
+is_about(const struct db_rows *rows, struct slice address)
+{
+	json_t *list = mail_recipients(db_text(rows, MAIL_RECIPIENTS)), *r;
+	bool is = slice_eq_nocase(db_text(rows, MAIL_SENDER), address);
+	size_t i;
+
+	json_array_foreach(list, i, r)
+	{
+		const char *to = json_string_value(json_object_get(r, "to"));
+
+		is = is || (to && mail_same_address(to, address));
+	}
+	json_decref(list);
+	return is;
+}
+
+/* What is exported is told whole; what was erased, that it was there. */
+static enum rc
+one_mail(struct privacy *x, struct place *p, const struct db_rows *rows,
+    uint64_t user_id, struct err *err)
+{
+	json_t *row = add_row(x, p, user_id, "mail", SLICE_LIT("outbox"));
+	struct buf body = BUF_INIT(MAIL_BODY_MAX);
+	bool whole = false;
+	enum rc rc = RC_OK;
+
+	row_int(row, "mail", db_i64(rows, MAIL_ID));
+	row_slice(row, "state", db_text(rows, MAIL_STATE));
+	row_time(row, "at", db_time(rows, MAIL_CREATED));
+	row_slice(row, "reason", db_text(rows, MAIL_REPLY));
+	row_text(row, "address", x->address);
+	row_slice(row, "subject", db_text(rows, MAIL_SUBJECT));
+	if (!x->erase) {
+		if (mail_body(p, rows, &body, err) == RC_OK)
+			row_slice(row, "body", buf_slice(&body));
+		else
+			row_text(row, "reason", err->text);
+		buf_clear(&body);
+		return RC_OK;
+	}
+	rc = mail_forget(p, (uint32_t)db_u64(rows, MAIL_BLOG),
+	    db_u64(rows, MAIL_ID), slice_str(x->address), &whole, err);
+	if (rc == RC_NONE) {
+		row_bool(row, "erased", false);
+		row_text(row, "reason", err->text);
+		return RC_OK;
+	}
+	if (rc == RC_OK && !whole)
+		row_text(row, "reason",
+		    "it is for others too, and was not sent yet: only this "
+		    "recipient was taken out");
+	return rc;
+}
+
+/* LIKE's own characters stand for themselves. */
+static void
+put_pattern(struct buf *out, const char *address)
+{
+	buf_put_char(out, '%');
+	for (const char *s = address; *s; s++) {
+		char lower = *s >= 'A' && *s <= 'Z' ? (char)(*s | 0x20) : *s;
+
+		if (*s == '%' || *s == '_' || *s == '\\')
+			buf_put_char(out, '\\');
+		/* How JSON may have it. */
+		if (*s == '/' || (unsigned char)*s >= 0x80)
+			buf_put_char(out, '%');
+		else
+			buf_put_char(out, lower);
+	}
+	buf_put_char(out, '%');
+}
+
+static enum rc
+mails(struct privacy *x, struct place *p, uint64_t user_id, struct err *err)
+{
+	struct buf pattern = BUF_INIT(2048), lower = BUF_INIT(1024);
+	struct db_rows *rows = NULL;
+	enum rc rc;
+
+	x->mails_done = true;
+	put_pattern(&pattern, x->address);
+	for (const char *s = x->address; *s; s++)
+		buf_put_char(
+		    &lower, *s >= 'A' && *s <= 'Z' ? (char)(*s | 0x20) : *s);
+	rc = db_select(p->db, &p->scope, SQL_OUTBOX_CTL_OF_PERSON,
+	    SQL_ARGS(V_TEXT(buf_slice(&pattern)), V_TEXT(buf_slice(&lower))),
+	    &rows, err);
+	while (rc == RC_OK && db_rows_next(rows))
+		if (is_about(rows, slice_str(x->address))) {
+			x->found = true;
+			rc = one_mail(x, p, rows, user_id, err);
+		}
+	db_rows_free(rows);
+	buf_clear(&pattern);
+	buf_clear(&lower);
+	return rc;
+}
+
+/* ---- the commands ------------------------------------------------------- */
+
 static int
 of_blog(const struct ctl *c, struct place *p, void *arg)
 {
@@ -114,6 +224,13 @@ of_blog(const struct ctl *c, struct place *p, void *arg)
 		if (rc == RC_OK)
 			rc = bulk_calls(x, p, u.id, &err);
 	}
+	/* Mails go to who is no user, too. */
+	if ((rc == RC_OK || rc == RC_NONE) && !x->mails_done) {
+		x->address = u.id > 0 && u.email.n > 0
+				 ? xstrndup(u.email)
+				 : xstrndup(slice_str(c->args[0]));
+		rc = mails(x, p, u.id, &err);
+	}
 	arena_clear(&a);
 	return rc == RC_OK || rc == RC_NONE ? EXIT_DONE : ctl_error(c, &err);
 }
@@ -127,11 +244,17 @@ privacy(struct ctl *c, bool erase)
 	/* A person is the same one on every blog. */
 	c->opts.network = c->sites[0]->multisite;
 	status = blogs_each(c, NEED_OWN, of_blog, &x);
+	free(x.address);
 	if (status == EXIT_DONE && !x.found)
 		status = ctl_fail(c, EXIT_SOME_FAILED,
-		    "no user has the address \"%s\"; what this program keeps "
-		    "of a reader goes with the user",
+		    "no user and no mail in the outbox has the address "
+		    "\"%s\"; what this program keeps of a reader goes with "
+		    "the user",
 		    c->args[0]);
+	if (status == EXIT_DONE)
+		ctl_notice(c,
+		    "payloads of plugins' tasks are not searched: "
+		    "`wp-cronctl tasks list` and `dead list --kind=task`");
 	if (status == EXIT_DONE && erase)
 		ctl_notice(c,
 		    "staging, retries and reader data are WordPress' own: its "

@@ -90,6 +90,80 @@ const struct command commands[] = {
 	    0, 1, 1, privacy_columns, cmd_privacy_export },
 	{ "privacy erase", "EMAIL", "the same, and remove it", 0, 1, 1,
 	    privacy_columns, cmd_privacy_erase },
+	{ "messages list", NULL, "Event Espresso's messages, newest first",
+	    USE_BLOG | USE_NETWORK | USE_MESSAGES | USE_ADDRESSES | USE_STATUS |
+		USE_SINCE | USE_PAGE,
+	    0, 0, messages_list_columns, cmd_messages_list },
+	{ "messages show", "ID", "one message; --body: with its content",
+	    USE_BLOG | USE_ADDRESSES | USE_BODY, 1, 1, messages_show_columns,
+	    cmd_messages_show },
+	{ "messages generate", "[ID...]",
+	    "have PHP generate these messages now, or what waits",
+	    USE_BLOG | USE_BUDGET, 0, MANY_ARGS, messages_run_columns,
+	    cmd_messages_generate },
+	{ "messages send", "[ID...]",
+	    "send these messages now, whatever the rate, or what waits",
+	    USE_BLOG | USE_BUDGET, 0, MANY_ARGS, messages_run_columns,
+	    cmd_messages_send },
+	{ "messages resend", "ID...",
+	    "queue messages that were sent or failed for sending again",
+	    USE_BLOG, 1, MANY_ARGS, messages_change_columns,
+	    cmd_messages_resend },
+	{ "messages delete", "ID...", "delete messages (with --yes)",
+	    USE_BLOG | USE_YES, 1, MANY_ARGS, messages_change_columns,
+	    cmd_messages_delete },
+	{ "messages restore", NULL,
+	    "end Event Espresso's same-request mode (with --yes)",
+	    USE_BLOG | USE_YES, 0, 0, messages_restore_columns,
+	    cmd_messages_restore },
+	{ "outbox list", NULL, "mails on their way, newest first",
+	    USE_BLOG | USE_STATUS | USE_PAGE | USE_MAIL | USE_ADDRESSES, 0, 0,
+	    outbox_list_columns, cmd_outbox_list },
+	{ "outbox show", "ID", "one mail; --body: its bytes",
+	    USE_ADDRESSES | USE_BODY, 1, 1, outbox_show_columns,
+	    cmd_outbox_show },
+	{ "outbox send", NULL, "send what is ready, here and now", USE_BUDGET,
+	    0, 0, outbox_send_columns, cmd_outbox_send },
+	{ "outbox pause", "[RELAY]",
+	    "send nothing through a relay, or any, on all nodes", 0, 0, 1,
+	    outbox_pause_columns, cmd_outbox_pause },
+	{ "outbox resume", "[RELAY]", "end that", 0, 0, 1, outbox_pause_columns,
+	    cmd_outbox_resume },
+	{ "tasks list", "[QUEUE]", "queues of tasks; a queue's tasks",
+	    USE_BLOG | USE_NETWORK | USE_STATUS | USE_PAGE, 0, 1,
+	    tasks_list_columns, cmd_tasks_list },
+	{ "tasks show", "ID", "one task; --body: with its payload", USE_BODY, 1,
+	    1, tasks_show_columns, cmd_tasks_show },
+	{ "tasks retry", "LETTER-ID... | --all",
+	    "let tasks that failed for good be tried anew", USE_BLOG | USE_ALL,
+	    0, MANY_ARGS, dead_change_columns, cmd_tasks_retry },
+	{ "tasks clear", "QUEUE", "throw away what waits (with --yes)",
+	    USE_BLOG | USE_NETWORK | USE_YES, 1, 1, tasks_change_columns,
+	    cmd_tasks_clear },
+	{ "tasks hand-back", "QUEUE",
+	    "give what waits back to the plugin (with --yes)",
+	    USE_BLOG | USE_NETWORK | USE_YES, 1, 1, tasks_change_columns,
+	    cmd_tasks_hand_back },
+	{ "dead list", NULL, "what failed for good, newest first",
+	    USE_BLOG | USE_DEAD | USE_PAGE, 0, 0, dead_list_columns,
+	    cmd_dead_list },
+	{ "dead show", "ID", "one of it; --body: with a task's payload",
+	    USE_BODY, 1, 1, dead_show_columns, cmd_dead_show },
+	{ "dead retry", "ID... | --kind K --yes | --all --yes",
+	    "try it once more", USE_BLOG | USE_DEAD | USE_ALL | USE_YES, 0,
+	    MANY_ARGS, dead_change_columns, cmd_dead_retry },
+	{ "dead delete", "ID... | --kind K --yes | --all --yes",
+	    "forget it; what it is about stays",
+	    USE_BLOG | USE_DEAD | USE_ALL | USE_YES, 0, MANY_ARGS,
+	    dead_change_columns, cmd_dead_delete },
+	{ "mails legacy list", NULL,
+	    "mails that WooCommerce before 10.8 left behind",
+	    USE_BLOG | USE_NETWORK, 0, 0, legacy_list_columns,
+	    cmd_mails_legacy_list },
+	{ "mails legacy drain", NULL,
+	    "queue them anew (with --confirm --newer-than)",
+	    USE_BLOG | USE_LEGACY, 0, 0, legacy_drain_columns,
+	    cmd_mails_legacy_drain },
 	{ "action list", NULL, "actions, newest first",
 	    USE_LIST | USE_FILTER | USE_BLOG, 0, 0, action_list_columns,
 	    cmd_action_list },
@@ -167,13 +241,14 @@ static const struct cli_option options[] = {
 	TEXT("--status", "STATUS", status, USE_FILTER | USE_STATUS,
 	    "action list, retry: pending, in-progress, complete,\n"
 	    "failed or canceled; event history: taken, running, done,\n"
-	    "failed, skipped, resurrected, observed or gone"),
+	    "failed, skipped, resurrected, observed or gone;\n"
+	    "messages list: MIC, MID, MRS, MEX, MSN, MRT, MFL or MDO;\n"
+	    "outbox list: writing, ready, later, sending, sent, dead\n"
+	    "or held; tasks list QUEUE: ready, running or done"),
 	TEXT("--hook", "HOOK", hook, USE_FILTER | USE_HOOK,
 	    "action list, retry, event list, retry: of it"),
-	TEXT("--per-page", "N", per_page, USE_LIST | USE_PAGE,
-	    "action list, event history: 30"),
-	TEXT("--page", "N", page, USE_LIST | USE_PAGE,
-	    "action list, event history: 1"),
+	TEXT("--per-page", "N", per_page, USE_LIST | USE_PAGE, "lists: 30"),
+	TEXT("--page", "N", page, USE_LIST | USE_PAGE, "lists: 1"),
 	TEXT("--orderby", "FIELD", orderby, USE_LIST,
 	    "action list: id (newest first) or date (soonest first)"),
 	FLAG("--yes", yes, USE_YES, "do it"),
@@ -186,7 +261,9 @@ static const struct cli_option options[] = {
 	FLAG("--network", network, USE_NETWORK, "every blog of the network"),
 	FLAG("--due-now", due_now, USE_DUE,
 	    "event list, run, delete: what is due"),
-	FLAG("--all", all, USE_SELECT, "event run, delete: every event"),
+	FLAG("--all", all, USE_SELECT | USE_ALL,
+	    "event run, delete: every event; tasks retry, dead\n"
+	    "retry, delete: every dead letter"),
 	TEXT("--exclude", "A,B", exclude, USE_SELECT,
 	    "event run, delete: but not these hooks"),
 	TEXT("--args", "JSON", args, USE_ARGS,
@@ -194,19 +271,52 @@ static const struct cli_option options[] = {
 	TEXT("--match-args", "JSON", match_args, USE_MATCH,
 	    "event delete: only events with these arguments"),
 	TEXT("--since", "TIME", since, USE_SINCE,
-	    "shadow report: actions that ended after this; \"-1 day\""),
+	    "shadow report: actions that ended after this; messages\n"
+	    "list: changed after this; \"-1 day\""),
 	FLAG("--pull", pull, USE_DIRECTIONS, "contacts stage, run: only that"),
 	FLAG("--push", push, USE_DIRECTIONS, "contacts stage, run: only that"),
 	TEXT("--direction", "D", direction, USE_DIRECTION,
 	    "contacts list: only pull or push"),
 	TEXT("--budget", "TIME", budget, USE_BUDGET,
-	    "contacts run: begin nothing later; 30s, 4m"),
+	    "contacts run, messages generate, send, outbox send:\n"
+	    "begin nothing later; 30s, 4m"),
 	TEXT("--integration", "ID", integration, USE_INTEGRATION,
 	    "contacts pull, push: only this one"),
 	FLAG("--compare", compare, USE_COMPARE,
 	    "integration fields: PHP's contacts beside ours"),
 	TEXT("--user", "USER", user, USE_COMPARE,
 	    "integration fields --compare: of this reader"),
+	TEXT("--until", "TIME", until, USE_MESSAGES,
+	    "messages list: changed before this"),
+	TEXT("--messenger", "NAME", messenger, USE_MESSAGES,
+	    "messages list: of it; email"),
+	TEXT("--type", "NAME", type, USE_MESSAGES,
+	    "messages list: of this message type"),
+	TEXT("--context", "A,B", context, USE_MESSAGES,
+	    "messages list: of these contexts"),
+	TEXT("--registration", "ID", registration, USE_MESSAGES,
+	    "messages list: of its transaction"),
+	TEXT("--transaction", "ID", transaction, USE_MESSAGES,
+	    "messages list: of it"),
+	TEXT("--event", "ID", event, USE_MESSAGES,
+	    "messages list: of registrations for it"),
+	TEXT("--contact", "ID", contact, USE_MESSAGES,
+	    "messages list: to this attendee"),
+	TEXT("--search", "TEXT", search, USE_MESSAGES,
+	    "messages list: in to, from, subject or content"),
+	FLAG("--show-addresses", show_addresses, USE_ADDRESSES,
+	    "messages, outbox list, show: unmasked"),
+	TEXT("--job", "JOB", job, USE_MAIL,
+	    "outbox list: mails of it; action:12, message:5"),
+	FLAG("--body", body, USE_BODY,
+	    "outbox show: the mail's bytes; messages show: its\n"
+	    "content; tasks, dead show: the payload"),
+	TEXT("--kind", "KIND", kind, USE_DEAD,
+	    "dead list, retry, delete: mail, message, task, action,\n"
+	    "event or contact"),
+	FLAG("--confirm", confirm, USE_LEGACY, "mails legacy drain: do it"),
+	TEXT("--newer-than", "AGE", newer_than, USE_LEGACY,
+	    "mails legacy drain: leave older ones; 2d"),
 	TEXT("--to", "DIR", to, USE_WORKER,
 	    "worker install: instead of wp-content/wp-cron-fcgi;\n"
 	    "companion: instead of wp-content/mu-plugins"),
@@ -245,23 +355,31 @@ take_numbered(struct ctl *c, const char *pair, struct err *err)
 	return RC_OK;
 }
 
-/* Commands are one word or two. */
+/* Are these the words of a name, one after the other? */
+static bool
+is_named(const char *name, const char *const *words, size_t n, size_t *used)
+{
+	*used = 0;
+	for (;;) {
+		size_t len = strcspn(name, " ");
+
+		if (*used == n || strlen(words[*used]) != len ||
+		    strncmp(words[*used], name, len) != 0)
+			return false;
+		++*used;
+		name += len;
+		if (*name++ == '\0')
+			return true;
+	}
+}
+
+/* Commands are one word to three. */
 static const struct command *
 find(const char *const *words, size_t n, size_t *used)
 {
-	char two[64];
-
-	for (size_t i = 0; i < ncommands && n > 0; i++) {
-		*used = 1;
-		if (strcmp(commands[i].name, words[0]) == 0)
+	for (size_t i = 0; i < ncommands; i++)
+		if (is_named(commands[i].name, words, n, used))
 			return &commands[i];
-		if (n < 2)
-			continue;
-		*used = 2;
-		(void)snprintf(two, sizeof two, "%s %s", words[0], words[1]);
-		if (strcmp(commands[i].name, two) == 0)
-			return &commands[i];
-	}
 	return NULL;
 }
 
@@ -375,8 +493,9 @@ cmd_help(struct ctl *c)
 	struct buf b = BUF_INIT(HELP_MAX);
 
 	buf_put_str(&b, "usage: wp-cronctl COMMAND [options]\n"
-			"Looks at a WordPress' cron events, scheduled actions "
-			"and\nreaders to sync, and works them off.\n\n"
+			"Looks at a WordPress' cron events, scheduled actions, "
+			"readers\nto sync, messages, tasks and mails, and "
+			"works them off.\n\n"
 			"Commands:\n");
 	for (size_t i = 0; i < ncommands; i++)
 		put_command(&b, &commands[i]);

@@ -1,82 +1,24 @@
 #include "contacts.h"
 
-#include <sys/random.h>
-
 #include "blogs.h"
 #include "executors/esp/esp.h"
 
 /* ---- a blog ------------------------------------------------------------- */
 
-static bool
-is_stopping(void *arg)
-{
-	const struct contacts_view *v = arg;
-	const struct timespec now = { .tv_sec = 0 };
-
-	return sigtimedwait(&v->signals, NULL, &now) > 0;
-}
-
-/* One thread works here, and asks PHP for one thing after the other. */
-static bool
-php_enter(void *arg, uint32_t wait_ms)
-{
-	(void)arg;
-	(void)wait_ms;
-	return true;
-}
-
-static void
-php_leave(void *arg)
-{
-	(void)arg;
-}
-
-static void
-block_signals(struct contacts_view *v)
-{
-	sigemptyset(&v->signals);
-	sigaddset(&v->signals, SIGINT);
-	sigaddset(&v->signals, SIGTERM);
-	pthread_sigmask(SIG_BLOCK, &v->signals, NULL);
-}
-
 enum rc
 contacts_open(const struct ctl *c, struct place *p, struct contacts_view *v,
     struct err *err)
 {
-	uint64_t self = 0;
 	enum rc rc;
 
 	*v = (struct contacts_view){ .place = p };
 	rc = newspack_read(p->site, &p->facts, c->config, p->db, &p->scope,
 	    p->blog_id, &v->newspack, err);
 	if (rc == RC_OK)
-		rc = site_standing_read(
-		    p->site, &p->facts, p->db, &p->scope, &v->standing, err);
-	/* Leases are a node's; this process has no row among them. */
-	if (rc == RC_OK && getrandom(&self, sizeof self, 0) != sizeof self)
-		rc = err_set(err, RC_FATAL, "the kernel has no randomness");
-	if (rc != RC_OK)
-		return rc;
-	block_signals(v);
-	v->env = (struct work_env){
-		.config = c->config,
-		.site = p->site,
-		.blog_id = p->blog_id,
-		.siteurl = p->facts.siteurl,
-		.facts = &p->facts,
-		.standing = v->standing,
-		.db = p->db,
-		.scope = p->scope,
-		.actions = p->actions ? p->queue : NULL,
-		.node_id = self >> 1 | 1,
-		.clock = &clock_system,
-		.arg = v,
-		.stopping = is_stopping,
-		.php_enter = php_enter,
-		.php_leave = php_leave,
-	};
-	return RC_OK;
+		rc = work_open(c, p, &v->work, err);
+	v->env = v->work.env;
+	v->standing = v->env.standing;
+	return rc;
 }
 
 void

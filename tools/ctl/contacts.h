@@ -1,19 +1,18 @@
 #ifndef CTL_CONTACTS_H
 #define CTL_CONTACTS_H
 
-#include <signal.h>
-
 #include "base/arena.h"
 #include "ctl.h"
 #include "engine/contacts.h"
+#include "work_env.h"
 
 /* A blog's readers and integrations, as the commands see them. */
 struct contacts_view {
 	struct place *place;
 	struct newspack newspack;
 	enum site_standing standing;
+	struct work_view work;
 	struct work_env env;
-	sigset_t signals; /* those that end what is under way */
 };
 
 /* What a command does on one blog; an exit status. */

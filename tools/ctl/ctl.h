@@ -36,6 +36,12 @@ struct ctl_options {
 	bool network, due_now, all;
 	bool pull, push, compare;
 	const char *direction, *budget, *integration, *user;
+	const char *job, *kind;
+	bool show_addresses, body;
+	const char *messenger, *type, *context, *registration, *transaction;
+	const char *event, *contact, *until, *search;
+	const char *newer_than;
+	bool confirm;
 	/* --0=a --1=b, as they stand behind the dashes */
 	const char *numbered[CTL_NUMBERED_MAX];
 	size_t nnumbered;
@@ -93,7 +99,15 @@ enum ctl_use {
 	USE_BUDGET = 1u << 22,      /* --budget */
 	USE_INTEGRATION = 1u << 23, /* --integration */
 	USE_COMPARE = 1u << 24,     /* --compare, --user */
+	USE_MAIL = 1u << 25,        /* --job */
+	USE_BODY = 1u << 26,        /* --body */
+	USE_ALL = 1u << 27,         /* --all */
+	USE_MESSAGES = 1u << 28,    /* --messenger and other filters */
+	USE_DEAD = 1u << 29,        /* --kind */
+	USE_LEGACY = 1u << 30,      /* --confirm, --newer-than */
 };
+/* An enumerator has to fit an int. */
+#define USE_ADDRESSES (1u << 31) /* --show-addresses */
 extern const struct command commands[];
 extern const size_t ncommands;
 
@@ -202,6 +216,29 @@ int cmd_integration_test(struct ctl *c);
 int cmd_integration_fields(struct ctl *c);
 int cmd_privacy_export(struct ctl *c);
 int cmd_privacy_erase(struct ctl *c);
+int cmd_messages_list(struct ctl *c);
+int cmd_messages_show(struct ctl *c);
+int cmd_messages_generate(struct ctl *c);
+int cmd_messages_send(struct ctl *c);
+int cmd_messages_resend(struct ctl *c);
+int cmd_messages_delete(struct ctl *c);
+int cmd_messages_restore(struct ctl *c);
+int cmd_outbox_list(struct ctl *c);
+int cmd_outbox_show(struct ctl *c);
+int cmd_outbox_send(struct ctl *c);
+int cmd_outbox_pause(struct ctl *c);
+int cmd_outbox_resume(struct ctl *c);
+int cmd_tasks_list(struct ctl *c);
+int cmd_tasks_show(struct ctl *c);
+int cmd_tasks_retry(struct ctl *c);
+int cmd_tasks_clear(struct ctl *c);
+int cmd_tasks_hand_back(struct ctl *c);
+int cmd_dead_list(struct ctl *c);
+int cmd_dead_show(struct ctl *c);
+int cmd_dead_retry(struct ctl *c);
+int cmd_dead_delete(struct ctl *c);
+int cmd_mails_legacy_list(struct ctl *c);
+int cmd_mails_legacy_drain(struct ctl *c);
 
 extern const char *const event_list_columns[],
     *const event_history_columns[],
@@ -223,6 +260,23 @@ extern const char *const contacts_list_columns[],
 			*const integration_test_columns[],
 			    *const integration_fields_columns[],
 				*const privacy_columns[];
+extern const char *const messages_list_columns[],
+    *const messages_show_columns[],
+	*const messages_run_columns[],
+	    *const messages_change_columns[],
+		*const messages_restore_columns[],
+		    *const outbox_list_columns[],
+			*const outbox_show_columns[],
+			    *const outbox_send_columns[],
+				*const outbox_pause_columns[];
+extern const char *const tasks_list_columns[],
+    *const tasks_show_columns[],
+	*const tasks_change_columns[],
+	    *const dead_list_columns[],
+		*const dead_show_columns[],
+		    *const dead_change_columns[],
+			*const legacy_list_columns[],
+			    *const legacy_drain_columns[];
 extern const char *const status_columns[],
     *const run_columns[],
 	*const action_list_columns[],

@@ -29,6 +29,12 @@ static const struct {
 	{ doctor_rivals, true },
 	{ doctor_cron, true },
 	{ doctor_contacts, true },
+	{ doctor_smtp, true },
+	{ doctor_outbox, true },
+	{ doctor_mail_plugins, false },
+	{ doctor_messages, true },
+	{ doctor_tasks, true },
+	{ doctor_legacy_mails, true },
 	{ doctor_nodes, true },
 };
 

@@ -44,5 +44,11 @@ void doctor_rivals(struct doctor *d);
 void doctor_nodes(struct doctor *d);
 void doctor_cron(struct doctor *d);
 void doctor_contacts(struct doctor *d);
+void doctor_smtp(struct doctor *d);
+void doctor_outbox(struct doctor *d);
+void doctor_mail_plugins(struct doctor *d);
+void doctor_messages(struct doctor *d);
+void doctor_tasks(struct doctor *d);
+void doctor_legacy_mails(struct doctor *d);
 
 #endif

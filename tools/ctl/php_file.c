@@ -18,7 +18,7 @@ php_file_error(struct err *err, const char *doing, const char *path)
 }
 
 enum rc
-php_file_read(const char *path, struct buf *out, struct err *err)
+php_file_bytes(const char *path, struct buf *out, struct err *err)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
 	enum rc rc = RC_OK;
@@ -34,10 +34,19 @@ php_file_read(const char *path, struct buf *out, struct err *err)
 		buf_put(out, chunk, (size_t)n);
 	if (n < 0)
 		rc = php_file_error(err, "cannot read", path);
-	else if (out->failed ||
-		 !slice_starts(buf_slice(out), SLICE_LIT("<?php")))
-		rc = err_set(err, RC_REJECT, "%s is no PHP script", path);
+	else if (out->failed)
+		rc = err_set(err, RC_REJECT, "%s is too large", path);
 	close(fd);
+	return rc;
+}
+
+enum rc
+php_file_read(const char *path, struct buf *out, struct err *err)
+{
+	enum rc rc = php_file_bytes(path, out, err);
+
+	if (rc == RC_OK && !slice_starts(buf_slice(out), SLICE_LIT("<?php")))
+		rc = err_set(err, RC_REJECT, "%s is no PHP script", path);
 	return rc;
 }
 

@@ -12,6 +12,11 @@
 /* "doing path: words of errno", RC_REJECT. */
 enum rc php_file_error(struct err *err, const char *doing, const char *path);
 
+/* Append a file's bytes. RC_NONE: there is none; RC_REJECT: it cannot be read,
+ * or is over the buffer's ceiling. */
+MUSTUSE enum rc php_file_bytes(
+    const char *path, struct buf *out, struct err *err);
+
 /* Append a script. RC_NONE: there is no file; RC_REJECT: it cannot be read, or
  * is no PHP script. */
 MUSTUSE enum rc php_file_read(
