@@ -264,11 +264,12 @@ final class WPCron_FCGI_Messages {
 		is_callable( array( 'EE_Error', 'reset_notices' ) ) && EE_Error::reset_notices();
 		$message = self::message( $id, $stati );
 		$mails   = 0;
-		self::begin_mail( $entry, $message );
+		$stores  = ! empty( $entry['mail'] ) && $message && class_exists( 'WPCron_FCGI_Mail', false );
+		$stores && WPCron_FCGI_Mail::begin( $entry['mail'], (int) $message->priority() );
 		try {
 			$message && self::processor()->batch_send_from_queue( array( $message ), true );
 		} finally {
-			$mails = self::end_mail();
+			$mails = $stores ? (int) WPCron_FCGI_Mail::end()['stored'] : 0;
 			self::unlock();
 		}
 		$more   = array( 'mails' => $mails );
@@ -284,21 +285,6 @@ final class WPCron_FCGI_Messages {
 		self::forget_options();
 		self::$lock_s = (int) $entry['lock_s'];
 		return ! self::processor()->get_queue()->is_locked( $what );
-	}
-
-	private static function begin_mail( array $entry, $message ) {
-		if ( ! empty( $entry['mail'] ) && $message && class_exists( 'WPCron_FCGI_Mail', false ) ) {
-			WPCron_FCGI_Mail::begin( $entry['mail'], (int) $message->priority() );
-		}
-	}
-
-	/** How many the outbox has. */
-	private static function end_mail() {
-		if ( ! class_exists( 'WPCron_FCGI_Mail', false ) ) {
-			return 0;
-		}
-		$end = WPCron_FCGI_Mail::end();
-		return isset( $end['stored'] ) ? (int) $end['stored'] : 0;
 	}
 
 	/* ---- what needs no message ----------------------------------------- */

@@ -42,7 +42,7 @@ class Answer:
                 for e in self.entries]
 
 
-def site(case, plugins=("wpcron-demo",), **options):
+def site(case, plugins=("wpcron-demo",), real=False, **options):
     s = Stack()
     case.addClassCleanup(s.close)
     s.start_mariadb()
@@ -55,7 +55,7 @@ def site(case, plugins=("wpcron-demo",), **options):
     s.install_wordpress(plugins=plugins, **options)
     for table in ("outbox", "outbox_chunks"):
         s.mysql(events_table.statement(s, "create_" + table))
-    espresso.install(s)
+    espresso.install_real(s) if real else espresso.install(s)
     s.start_php_fpm(children=3, extra=(
         "php_admin_value[opcache.revalidate_freq] = 0\n"
         "php_admin_value[sendmail_path] = %s -t -i\n"
@@ -180,13 +180,11 @@ class GenerateTest(MessagesCase):
         """What was generated may be sent by another process meanwhile."""
         s = self.s
         first, second = espresso.mic(s), espresso.mic(s)
-        espresso.knobs(s, {"on": "generate", "ids": [second],
-                           "do": "sleep_ms", "with": 1500})
-        s.mysql("CREATE EVENT sent ON SCHEDULE AT NOW() + INTERVAL 1 SECOND"
-                " DO UPDATE wp_esp_message SET STS_ID='MSN'"
-                " WHERE STS_ID='MID'")
-        s.mysql("SET GLOBAL event_scheduler = ON")
-        self.addCleanup(s.mysql, "SET GLOBAL event_scheduler = OFF")
+        s.mysql("CREATE TRIGGER sent AFTER INSERT ON wp_wpcron_espresso_calls"
+                " FOR EACH ROW BEGIN IF NEW.what = 'generate' AND NEW.msg_id ="
+                " %d THEN UPDATE wp_esp_message SET STS_ID='MSN'"
+                " WHERE STS_ID='MID'; END IF; END" % second)
+        self.addCleanup(s.mysql, "DROP TRIGGER sent")
         self.assertEqual(self.generate(first, second).of("ok"), [True] * 2)
         self.assertEqual(
             [r["STS_ID"] for r in espresso.rows(s)], ["MSN"] * 2 + ["MID"] * 2)
