@@ -26,6 +26,7 @@ enum {
 	PHP_EVERY_MS = 10000,
 	PHP_LOCK_WAIT_MS = 2000,
 	WAIT_MAX_MS = 60000,
+	CACHE_EVERY_MS = 60000,
 	PLACE_MS = 30000,
 	BOOT_MS = 30000,
 	/* How long stale lists of PHP's writers are known for such. */
@@ -426,17 +427,35 @@ look_after(struct tasks_turn *t, struct err *err)
 	return rc == RC_NONE ? RC_OK : rc;
 }
 
+/*
+ * Where a cache keeps it, PHP is asked once a turn; beside the companion only
+ * for what was put there by processes that did not know yet.
+ */
+static enum rc
+drain_cache(struct tasks_turn *t, struct err *err)
+{
+	struct task_inbox in = { .present = false };
+	const struct site_facts *f = t->env->facts;
+	enum rc rc;
+
+	if (!f->object_cache ||
+	    (f->companion && !tasks_turn_every(t, "cache", CACHE_EVERY_MS)))
+		return RC_OK;
+	rc = drain_in_php(t, &in, err);
+	if (rc == RC_OK || rc == RC_NONE)
+		note_inbox(t, &in);
+	return rc == RC_NONE ? RC_OK : rc;
+}
+
 static enum rc
 work_off(struct tasks_turn *t, struct err *err)
 {
-	bool in_php = t->env->facts->object_cache && !t->env->facts->companion;
-	enum rc rc = drain(t, err);
+	enum rc rc = drain_cache(t, err);
 
 	while (rc == RC_OK && !tasks_turn_over(t)) {
-		rc = tasks_batch(t, err);
-		/* What was appended meanwhile; of PHP it is asked once. */
-		if (rc == RC_OK && !in_php)
-			rc = drain(t, err);
+		rc = drain(t, err);
+		if (rc == RC_OK)
+			rc = tasks_batch(t, err);
 	}
 	t->out->more = rc == RC_OK && !t->lost;
 	if (rc == RC_AGAIN)
@@ -453,6 +472,8 @@ run(struct tasks_turn *t, struct err *err)
 		rc = check_types(t, err);
 	if (rc == RC_OK && !t->env->facts->object_cache)
 		rc = take_lock(t, err);
+	if (rc == RC_OK)
+		rc = tasks_turn_announce(t, true, err);
 	if (rc == RC_OK)
 		rc = work_off(t, err);
 	return rc == RC_NONE ? RC_OK : rc;
@@ -498,7 +519,8 @@ tasks_run(const struct work_env *env, const struct config_tasks *c,
 	why = why_held(&t);
 	if (why) {
 		hold(&t, HELD_WAIT_MS, "%s", why);
-		return RC_OK;
+		/* What nobody works off the plugin shall see. */
+		return tasks_turn_announce(&t, false, err);
 	}
 	rc = take_lease(&t, err);
 	if (rc == RC_OK)
@@ -521,12 +543,14 @@ tasks_hand_back_run(const struct work_env *env, const struct config_tasks *c,
 
 	*n = 0;
 	begin_turn(&t, 0);
-	if (env->facts->object_cache)
-		return err_set(err, RC_REJECT,
-		    "an object cache keeps the inbox of %s: let it run empty "
-		    "first",
-		    c->queue);
 	rc = take_lease(&t, err);
+	if (rc == RC_OK)
+		rc = tasks_turn_announce(&t, false, err);
+	if (rc == RC_OK && env->facts->object_cache)
+		rc = err_set(err, RC_REJECT,
+		    "an object cache keeps the inbox of %s, where no rows are "
+		    "read: what was taken stays here",
+		    c->queue);
 	if (rc == RC_OK)
 		rc = tasks_hand_back(env->db, &env->scope, &t.q, n, err);
 	if (rc == RC_OK || rc == RC_NONE)

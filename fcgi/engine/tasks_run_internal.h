@@ -7,7 +7,8 @@
 #include "queues/tasks.h"
 
 /* Shared by tasks_run.c (gates, lease, lock, loop), tasks_run_batch.c (who
- * does a task, and what came of it) and tasks_run_mail.c (native mails). */
+ * does a task, and what came of it), tasks_run_mail.c (native mails),
+ * tasks_run_announce.c (the companion plugin) and tasks_run_said.c. */
 
 #define TASKS_BATCH_BYTES ((size_t)128 << 20)
 #define TASKS_TYPES_MAX 256
@@ -52,6 +53,14 @@ bool tasks_turn_over(const struct tasks_turn *t);
 /* So that it is said once, and again when it has changed. */
 bool tasks_turn_say(
     const struct tasks_turn *t, const char *event, const char *text);
+
+/* Likewise, so that it is done not more often than that. */
+bool tasks_turn_every(
+    const struct tasks_turn *t, const char *what, mono_ms every);
+/* From now on the companion plugin hands the queue's tasks over, or does not;
+ * nothing without the plugin. */
+MUSTUSE enum rc tasks_turn_announce(
+    const struct tasks_turn *t, bool ours, struct err *err);
 
 /*
  * tasks_batch - claim a batch and do it. RC_NONE: nothing is ready. RC_AGAIN:

@@ -1,4 +1,4 @@
-/* What was said of a queue, so that it is said once. */
+/* What was said or done of a queue, so that it is not again at once. */
 #include <pthread.h>
 #include <string.h>
 
@@ -11,6 +11,7 @@
 
 static struct said {
 	unsigned char key[MD5_LEN], text[MD5_LEN];
+	mono_ms at;
 } said[SAID_MAX];
 static size_t nsaid, oldest;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -25,29 +26,67 @@ digest(struct slice text, unsigned char out[MD5_LEN])
 	md5_end(&m, out);
 }
 
+static void
+key_of(const struct tasks_turn *t, const char *what, unsigned char out[MD5_LEN])
+{
+	struct buf key = BUF_INIT((size_t)16 * 1024);
+
+	buf_printf(&key, "%s\n%u\n%s\n%s", t->env->site->root, t->env->blog_id,
+	    t->c->name, what);
+	digest(buf_slice(&key), out);
+	buf_clear(&key);
+}
+
+static struct said *
+find_locked(const unsigned char key[MD5_LEN])
+{
+	for (size_t i = 0; i < nsaid; i++)
+		if (memcmp(said[i].key, key, MD5_LEN) == 0)
+			return &said[i];
+	return NULL;
+}
+
+static struct said *
+place_locked(void)
+{
+	return &said[nsaid < SAID_MAX ? nsaid++ : oldest++ % SAID_MAX];
+}
+
 bool
 tasks_turn_say(const struct tasks_turn *t, const char *event, const char *text)
 {
-	struct buf key = BUF_INIT(4096);
-	struct said now;
-	struct said *s = NULL;
+	struct said now = { .at = 0 };
+	struct said *s;
 	bool fresh;
 
-	buf_printf(&key, "%p\n%s\n%u\n%s\n%s", (const void *)t->env->site,
-	    t->env->site->root, t->env->blog_id, t->c->name, event);
-	digest(buf_slice(&key), now.key);
+	key_of(t, event, now.key);
 	digest(slice_str(text), now.text);
-	buf_clear(&key);
 	pthread_mutex_lock(&lock);
-	for (size_t i = 0; i < nsaid && !s; i++)
-		if (memcmp(said[i].key, now.key, sizeof now.key) == 0)
-			s = &said[i];
-	fresh = s ? memcmp(s->text, now.text, sizeof now.text) != 0 : *text;
-	if (!s && *text) {
-		s = &said[nsaid < SAID_MAX ? nsaid++ : oldest++ % SAID_MAX];
-	}
+	s = find_locked(now.key);
+	fresh = !s || memcmp(s->text, now.text, sizeof now.text) != 0;
+	if (!s && *text)
+		s = place_locked();
 	if (s)
 		*s = now;
 	pthread_mutex_unlock(&lock);
 	return fresh && *text;
+}
+
+bool
+tasks_turn_every(const struct tasks_turn *t, const char *what, mono_ms every)
+{
+	struct said now = { .at = clock_mono(t->env->clock) };
+	struct said *s;
+	bool due;
+
+	key_of(t, what, now.key);
+	pthread_mutex_lock(&lock);
+	s = find_locked(now.key);
+	due = !s || now.at - s->at >= every;
+	if (!s)
+		s = place_locked();
+	if (due)
+		*s = now;
+	pthread_mutex_unlock(&lock);
+	return due;
 }

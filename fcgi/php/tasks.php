@@ -28,13 +28,15 @@ if ( ! class_exists( 'WPCron_FCGI_Worker', false ) ) {
 }
 
 final class WPCron_FCGI_Tasks {
-	const OPS       = array( 'run', 'inbox', 'transient', 'process' );
-	const PART      = 30000;
+	const OPS         = array( 'run', 'inbox', 'transient', 'process' );
+	const PART        = 30000;
 	// What the other side takes in an answer, less some room.
-	const INBOX_MAX = 2700000;
-	const DAY_S     = 86400;
+	const INBOX_MAX   = 2700000;
+	const DAY_S       = 86400;
+	// What the companion stores in place of a list.
+	const PLACEHOLDER = 'wpcron-fcgi:';
 	// Who has passed the check of the lock sets it at once.
-	const SETTLE_US = 200000;
+	const SETTLE_US   = 200000;
 
 	private static $at;              // the entry that is worked on
 	private static $parts = array(); // of the value that was taken
@@ -174,12 +176,13 @@ final class WPCron_FCGI_Tasks {
 	/** As others have it now: this process' copies are as old as its boot. */
 	private static function read( $transient ) {
 		if ( wp_using_ext_object_cache() ) {
-			wp_cache_get( $transient, 'transient', true );
-		} else {
-			wp_cache_delete( '_transient_' . $transient, 'options' );
-			wp_cache_delete( '_transient_timeout_' . $transient, 'options' );
-			wp_cache_delete( 'notoptions', 'options' );
+			// Not get_transient(), where the companion shows an empty list.
+			$value = wp_cache_get( $transient, 'transient', true );
+			return is_string( $value ) && 0 === strpos( $value, self::PLACEHOLDER ) ? false : $value;
 		}
+		wp_cache_delete( '_transient_' . $transient, 'options' );
+		wp_cache_delete( '_transient_timeout_' . $transient, 'options' );
+		wp_cache_delete( 'notoptions', 'options' );
 		return get_transient( $transient );
 	}
 

@@ -1,0 +1,136 @@
+"""Tasks of a transient queue where a persistent object cache keeps it."""
+
+import json
+import os
+import shutil
+import time
+import unittest
+
+from stack import REPO
+from tasks_case import HOOK, QUEUE, TasksCase
+
+COMPANION = "wp-cron-fcgi-companion.php"
+
+
+class CacheCase(TasksCase):
+    config = "accept_loss = yes"
+
+    @classmethod
+    def start(cls):
+        super().start()
+        cls.s.start_redis()
+        cls.s.install_object_cache()
+
+    def setUp(self):
+        super().setUp()
+        self.s.wp_eval("wp_cache_flush();")
+        self.s.mysql("DELETE FROM wp_options WHERE option_name ="
+                     " 'wpcron_fcgi_task_queues'")
+
+    def enqueue(self, kind, *payloads):
+        self.s.wp_eval("""
+            foreach ( json_decode( %r ) as $p ) {
+                myplugin_enqueue_task( array( 'type' => '%s',
+                    'payload' => $p ) );
+            }""" % (json.dumps(payloads), kind))
+
+    def cached(self):
+        return json.loads(self.s.wp_eval(
+            "echo wp_json_encode( get_transient( '%s' ) );" % QUEUE))
+
+
+class WithoutCompanion(CacheCase):
+    def test_it_is_held_until_loss_is_accepted(self):
+        self.enqueue("note", 1, 2)
+        self.configure(config="")
+        self.assertIn("object cache", self.run_tasks()["held"])
+        self.assertEqual(len(self.cached()), 2)
+        self.configure()
+        report = self.run_tasks()
+        self.assertEqual((report["taken"], report["done"]), (2, 2), self.said)
+        self.assertEqual(self.log(), ["note 1", "note 2"])
+        self.assertEqual(self.cached(), [])
+        self.assertEqual(self.run_tasks()["done"], 0)
+
+    def test_an_unknown_type_leaves_it_to_the_plugin(self):
+        self.enqueue("note", 1)
+        self.enqueue("strange", 2)
+        report = self.run_tasks()
+        self.assertIn("strange", report["held"])
+        self.assertEqual(report["taken"], 0)
+        self.assertEqual(self.log(), ["note 1"])
+        self.assertFalse(self.cached())
+
+    def test_the_plugin_at_work_is_waited_for(self):
+        self.enqueue("note", 1)
+        self.s.wp_eval("set_transient( MYPLUGIN_LOCK, time(), 60 );")
+        self.assertIn("_lock", self.run_tasks()["held"])
+        self.s.wp_eval("delete_transient( MYPLUGIN_LOCK );")
+        self.assertEqual(self.run_tasks()["done"], 1)
+        self.assertEqual(self.s.wp_eval(
+            "var_dump( get_transient( MYPLUGIN_LOCK ) );").strip(),
+            "bool(false)")
+
+    def test_a_large_list_arrives_whole(self):
+        self.s.wp_eval("""
+            $list = array();
+            for ( $i = 0; $i < 200; $i++ ) {
+                $list[] = array( 'type' => 'note', 'payload' => $i,
+                    'created' => time(), 'x' => str_repeat( "\\xff$i", 3000 ) );
+            }
+            set_transient( '%s', $list, 600 );""" % QUEUE)
+        self.assertEqual(self.run_tasks()["done"], 200, self.said)
+        self.assertEqual(self.log(), ["note %d" % i for i in range(200)])
+
+
+class WithCompanion(CacheCase):
+    config = ""
+
+    @classmethod
+    def start(cls):
+        super().start()
+        directory = os.path.join(cls.s.root, "wp-content", "mu-plugins")
+        os.makedirs(directory, exist_ok=True)
+        path = os.path.join(directory, COMPANION)
+        shutil.copy(os.path.join(REPO, "fcgi", "php", "companion.php"), path)
+        os.chmod(path, 0o644)
+        # It counts once no process runs that does not know it.
+        os.utime(path, (time.time() - 3600,) * 2)
+
+    def test_appenders_at_once_lose_nothing(self):
+        self.enqueue("note", -1)
+        self.assertEqual(self.run_tasks()["done"], 1, self.said)
+        names = self.s.option("wpcron_fcgi_task_queues")
+        self.assertIn(QUEUE, str(names))
+        self.s.wp_eval("wp_cache_flush();")
+        runner = self.begin_tasks(**{"for": 15000})
+        code = """require '%s/wp-load.php';
+            for ( $i = 0; $i < 100; $i++ ) {
+                myplugin_enqueue_task( array( 'type' => 'note',
+                    'payload' => $argv[1] * 1000 + $i ) );
+                usleep( 2000 );
+            }""" % self.s.root
+        writers = [self.s.spawn("writer%d" % k, self.s.as_web_user(
+            ["/usr/bin/php", "-r", code, str(k)])) for k in range(4)]
+        for w in writers:
+            self.assertEqual(w.process.wait(60), 0, w.tail())
+        self.end_tasks(runner)
+        self.run_tasks()
+        want = ["note -1"] + ["note %d" % (k * 1000 + i)
+                              for k in range(4) for i in range(100)]
+        self.assertEqual(sorted(self.log()), sorted(want))
+
+    def test_it_is_not_announced_while_it_is_the_plugins(self):
+        self.enqueue("note", 1)
+        self.assertEqual(self.run_tasks()["done"], 1, self.said)
+        self.configure(site="mode = observe")
+        self.run_tasks()
+        self.assertIsNone(self.s.option("wpcron_fcgi_task_queues"))
+        self.s.wp_eval("wp_cache_flush();")
+        self.enqueue("note", 2)
+        self.s.wp_eval("do_action( '%s' );" % HOOK)
+        self.assertEqual(self.log(), ["note 1", "note 2"])
+
+
+if __name__ == "__main__":
+    unittest.main()
