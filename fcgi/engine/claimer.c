@@ -392,6 +392,11 @@ run_network_turn(struct network *n, struct config *c, mono_ms now, bool scan)
 
 		if (s->prepared && !s->gone && now >= s->missed_at)
 			rc = site_missed_posts(s, c, now, &err);
+		if (rc == RC_OK && scan && s->prepared && !s->gone)
+			rc = chores_look(s, c, &err);
+		if (rc == RC_OK && scan && s != n->blogs[0] &&
+		    n->blogs[0]->prepared)
+			rc = chores_look(n->blogs[0], c, &err);
 		if (rc == RC_OK && s->prepared && !s->gone &&
 		    now >= s->rescue_at)
 			s->rescue_now = true;
@@ -430,6 +435,12 @@ run_blog_turn(struct site_run *s, struct config *c, uint64_t number)
 	}
 	if (number > 0 && !look(s, c, number))
 		return false;
+	if (number > 0)
+		rc = chores_look(s, c, &err);
+	if (rc != RC_OK) {
+		site_failed(s, rc, &err, "look");
+		return false;
+	}
 	pthread_mutex_lock(&s->engine->lock);
 	tend = now >= s->tend_at;
 	pthread_mutex_unlock(&s->engine->lock);

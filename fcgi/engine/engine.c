@@ -129,6 +129,7 @@ engine_new(const struct engine_opts *opts, struct engine **out, struct err *err)
 		    database_of(e, opts->sites[i]));
 	make_workers(e);
 	e->contacts = contact_pool_new(e);
+	e->chores = chores_new(e);
 	if (!e->once)
 		e->stager = stager_new(e);
 	*out = e;
@@ -175,10 +176,12 @@ engine_stop(struct engine *e)
 		pthread_cond_signal(&e->workers[i].wake);
 	pthread_mutex_unlock(&e->lock);
 	contact_pool_quit(e->contacts);
+	chores_quit(e->chores);
 	for (size_t i = 0; i < e->nworkers; i++)
 		if (e->workers[i].started)
 			pthread_join(e->workers[i].thread, NULL);
 	contact_pool_drain(e->contacts);
+	chores_drain(e->chores);
 	/* Of the pool's pulls it has heard by now. */
 	if (e->stager)
 		stager_stop(e->stager);
@@ -204,6 +207,7 @@ engine_free(struct engine *e)
 	engine_stop(e);
 	stager_free(e->stager);
 	contact_pool_free(e->contacts);
+	chores_free(e->chores);
 	for (size_t i = 0; i < e->nnetworks; i++)
 		network_clear(&e->networks[i]);
 	for (size_t i = 0; i < e->nworkers; i++)

@@ -6,6 +6,7 @@
 #include <stdbool.h>
 
 #include "base/job.h"
+#include "engine/chores.h"
 #include "engine/contacts.h"
 #include "engine/engine.h"
 #include "engine/limits.h"
@@ -97,6 +98,7 @@ struct site_run {
 	char told_identity[65];
 
 	struct contact_state contacts;
+	struct chore_state chores;
 
 	/* The claimer's alone. */
 	bool prepared;
@@ -242,6 +244,7 @@ struct engine {
 	bool started;
 	struct stager *stager; /* NULL: once */
 	struct contact_pool *contacts;
+	struct chores *chores;
 };
 
 /* Thread bodies; `arg` is a struct database, a struct worker. */

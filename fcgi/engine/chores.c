@@ -1,0 +1,326 @@
+/* Threads for mails, messages and tasks, and what waits for them. */
+#include "engine/chores.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/log.h"
+#include "base/xalloc.h"
+#include "engine/chores_run.h"
+#include "engine/engine_internal.h"
+#include "engine/work_session.h"
+
+#define THREADS_MAX 6
+/* Connections of one process to one relay. */
+#define SENDERS_MAX 4
+/* Of messages, and of tasks: others are not kept waiting by them. */
+#define RUNNING_MAX 2
+#define IDLE_MS 5000
+/* What another node is at is looked at again then. */
+#define OTHERS_MS 2000
+#define FAILED_MS 2000
+/* Without the plugin. */
+#define ABSENT_MS 300000
+
+/* Lock order: engine.lock before this one; nothing blocks under it. */
+struct chores {
+	struct work_owner own;
+	pthread_mutex_t lock;
+	pthread_cond_t wake; /* work, quit */
+	pthread_cond_t gone; /* a thread has ended */
+
+	/* Guarded by lock. */
+	struct site_run *wanted; /* by chores.next */
+	size_t threads, idle;
+	size_t running[CHORE_COUNT];
+	bool quit;
+};
+
+static bool
+quits(void *arg)
+{
+	struct chores *c = arg;
+	bool quit;
+
+	pthread_mutex_lock(&c->lock);
+	quit = c->quit;
+	pthread_mutex_unlock(&c->lock);
+	return quit;
+}
+
+struct chores *
+chores_new(struct engine *e)
+{
+	struct chores *c = xcalloc(1, sizeof *c);
+	pthread_condattr_t attr;
+
+	work_owner_init(&c->own, e, quits, c);
+	pthread_mutex_init(&c->lock, NULL);
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&c->wake, &attr);
+	pthread_cond_init(&c->gone, &attr);
+	pthread_condattr_destroy(&attr);
+	return c;
+}
+
+/* ---- which is next ------------------------------------------------------ */
+
+static size_t
+most_of(enum chore what)
+{
+	return what == CHORE_OUTBOX ? SENDERS_MAX : RUNNING_MAX;
+}
+
+/* Of one blog: mails go through several connections side by side. */
+static unsigned
+most_of_blog(const struct site_run *s, enum chore what)
+{
+	return what == CHORE_OUTBOX ? s->chores.senders : 1;
+}
+
+static bool
+may_run(const struct chores *c, const struct site_run *s, enum chore what,
+    mono_ms now)
+{
+	return s->chores.of[what].wanted &&
+	       s->chores.of[what].not_before <= now &&
+	       s->chores.of[what].running < most_of_blog(s, what) &&
+	       c->running[what] < most_of(what);
+}
+
+static void
+unlist_idle_locked(struct chores *c)
+{
+	struct site_run **at = &c->wanted;
+
+	while (*at) {
+		struct site_run *s = *at;
+		bool any = false;
+
+		for (int k = 0; k < CHORE_COUNT; k++)
+			any = any || s->chores.of[k].wanted;
+		if (any) {
+			at = &s->chores.next;
+			continue;
+		}
+		*at = s->chores.next;
+		s->chores.listed = false;
+	}
+}
+
+/* The first that may begin; a blog that had its turn goes to the end. */
+static struct site_run *
+take_locked(struct chores *c, mono_ms now, enum chore *what)
+{
+	for (struct site_run **at = &c->wanted; *at; at = &(*at)->chores.next) {
+		struct site_run *s = *at;
+
+		for (int k = 0; k < CHORE_COUNT; k++) {
+			*what = (enum chore)k;
+			if (!may_run(c, s, *what, now))
+				continue;
+			s->chores.of[k].wanted = false;
+			s->chores.of[k].running++;
+			c->running[k]++;
+			*at = s->chores.next;
+			s->chores.next = NULL;
+			while (*at)
+				at = &(*at)->chores.next;
+			*at = s;
+			unlist_idle_locked(c);
+			return s;
+		}
+	}
+	return NULL;
+}
+
+static bool
+any_may_run_locked(const struct chores *c, mono_ms now)
+{
+	for (const struct site_run *s = c->wanted; s; s = s->chores.next)
+		for (int k = 0; k < CHORE_COUNT; k++)
+			if (may_run(c, s, (enum chore)k, now))
+				return true;
+	return false;
+}
+
+/* ---- one chore ---------------------------------------------------------- */
+
+static void
+say_held(struct site_run *s, enum chore what, const char *why)
+{
+	char *held = s->chores.of[what].held;
+
+	if (strncmp(held, why, sizeof s->chores.of[what].held - 1) == 0)
+		return;
+	(void)snprintf(held, sizeof s->chores.of[what].held, "%.127s", why);
+	if (*why)
+		log_event(LOG_WARN, "chore.held", LOG_S("site", s->site->name),
+		    LOG_U("blog", s->blog_id), LOG_S("what", chore_name(what)),
+		    LOG_S("why", why));
+}
+
+/* With the lock, which is let go meanwhile. */
+static void
+run_locked(struct chores *c, struct site_run *s, enum chore what)
+{
+	const struct clock *clock = c->own.engine->clock;
+	struct chore_report report = { .wait_ms = 0 };
+	struct work_session session;
+	struct err err = ERR_INIT;
+	bool tick = s->chores.of[what].tick;
+	enum rc rc;
+
+	s->chores.of[what].tick = false;
+	pthread_mutex_unlock(&c->lock);
+	rc = work_session_open(&session, &c->own, s, &err);
+	if (rc == RC_OK)
+		rc = chore_run(&session.env, what, tick, &report, &err);
+	work_session_close(&session);
+	if (rc != RC_OK && rc != RC_NONE)
+		log_event(LOG_WARN, "chore.failed",
+		    LOG_S("site", s->site->name), LOG_U("blog", s->blog_id),
+		    LOG_S("what", chore_name(what)), LOG_S("why", err.text));
+	pthread_mutex_lock(&c->lock);
+	c->running[what]--;
+	s->chores.of[what].running--;
+	if (rc == RC_OK && !report.absent)
+		say_held(s, what, report.held);
+	if (rc == RC_NONE)
+		report.wait_ms = OTHERS_MS;
+	else if (rc != RC_OK)
+		report.wait_ms = FAILED_MS;
+	else if (report.absent)
+		report.wait_ms = ABSENT_MS;
+	s->chores.of[what].not_before = clock_mono(clock) + report.wait_ms;
+	if (c->quit)
+		return;
+	if (report.more || rc == RC_RETRY || (tick && rc != RC_OK)) {
+		s->chores.of[what].tick |= tick && rc != RC_OK;
+		s->chores.of[what].wanted = true;
+		if (!s->chores.listed) {
+			s->chores.listed = true;
+			s->chores.next = c->wanted;
+			c->wanted = s;
+		}
+	}
+}
+
+/* ---- threads on demand --------------------------------------------------- */
+
+static void *
+chores_main(void *arg)
+{
+	struct chores *c = arg;
+	bool rested = false;
+
+	db_thread_begin();
+	pthread_mutex_lock(&c->lock);
+	while (!c->quit) {
+		enum chore what;
+		struct site_run *s =
+		    take_locked(c, clock_mono(c->own.engine->clock), &what);
+		struct timespec ts;
+
+		if (s) {
+			run_locked(c, s, what);
+			rested = false;
+			continue;
+		}
+		if (rested)
+			break;
+		clock_deadline(&ts, IDLE_MS);
+		c->idle++;
+		rested = pthread_cond_timedwait(&c->wake, &c->lock, &ts) != 0;
+		c->idle--;
+	}
+	c->threads--;
+	pthread_cond_broadcast(&c->gone);
+	pthread_mutex_unlock(&c->lock);
+	db_thread_end();
+	return NULL;
+}
+
+static void
+wake_locked(struct chores *c)
+{
+	pthread_t thread;
+
+	if (c->quit || !any_may_run_locked(c, clock_mono(c->own.engine->clock)))
+		return;
+	pthread_cond_signal(&c->wake);
+	if (c->idle > 0 || c->threads >= THREADS_MAX)
+		return;
+	if (pthread_create(&thread, NULL, chores_main, c) != 0) {
+		log_event(LOG_ERR, "chore.thread",
+		    LOG_S("why", "no thread can be started"));
+		return;
+	}
+	pthread_detach(thread);
+	c->threads++;
+}
+
+/* ---- what others call --------------------------------------------------- */
+
+void
+chores_want(struct chores *c, struct site_run *s, enum chore what, bool tick)
+{
+	pthread_mutex_lock(&c->lock);
+	if (s->chores.senders == 0)
+		s->chores.senders = 1;
+	s->chores.of[what].wanted = true;
+	s->chores.of[what].tick |= tick;
+	if (!s->chores.listed) {
+		struct site_run **at = &c->wanted;
+
+		while (*at)
+			at = &(*at)->chores.next;
+		s->chores.next = NULL;
+		s->chores.listed = true;
+		*at = s;
+	}
+	wake_locked(c);
+	pthread_mutex_unlock(&c->lock);
+}
+
+void
+chores_senders(struct chores *c, struct site_run *s, unsigned senders)
+{
+	pthread_mutex_lock(&c->lock);
+	s->chores.senders = senders;
+	pthread_mutex_unlock(&c->lock);
+}
+
+void
+chores_quit(struct chores *c)
+{
+	pthread_mutex_lock(&c->lock);
+	c->quit = true;
+	pthread_cond_broadcast(&c->wake);
+	pthread_mutex_unlock(&c->lock);
+}
+
+void
+chores_drain(struct chores *c)
+{
+	chores_quit(c);
+	pthread_mutex_lock(&c->lock);
+	while (c->threads > 0)
+		pthread_cond_wait(&c->gone, &c->lock);
+	pthread_mutex_unlock(&c->lock);
+}
+
+void
+chores_free(struct chores *c)
+{
+	if (!c)
+		return;
+	chores_drain(c);
+	pthread_cond_destroy(&c->gone);
+	pthread_cond_destroy(&c->wake);
+	pthread_mutex_destroy(&c->lock);
+	free(c);
+}

@@ -1,0 +1,211 @@
+/* What a chore does, and the look by which it is seen that there is one. */
+#include "engine/chores_run.h"
+
+#include <stdio.h>
+
+#include "engine/engine_internal.h"
+#include "engine/messages_run.h"
+#include "engine/outbox_run.h"
+#include "engine/site_prepare.h"
+#include "engine/tasks_run.h"
+#include "queues/outbox.h"
+#include "queues/tasks.h"
+
+/* Then others have their turn. */
+#define BUDGET_MS 60000
+/* What is held is looked at again then. */
+#define HELD_MS 10000
+/* Tables that were not there. */
+#define ABSENT_MS 300000
+/* What is old is deleted, and what is half done is found, that often. */
+#define UPKEEP_MS 600000
+
+const char *
+chore_name(enum chore what)
+{
+	static const char *const names[CHORE_COUNT] = { "outbox", "messages",
+		"tasks" };
+
+	return names[what];
+}
+
+static enum rc
+run_outbox(
+    const struct work_env *env, struct chore_report *out, struct err *err)
+{
+	struct outbox_report report = { .wait_ms = 0 };
+	bool due = false;
+	enum rc rc = outbox_tend_run(env, &due, err);
+
+	if (rc != RC_OK || !due)
+		return rc;
+	rc = outbox_run(env, BUDGET_MS, &report, err);
+	out->more = report.more;
+	out->wait_ms = report.wait_ms;
+	(void)snprintf(out->held, sizeof out->held, "%s", report.why);
+	return rc;
+}
+
+static enum rc
+run_messages(const struct work_env *env, bool tick, struct chore_report *out,
+    struct err *err)
+{
+	struct messages_report report = { .wait_ms = 0 };
+	enum rc rc = messages_run(env,
+	    &(const struct messages_opts){
+		.tick = tick, .budget_ms = BUDGET_MS },
+	    &report, err);
+
+	out->absent = report.absent;
+	out->more = report.more;
+	out->wait_ms = report.wait_ms;
+	(void)snprintf(out->held, sizeof out->held, "%s", report.held);
+	return rc;
+}
+
+static enum rc
+run_tasks(const struct work_env *env, struct chore_report *out, struct err *err)
+{
+	const struct config_tasks *t;
+	enum rc rc = RC_OK, worst = RC_OK;
+
+	out->absent = true;
+	for (size_t i = 0; rc != RC_RETRY && !work_stopping(env) &&
+			   (t = config_tasks(env->config, env->site->name, i));
+	     i++) {
+		struct tasks_report report = { .wait_ms = 0 };
+
+		out->absent = false;
+		rc = tasks_run(env, t, BUDGET_MS, &report, err);
+		if (rc != RC_OK)
+			worst = rc;
+		out->more = out->more || report.more;
+		if (report.wait_ms > 0 &&
+		    (out->wait_ms == 0 || report.wait_ms < out->wait_ms))
+			out->wait_ms = report.wait_ms;
+		if (*report.held)
+			(void)snprintf(out->held, sizeof out->held,
+			    "%.64s: %.*s", t->name,
+			    (int)(sizeof out->held - 70), report.held);
+	}
+	return worst;
+}
+
+enum rc
+chore_run(const struct work_env *env, enum chore what, bool tick,
+    struct chore_report *out, struct err *err)
+{
+	enum rc rc = RC_OK;
+
+	*out = (struct chore_report){ .wait_ms = 0 };
+	switch (what) {
+	case CHORE_OUTBOX:
+		rc = run_outbox(env, out, err);
+		break;
+	case CHORE_MESSAGES:
+		rc = run_messages(env, tick, out, err);
+		break;
+	case CHORE_TASKS:
+		rc = run_tasks(env, out, err);
+		break;
+	}
+	if (*out->held && out->wait_ms == 0)
+		out->wait_ms = HELD_MS;
+	return rc;
+}
+
+/* ---- the look ------------------------------------------------------------ */
+
+struct look {
+	struct site_run *s;
+	const struct config *config;
+	const struct config_site *site;
+	struct sql_scope scope;
+	mono_ms now;
+	bool first; /* of this process: it may find what others left */
+};
+
+static enum rc
+look_at_outbox(const struct look *l, bool *due, struct err *err)
+{
+	struct site_run *s = l->s;
+	const struct config_smtp *smtp = config_smtp(l->config, l->site);
+
+	if (s != s->network->blogs[0])
+		return RC_OK;
+	*due = l->now >= s->chores.look_at[CHORE_OUTBOX];
+	if (*due)
+		s->chores.look_at[CHORE_OUTBOX] = l->now + UPKEEP_MS;
+	chores_senders(s->engine->chores, s, smtp ? smtp->concurrency : 1);
+	return *due ? RC_OK : outbox_due(s->database->db, &l->scope, due, err);
+}
+
+static enum rc
+look_at_messages(const struct look *l, bool *due, struct err *err)
+{
+	struct site_run *s = l->s;
+	enum rc rc;
+
+	if (!l->site->messages || l->now < s->chores.look_at[CHORE_MESSAGES])
+		return RC_OK;
+	rc = messages_look(s->database->db, &l->scope, due, err);
+	if (rc == RC_NONE) {
+		s->chores.look_at[CHORE_MESSAGES] = l->now + ABSENT_MS;
+		*due = false;
+		return RC_OK;
+	}
+	*due = *due || l->first;
+	return rc;
+}
+
+static enum rc
+look_at_tasks(const struct look *l, bool *due, struct err *err)
+{
+	struct site_run *s = l->s;
+	const struct config_tasks *t;
+	enum rc rc = RC_OK;
+
+	if (s != s->network->blogs[0])
+		return RC_OK;
+	for (size_t i = 0; rc == RC_OK && !*due &&
+			   (t = config_tasks(l->config, s->site->name, i));
+	     i++) {
+		struct task_queue q;
+
+		tasks_queue_of(s->blog_id, t, &q);
+		rc = tasks_due(s->database->db, &l->scope, &q, due, err);
+		*due = *due || l->first;
+	}
+	return rc;
+}
+
+enum rc
+chores_look(struct site_run *s, const struct config *config, struct err *err)
+{
+	static enum rc (*const looks[CHORE_COUNT])(
+	    const struct look *, bool *, struct err *) = {
+		[CHORE_OUTBOX] = look_at_outbox,
+		[CHORE_MESSAGES] = look_at_messages,
+		[CHORE_TASKS] = look_at_tasks,
+	};
+	struct look l = { .s = s,
+		.config = config,
+		.site = site_config(config, s->site),
+		.now = clock_mono(s->engine->clock),
+		.first = !s->chores.begun };
+	enum rc rc = RC_OK;
+
+	if (s->engine->once || l.site->observe)
+		return RC_OK;
+	actions_scope(s->actions, &l.scope);
+	for (int k = 0; k < CHORE_COUNT && rc == RC_OK; k++) {
+		bool due = false;
+
+		rc = looks[k](&l, &due, err);
+		if (rc == RC_OK && due)
+			chores_want(s->engine->chores, s, (enum chore)k, false);
+	}
+	if (rc == RC_OK)
+		s->chores.begun = true;
+	return rc;
+}

@@ -1,0 +1,124 @@
+"""Mails of jobs in PHP reach a real mail server, by the whole program."""
+
+import json
+import unittest
+
+from mail_server import MailServer
+from smtp_stand_in import SmtpStandIn
+from stack import Stack
+
+TSAN = True
+
+RELAY = """
+[smtp relay]
+host = 127.0.0.1
+port = %d
+security = none
+ehlo = shop.test
+backoff = 1s..2s
+[policy mailer_one]
+mail = outbox
+"""
+SHOP = "woocommerce_send_queued_transactional_email"
+
+
+def site():
+    s = Stack()
+    s.start_mariadb()
+    s.install_wordpress(plugins=("wpcron-demo", "wpcron-mailer"))
+    s.install_action_scheduler()
+    s.start_php_fpm(children=3)
+    return s
+
+
+def action(s, hook, args, **more):
+    return s.insert_actions(1, hook, args=json.dumps(args), **more)
+
+
+class Mails(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        s = cls.s = site()
+        cls.addClassCleanup(s.close)
+        cls.server = MailServer()
+        cls.server.start(s.path("mail"))
+        cls.addClassCleanup(cls.server.stop)
+        cls.daemon = s.start_daemon(site="smtp = relay\n",
+                                    rest=RELAY % cls.server.port)
+
+    def mail(self, subject):
+        found = []
+
+        def there():
+            found[:] = [m for m in self.server.messages()
+                        if ("Subject: " + subject).encode() in m[2]]
+            return found
+        self.s.wait_until(there, 60, what="a mail with subject " + subject)
+        return found[0]
+
+    def test_a_jobs_mail_goes_through_the_outbox_to_the_relay(self):
+        s = self.s
+        row = action(s, "mailer_one", ["ann@example.org", "one", "hello", [
+            "Bcc: secret@example.org", "From: Shop <shop@example.org>"]])
+        sender, recipients, data = self.mail("one")
+        self.assertEqual(sender, "shop@example.org")
+        self.assertEqual(sorted(recipients),
+                         ["ann@example.org", "secret@example.org"])
+        self.assertNotIn(b"secret@", data)
+        self.assertIn(b"hello", data)
+        s.wait_until(lambda: any("accepted" in line for line in s.logs(row)),
+                     what="the relay's answer in the action's log")
+        self.assertEqual(s.statuses("action_id = %s", (row,)),
+                         {"complete": 1})
+        s.wait_until(lambda: s.value(
+            "SELECT state FROM wp_wpcron_outbox WHERE job = %s",
+            ("action:%d" % row,)) == "sent")
+        self.assertEqual(s.value(
+            "SELECT COUNT(*) FROM wp_wpcron_outbox_chunks c"
+            " JOIN wp_wpcron_outbox o USING (blog_id, mail_id)"
+            " WHERE o.job = %s", ("action:%d" % row,)), 0)
+
+    def test_a_shops_deferred_mails_do_so_by_themselves_and_in_order(self):
+        s = self.s
+        for i in range(5):
+            action(s, SHOP, ["woocommerce_order_status_completed", [i]])
+        for i in range(5):
+            self.mail("woocommerce_order_status_completed %d" % i)
+        ids = [int(m[2].split(b"completed ")[1].split()[0])
+               for m in self.server.messages() if b"status_completed" in m[2]]
+        jobs = s.mysql("SELECT subject FROM wp_wpcron_outbox WHERE subject"
+                       " LIKE %s ORDER BY mail_id", ("%status_completed%",))
+        self.assertEqual(sorted(ids), list(range(5)))
+        self.assertEqual(
+            [int(r["subject"].split()[-1]) for r in jobs], list(range(5)))
+
+    def test_a_deferred_mail_without_arguments_fails_without_php(self):
+        s = self.s
+        row = action(s, SHOP, [5, []])
+        s.wait_until(lambda: s.statuses("action_id = %s", (row,)) == {
+            "failed": 1}, what="the malformed row has failed")
+        self.assertTrue(any("action failed via" in line
+                            for line in s.logs(row)), s.logs(row))
+
+
+class Refused(unittest.TestCase):
+    def test_a_refusal_is_told_to_the_action_and_to_plugins(self):
+        s = site()
+        self.addCleanup(s.close)
+        relay = SmtpStandIn()
+        self.addCleanup(relay.close)
+        relay.fail("rcpt", 550, "5.1.1 no such user", times=99)
+        s.start_daemon(site="smtp = relay\n", rest=RELAY % relay.port)
+        row = action(s, "mailer_one", ["ann@example.org", "one", "hello"])
+        s.wait_until(lambda: any("refused" in line for line in s.logs(row)),
+                     60, what="the relay's answer in the action's log")
+        s.wait_until(lambda: s.value(
+            "SELECT COUNT(*) FROM wp_wpcron_dead_letters WHERE kind ="
+            " 'mail'") == 1, what="a dead letter")
+        s.wait_until(lambda: s.option("mailer_failures"), 60,
+                     what="wp_mail_failed")
+        self.assertNotIn("ann@example.org", "\n".join(s.logs(row)))
+
+
+if __name__ == "__main__":
+    unittest.main()
