@@ -8,10 +8,21 @@ import time
 
 REPO = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, os.path.join(REPO, "tests", "integration"))
+from mail_server import MailServer  # noqa: E402
 from stack import ADMIN_PASSWORD, Stack, StackError  # noqa: E402
 
-NATIVE, PHP = "demo_webhook", "demo_option"
+NATIVE, PHP, MAIL = "demo_webhook", "demo_option", "mailer_one"
 TIMEOUT = 600
+MAILS = 100
+RELAY = """[route]
+%s = webhook %s
+[smtp relay]
+host = 127.0.0.1
+port = %d
+security = none
+[policy %s]
+mail = outbox
+"""
 
 
 def say(text):
@@ -47,6 +58,7 @@ class Demo:
     def __init__(self, stack, n):
         self.s, self.n = stack, n
         self.receiver = None
+        self.mails = MailServer()
         self.problems = []
 
     def build_site(self):
@@ -56,6 +68,9 @@ class Demo:
         s.start_site(children=4, config_extra=(
             "define( 'WPCRON_DEMO_WEBHOOK', '%s' );" % self.receiver.url()))
         s.install_action_scheduler()
+        s.add_plugin(os.path.join(REPO, "tests", "fixtures", "plugins",
+                                  "wpcron-mailer"))
+        self.mails.start(s.path("mail"))
 
     def rows_by_php(self):
         return self.s.value("SELECT COUNT(*) FROM %s" %
@@ -129,8 +144,8 @@ class Demo:
         s.insert_actions(self.n - half, NATIVE, logs=True, group="demo")
         s.insert_actions(half, PHP, logs=True, group="demo")
         s.wp_eval("wp_schedule_single_event( time() - 1, 'demo_nothing' );")
-        conf = s.config_text(rest="[route]\n%s = webhook %s\n" % (
-            NATIVE, self.receiver.url()))
+        conf = s.config_text(site="smtp = relay\n", rest=RELAY % (
+            NATIVE, self.receiver.url(), self.mails.port, MAIL))
         with open(s.path("demo.conf"), "w") as f:
             f.write(conf)
         made = s.ctl("install", config=s.path("demo.conf"))
@@ -168,6 +183,30 @@ class Demo:
         self.problems = self.disagreements(native, php)
         return {"native": native, "php": php,
                 "failed": counts.get("failed", 0), "seconds": took}
+
+    def run_mails(self):
+        """Mails of jobs: stored when they are made, sent from there."""
+        s = self.s
+        say("\n%d actions that send a mail each, to a mail server of Debian's"
+            % MAILS)
+        begun = time.monotonic()
+        s.insert_actions(MAILS, MAIL, args='["reader{i}@example.org","Hello"]')
+        s.wait_until(lambda: len(self.mails.messages()) >= MAILS, TIMEOUT,
+                     what="all mails are at the mail server")
+        got = self.mails.messages()
+        if len({tuple(m[1]) for m in got}) != MAILS or len(got) != MAILS:
+            self.problems.append("%d mails for %d readers" % (
+                len(got), len({tuple(m[1]) for m in got})))
+        say("%d mails there after %.1f s; nothing waits in the outbox: %s" % (
+            len(got), time.monotonic() - begun, self.outbox_is_empty()))
+
+    def outbox_is_empty(self):
+        s = self.s
+        waits = ("SELECT COUNT(*) FROM %s WHERE state <> 'sent'" %
+                 s.table("wpcron_outbox"))
+        s.wait_until(lambda: s.value(waits) == 0, 30,
+                     what="the outbox is empty")
+        return "true"
 
     def check_cron_event(self):
         """What core itself had scheduled was not forgotten."""
@@ -216,11 +255,16 @@ def main():
         stock = demo.run_stock()
         ours = demo.run_ours()
         demo.table(ours, stock)
+        demo.run_mails()
+        # What --keep leaves running has no mail server.
+        demo.mails.stop()
     except StackError as e:
+        demo.mails.stop()
         s.dump_logs()
         s.close()
         sys.exit("demo: %s" % e)
     except KeyboardInterrupt:
+        demo.mails.stop()
         s.close()
         sys.exit(130)
     for problem in demo.problems:
