@@ -211,7 +211,6 @@ class StoredTest(MailCase):
         self.assertEqual(self.mailed(), [])
 
     def test_mails_are_sealed_with_the_key(self):
-        from cryptography.hazmat.primitives.ciphers.aead import AESGCM
         path = self.key("0123456789abcdef" * 4 + "\n")
         job = self.job("mail_send", "ann@example.com", "S", "secret text")
         reply = self.send(job, key_file=path)
@@ -220,10 +219,13 @@ class StoredTest(MailCase):
         chunk, = self.chunks(row["mail_id"])
         self.assertEqual((row["sealed"], len(chunk)), (1, row["size"] + 28))
         self.assertNotIn(b"secret", chunk)
-        plain = AESGCM(bytes.fromhex("0123456789abcdef" * 4)).decrypt(
-            chunk[:12], chunk[28:] + chunk[12:28],
-            b"mail action:%d 1 0" % job)
-        self.assertEqual(parse(plain).get_content().strip(), "secret text")
+        plain = self.s.php(
+            "echo openssl_decrypt( hex2bin( '%s' ), 'aes-256-gcm', hex2bin("
+            " '%s' ), OPENSSL_RAW_DATA, hex2bin( '%s' ), hex2bin( '%s' ),"
+            " 'mail action:%d 1 0' );" % (
+                chunk[28:].hex(), "0123456789abcdef" * 4, chunk[:12].hex(),
+                chunk[12:28].hex(), job))
+        self.assertIn("secret text", plain)
 
     def key(self, text):
         path = self.s.path("key")
@@ -240,6 +242,37 @@ class StoredTest(MailCase):
             self.assertIn("outbox_key_file", reply.why)
         self.assertEqual(self.rows(), [])
         self.assertEqual(len(self.mailed()), 2)
+
+
+CORES_CLASS = """<?php
+class WP_PHPMailer extends PHPMailer\\PHPMailer\\PHPMailer {
+	public function __construct( $exceptions = false ) {
+		parent::__construct( $exceptions );
+		$this->setLanguage();
+	}
+	public function setLanguage( $langcode = 'en', $lang_path = '' ) {
+		$this->language = array( 'empty_message' => 'core says empty' );
+		return true;
+	}
+}
+"""
+
+
+class NewerCoreTest(MailCase):
+    def test_the_mailer_is_of_the_class_that_core_has(self):
+        """WordPress 6.8 puts one of its own between PHPMailer and itself."""
+        name = "PHPMailer\\PHPMailer\\PHPMailer"
+        self.send(self.job("mail_class"))
+        self.assertEqual(self.notes(), [name, "succeeded"])
+        with open(os.path.join(self.s.root, "wp-includes",
+                               "class-wp-phpmailer.php"), "w") as f:
+            f.write(CORES_CLASS)
+        reply = self.send(self.job("mail_class"), self.job(
+            "mail_send", "ann@example.com", "Subject", ""))
+        self.assertEqual(reply.counts, (1, 0))
+        self.assertEqual(self.notes()[2:], [
+            "WP_PHPMailer " + name, "succeeded", "failed: core says empty",
+            "not sent"])
 
 
 class PluginModeTest(MailCase):
