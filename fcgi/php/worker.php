@@ -1137,6 +1137,42 @@ final class WPCron_FCGI_Worker {
 
 	/* ---- what only PHP knows ------------------------------------------- */
 
+	/** Who else has a hand in this site's mails; null and empty: nobody. */
+	private static function mail_facts() {
+		$mailer = isset( $GLOBALS['phpmailer'] ) ? get_class( $GLOBALS['phpmailer'] ) : null;
+		$core   = array( 'PHPMailer\\PHPMailer\\PHPMailer', 'WP_PHPMailer', 'PHPMailer' );
+		$file   = function_exists( 'wp_mail' ) ? ( new ReflectionFunction( 'wp_mail' ) )->getFileName() : '';
+		return array(
+			'wp_mail_replaced_in' => realpath( ABSPATH . WPINC . '/pluggable.php' ) === realpath( $file ) ? null : $file,
+			'pre_wp_mail'         => self::callbacks_of( 'pre_wp_mail' ),
+			'phpmailer_init'      => self::callbacks_of( 'phpmailer_init' ),
+			'global_class'        => null === $mailer || in_array( $mailer, $core, true ) || 0 === strpos( $mailer, 'WPCron_FCGI_' ) ? null : $mailer,
+		);
+	}
+
+	/** Names of a hook's callbacks that are not ours. */
+	private static function callbacks_of( $hook ) {
+		global $wp_filter;
+		$names = array();
+		foreach ( isset( $wp_filter[ $hook ] ) ? $wp_filter[ $hook ]->callbacks : array() as $at ) {
+			foreach ( $at as $callback ) {
+				$f = $callback['function'];
+				if ( is_array( $f ) && 2 === count( $f ) ) {
+					$f = ( is_object( $f[0] ) ? get_class( $f[0] ) : $f[0] ) . '::' . $f[1];
+				} elseif ( $f instanceof Closure ) {
+					$r = new ReflectionFunction( $f );
+					$f = 'a closure in ' . $r->getFileName() . ':' . $r->getStartLine();
+				} elseif ( is_object( $f ) ) {
+					$f = get_class( $f );
+				}
+				if ( 0 !== strpos( (string) $f, 'WPCron_FCGI_' ) ) {
+					$names[] = self::cut( $f );
+				}
+			}
+		}
+		return $names;
+	}
+
 	private static function export() {
 		global $wpdb;
 		$limit  = (int) abs( (int) apply_filters( 'action_scheduler_queue_runner_time_limit', 30 ) );
@@ -1166,6 +1202,7 @@ final class WPCron_FCGI_Worker {
 			'alternate_wp_cron'   => defined( 'ALTERNATE_WP_CRON' ) && ALTERNATE_WP_CRON,
 			'companion'           => defined( 'WPCRON_FCGI_COMPANION' ) ? (string) WPCRON_FCGI_COMPANION : null,
 			'memory_limit'        => ini_get( 'memory_limit' ),
+			'mail'                => self::mail_facts(),
 			'environment'         => function_exists( 'wp_get_environment_type' ) ? wp_get_environment_type() : 'production',
 		);
 		return $export;
