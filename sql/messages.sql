@@ -200,6 +200,7 @@ SELECT j.message_id, j.sending, j.tries, j.was
 -- name: messages.begun
 -- in:   blog:u64, lane:text=send, claim:u64
 -- rows: how many
+-- explain: rows 400 what is claimed on a blog, usually by this claim alone
 UPDATE {base}wpcron_messages
    SET state = 'running'
  WHERE blog_id = ?

@@ -42,8 +42,10 @@ fill_journal(void)
 	    "      WHEN seq %% 500 < 8 THEN 'failed'"
 	    "      WHEN seq %% 500 = 8 THEN 'refused' ELSE 'done' END,"
 	    " 'MID', 1 + seq DIV 50,"
-	    " UTC_TIMESTAMP(6) + INTERVAL seq %% 600 - 300 SECOND,"
-	    " UTC_TIMESTAMP(6) + INTERVAL seq %% 600 - 300 SECOND,"
+	    " UTC_TIMESTAMP(6) - INTERVAL 300 SECOND + INTERVAL seq %% 600 "
+	    "SECOND,"
+	    " UTC_TIMESTAMP(6) - INTERVAL 300 SECOND + INTERVAL seq %% 600 "
+	    "SECOND,"
 	    " UTC_TIMESTAMP(6) - INTERVAL seq MINUTE, ''"
 	    " FROM seq_1_to_100000");
 }
