@@ -480,5 +480,7 @@ mime_mail_read_input(struct mime_draft *d)
 		rc = take_list(d, in->headers[i]);
 	if (rc == RC_OK && d->out->nrecipients == 0)
 		rc = reject(d, "no recipient");
+	if (rc == RC_OK && in->body.n == 0)
+		rc = reject(d, "an empty body"); /* PHPMailer's rule */
 	return rc == RC_OK ? put_head(d) : rc;
 }
