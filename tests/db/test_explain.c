@@ -18,6 +18,7 @@
 #include "explain_contacts.h"
 #include "explain_outbox.h"
 #include "explain_readers.h"
+#include "explain_tasks.h"
 #include "sql/schema.h"
 
 Suite *explain_suite(void);
@@ -222,6 +223,7 @@ fill(void)
 	explain_fill_readers();
 	explain_fill_contacts();
 	explain_fill_outbox();
+	explain_fill_tasks();
 	fill_events();
 	db_test_sql("ANALYZE TABLE wp_actionscheduler_actions,"
 		    " wp_actionscheduler_logs, wp_wpcron_tries, wp_options,"

@@ -1,0 +1,241 @@
+"""Real PHP processes append to a transient queue while it is worked off: by
+us, with and without the companion plugin, and by the plugin's own processor.
+
+TASKS=1000 makes it so many tasks.
+"""
+
+import collections
+import os
+import re
+import shutil
+import subprocess
+import threading
+import unittest
+
+import events_table
+from companion import NAME, SOURCE
+from stack import FIXTURES, Stack, tool
+
+TASKS = int(os.environ.get("TASKS", 10000))
+QUEUE = "myplugin_task_queue"
+PLUGIN = os.path.join(FIXTURES, "plugins", "wpcron-task-queue")
+DAEMON_USER, DAEMON_PASSWORD = "wpdaemon", "d"
+ID = re.compile(rb's:7:"payload";s:[0-9]+:"([^"]*)"')
+ANNOUNCED = 'a:1:{i:0;s:%d:"%s";}' % (len(QUEUE), QUEUE)
+
+
+class AppendersCase(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.s = s = Stack()
+        cls.addClassCleanup(s.close)
+        s.start_mariadb()
+        cls.log = s.path("tasks.log")
+        s.install_wordpress(config_extra="define( 'MYPLUGIN_LOG', '%s' );\n"
+                            "define( 'DISABLE_WP_CRON', true );\n" % cls.log)
+        s.add_plugin(PLUGIN)
+        for name in ("append.php", "process.php"):
+            shutil.copyfile(os.path.join(FIXTURES, "tasks", name),
+                            os.path.join(s.root, name))
+        for table in ("tasks", "task_snapshots", "dead_letters", "meta"):
+            s.mysql(events_table.statement(s, "create_" + table))
+        cls.mu = os.path.join(s.root, "wp-content", "mu-plugins")
+        os.makedirs(cls.mu, exist_ok=True)
+        for host in ("localhost", "127.0.0.1"):
+            s.mysql("CREATE USER %s@%s IDENTIFIED BY %s",
+                    (DAEMON_USER, host, DAEMON_PASSWORD))
+            s.mysql("GRANT ALL ON *.* TO %s@%s", (DAEMON_USER, host))
+        # Each value of the inbox, and who wrote it.
+        s.mysql("CREATE TABLE task_writes (id BIGINT PRIMARY KEY"
+                " AUTO_INCREMENT, author VARCHAR(100), value LONGBLOB)")
+        for event in ("INSERT", "UPDATE"):
+            s.mysql("CREATE TRIGGER task_%s AFTER %s ON wp_options FOR EACH"
+                    " ROW IF NEW.option_name = '_transient_%s' THEN INSERT"
+                    " INTO task_writes (author, value) VALUES (USER(),"
+                    " NEW.option_value); END IF" % (event, event, QUEUE))
+
+    def setUp(self):
+        self.s.mysql("DELETE FROM wp_options WHERE option_name LIKE %s",
+                     ("\\_transient%%%s%%" % QUEUE,))
+        for table in ("wp_wpcron_tasks", "wp_wpcron_task_snapshots",
+                      "task_writes"):
+            self.s.mysql("TRUNCATE " + table)
+        self.stop = self.s.path("stop-tasks")
+        if os.path.exists(self.stop):
+            os.unlink(self.stop)
+        with open(self.log, "w"):
+            os.chmod(self.log, 0o666)
+        self.companion(False)
+
+    def companion(self, there):
+        self.s.mysql("DELETE FROM wp_options WHERE option_name ="
+                     " 'wpcron_fcgi_task_queues'")
+        path = os.path.join(self.mu, NAME)
+        if there:
+            shutil.copyfile(SOURCE, path)
+            self.s.mysql("INSERT INTO wp_options (option_name, option_value,"
+                         " autoload) VALUES ('wpcron_fcgi_task_queues', %s,"
+                         " 'yes')", (ANNOUNCED,))
+        elif os.path.exists(path):
+            os.unlink(path)
+
+    # ---- processes -----------------------------------------------------
+
+    def php(self, *args):
+        argv = self.s.as_web_user([
+            tool("php"), "-d", "display_errors=stderr", "-d", "log_errors=0",
+            os.path.join(self.s.root, args[0])] + [str(a) for a in args[1:]])
+        return subprocess.Popen(argv, stdout=subprocess.PIPE,
+                                stderr=subprocess.PIPE, text=True,
+                                stdin=subprocess.DEVNULL)
+
+    def ended(self, process):
+        out, errors = process.communicate(timeout=900)
+        self.assertEqual((process.returncode, errors), (0, ""), out)
+        return out
+
+    def append(self, appenders, tasks, delay_us, *more):
+        """What was appended; each id once."""
+        each = tasks // appenders
+        all_of_them = [self.php("append.php", n, each, delay_us, *more)
+                       for n in range(appenders)]
+        said = [int(self.ended(p).split()[-1]) for p in all_of_them]
+        self.said = sum(said)
+        return {"%d-%d" % (n, i) for n in range(appenders)
+                for i in range(each)}
+
+    def drained(self, appenders, tasks=None, delay_us=2000, more=(),
+                pause_us=500):
+        """Append while the driver works; (appended, {id: times it ran})."""
+        driver = subprocess.Popen(
+            [self.s.binary("drivers/task_drain"), "root=" + self.s.root,
+             "queue=" + QUEUE, "stop=" + self.stop, "user=" + DAEMON_USER,
+             "password=" + DAEMON_PASSWORD, "pause_us=%d" % pause_us],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            env=dict(os.environ, **self.s.sanitizer_env()))
+        lines = []
+        reader = threading.Thread(
+            target=lambda: lines.extend(driver.stdout.read().splitlines()))
+        reader.start()
+        try:
+            appended = self.append(appenders, tasks or TASKS, delay_us, *more)
+        finally:
+            open(self.stop, "w").close()
+            reader.join(300)
+            errors = driver.communicate(timeout=60)[1]
+        self.assertEqual((driver.returncode, errors), (0, ""))
+        self.words = lines.pop()
+        ran = collections.Counter(
+            line.split('"')[1] for line in lines)
+        return appended, ran
+
+    # ---- what became of them -------------------------------------------
+
+    def versions(self):
+        """[(is ours, {ids})] of the inbox, in order."""
+        with self.s.connect() as db, db.cursor() as c:
+            c.execute("SELECT author, value FROM task_writes ORDER BY id")
+            return [(author.startswith(DAEMON_USER + "@"), {
+                i.decode() for i in ID.findall(
+                    value if isinstance(value, bytes) else value.encode())})
+                for author, value in c]
+
+    def who_lost(self, lost):
+        """{id: "PHP" or "we"}: whose write it was after which a task that
+        never ran was no longer there."""
+        found = dict.fromkeys(lost, "PHP")  # it was never written at all
+        before = set()
+        for ours, ids in self.versions():
+            for gone in (before - ids) & lost:
+                found[gone] = "we" if ours else "PHP"
+            before = ids
+        return found
+
+    def note(self, name, appended, ran, more=""):
+        lost = appended - set(ran)
+        twice = sum(n - 1 for n in ran.values())
+        print("note: %-42s %5d appended, %5d ran, %d lost, %d ran twice%s" % (
+            name, len(appended), len(set(ran)), len(lost), twice, more),
+            flush=True)
+        return lost, twice
+
+
+class AppendersTest(AppendersCase):
+    def test_of_one_appender_every_task_runs_once(self):
+        appended, ran = self.drained(1)
+        lost, twice = self.note("one appender", appended, ran,
+                                "; " + self.words)
+        self.assertEqual((lost, twice), (set(), 0))
+        self.assertEqual(self.said, len(appended))
+
+    def test_of_one_page_load_that_appends_all_every_task_runs_once(self):
+        """It goes on with the list that it knows, however often we empty it."""
+        appended, ran = self.drained(1, tasks=min(TASKS, 1000),
+                                     more=("same",))
+        lost, twice = self.note("one page load", appended, ran,
+                                "; " + self.words)
+        self.assertEqual((lost, twice), (set(), 0))
+
+    def test_with_the_companion_eight_appenders_lose_nothing(self):
+        self.companion(True)
+        appended, ran = self.drained(8)
+        lost, twice = self.note("8 appenders, companion", appended, ran)
+        self.assertEqual((lost, twice), (set(), 0))
+        # Each of them was told that it was stored.
+        self.assertEqual(self.said, len(appended))
+
+    def test_without_it_php_alone_loses_and_nothing_runs_twice(self):
+        appended, ran = self.drained(8)
+        lost, twice = self.note("8 appenders, no companion", appended, ran,
+                                "; " + self.words)
+        self.assertEqual(twice, 0)
+        whose = collections.Counter(self.who_lost(lost).values())
+        print("note: of these, lost by PHP's write over PHP's: %d, by us: %d"
+              % (whose["PHP"], whose["we"]), flush=True)
+        self.assertEqual(whose["we"], 0)
+        self.assertEqual(set(ran) - appended, set())
+
+    def test_without_transactions_it_is_the_same(self):
+        self.s.mysql("ALTER TABLE wp_options ENGINE=MyISAM")
+        try:
+            appended, ran = self.drained(1, tasks=min(TASKS, 2000))
+            lost, twice = self.note("one appender, MyISAM", appended, ran,
+                                    "; " + self.words)
+            self.assertEqual((lost, twice), (set(), 0))
+        finally:
+            self.s.mysql("ALTER TABLE wp_options ENGINE=InnoDB")
+
+    def test_what_the_plugins_own_processor_makes_of_it(self):
+        for appenders in (1, 8):
+            with self.subTest(appenders):
+                self.setUp()
+                processor = self.php("process.php", self.stop)
+                try:
+                    appended = self.append(appenders, min(TASKS, 10000), 2000)
+                finally:
+                    open(self.stop, "w").close()
+                    self.ended(processor)
+                with open(self.log) as f:
+                    ran = collections.Counter(
+                        line.split('"')[1] for line in f)
+                lost, twice = self.note(
+                    "the plugin's own, %d appender(s)" % appenders,
+                    appended, ran)
+                self.assertGreater(len(lost), 0)
+
+
+class CachedAppendersTest(AppendersCase):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.s.start_redis()
+        cls.s.install_object_cache()
+
+    def test_behind_an_object_cache_the_companion_is_exact(self):
+        self.companion(True)
+        appended, ran = self.drained(8, tasks=min(TASKS, 4000))
+        lost, twice = self.note("8 appenders, companion, Redis", appended,
+                                ran)
+        self.assertEqual((lost, twice), (set(), 0))
+        self.assertEqual(self.said, len(appended))
+        self.assertEqual(self.versions(), [])
