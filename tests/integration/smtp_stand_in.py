@@ -581,7 +581,8 @@ class Session:
         fault = relay.fault("end", self)
         if fault and fault.seconds:
             time.sleep(fault.seconds)
-            fault = relay.fault("end", self)
+            after = relay.fault("end", self)
+            fault = after if after is not fault else None
         said = relay.decide(self) if not fault and relay.decide else None
         taken = not (fault and not fault.stored) and \
             not (said and said[0] >= 400)

@@ -1,0 +1,96 @@
+"""Senders that are killed with a mail in hand: none is lost, and what arrives
+twice has been in the hands of one that died."""
+
+import collections
+import os
+import random
+import time
+import unittest
+
+from test_outbox_send import Case
+
+KILLS = int(os.environ.get("OUTBOX_KILLS", "10"))
+MAILS = int(os.environ.get("OUTBOX_MAILS", "600"))
+MORE = "connect_timeout = 1s\nmax_age = 1h\n"
+
+
+class Crash(Case):
+    def expire(self):
+        """The dead are known to be dead."""
+        self.s.mysql("UPDATE wp_wpcron_outbox SET claimed_until ="
+                     " UTC_TIMESTAMP(6) - INTERVAL 1 SECOND"
+                     " WHERE state = 'sending'")
+        self.s.mysql("UPDATE wp_wpcron_leases SET node = 0, expires_at ="
+                     " '1970-01-01 00:00:01' WHERE name LIKE 'smtp/%'")
+
+    def test_a_begun_mail_waits_and_the_others_go_on_at_once(self):
+        relay = self.relay()
+        relay.stall("end", 30)
+        box = self.box(relay, more=MORE, reply="2s", unknown="3s")
+        box.put_many(5)
+        sender = box.start("doomed")
+        self.s.wait_until(lambda: box.states().get("sending") == 5)
+        self.s.wait_until(lambda: self.s.value(
+            "SELECT SUM(begun) FROM wp_wpcron_outbox") == 1)
+        sender.kill()
+        self.expire()
+        self.assertEqual(box.send()["sent"], 4)
+        self.assertEqual(box.states(), {"sent": 4, "later": 1})
+        self.s.wait_until(lambda: box.send()["sent"] == 1, 20)
+        self.assertEqual(self.s.value(
+            "SELECT unknown FROM wp_wpcron_outbox WHERE unknown > 0"), 1)
+
+    def test_kill_9_loses_nothing_and_doubles_are_counted(self):
+        relay = self.relay()
+        relay.stall("end", 0.004, times=None)
+        boxes = [self.box(relay, more=MORE, reply="2s", unknown="2s",
+                          concurrency=4, name="k%d.conf" % i)
+                 for i in range(2)]
+        mails = boxes[0].put_many(MAILS)
+        running = [b.start("k%d" % i) for i, b in enumerate(boxes)]
+        random.seed(5)
+        for kill in range(KILLS):
+            time.sleep(random.uniform(0.05, 0.3))
+            i = kill % 2
+            running[i].kill()
+            running[i] = boxes[i].start("k%d" % i)
+        end = time.monotonic() + 120
+        while (boxes[0].states().get("sent", 0) < MAILS and
+               time.monotonic() < end):
+            time.sleep(0.5)
+            # A killed one's term is half a minute.
+            self.s.mysql("UPDATE wp_wpcron_outbox SET claimed_until ="
+                         " UTC_TIMESTAMP(6) - INTERVAL 1 SECOND"
+                         " WHERE state = 'sending' AND claimed_until <"
+                         " UTC_TIMESTAMP(6) + INTERVAL 25 SECOND")
+        for p in running:
+            p.stop()
+        self.assertEqual(boxes[0].states(), {"sent": MAILS})
+        got = collections.Counter(m.header("Message-ID")
+                                  for m in relay.mails)
+        self.assertEqual(len(got), len(mails))
+        doubles = sum(got.values()) - len(mails)
+        print("%d kills, %d mails, %d doubles" % (KILLS, MAILS, doubles))
+        self.assertLessEqual(doubles, KILLS)
+        unknown = self.s.value("SELECT SUM(unknown) FROM wp_wpcron_outbox")
+        self.assertLessEqual(doubles, unknown)
+
+    def test_a_sender_that_is_told_to_stop_gives_back_what_it_has(self):
+        relay = self.relay()
+        relay.stall("end", 0.5, times=None)
+        box = self.box(relay, more=MORE)
+        box.put_many(5)
+        sender = box.start("polite")
+        self.s.wait_until(lambda: box.states().get("sending"))
+        sender.stop()
+        states = box.states()
+        self.assertNotIn("sending", states)
+        self.assertEqual(sum(states.values()), 5)
+        self.assertEqual(states.get("sent", 0), len(relay.mails))
+        self.assertEqual(self.s.value(
+            "SELECT COUNT(*) FROM wp_wpcron_leases WHERE name LIKE"
+            " 'smtp/%%' AND expires_at > UTC_TIMESTAMP(6)"), 0)
+
+
+if __name__ == "__main__":
+    unittest.main()
