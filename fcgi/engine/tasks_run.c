@@ -293,7 +293,7 @@ static enum rc
 check_types(struct tasks_turn *t, struct err *err)
 {
 	struct arena a = ARENA_INIT(TYPES_BYTES);
-	struct buf text = BUF_INIT(2 * ERR_TEXT_MAX);
+	struct buf text = BUF_INIT((size_t)2 * ERR_TEXT_MAX);
 	struct slice *types = NULL;
 	size_t n = 0;
 	enum rc rc =
@@ -346,7 +346,7 @@ static enum rc
 drain_in_php(struct tasks_turn *t, struct task_inbox *in, struct err *err)
 {
 	struct arena a = ARENA_INIT(TASKS_BATCH_BYTES);
-	struct buf text = BUF_INIT(2 * ERR_TEXT_MAX);
+	struct buf text = BUF_INIT((size_t)2 * ERR_TEXT_MAX);
 	struct slice told[TASKS_TYPES_MAX];
 	struct php_executor_opts opts;
 	struct php_inbox inbox;

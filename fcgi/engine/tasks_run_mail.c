@@ -61,7 +61,7 @@ static enum rc
 read_to(struct email *e, const struct php_serialize_value *p, struct err *err)
 {
 	const struct php_serialize_value *to = member(p, "to");
-	struct buf all = BUF_INIT(64 * 1024);
+	struct buf all = BUF_INIT((size_t)64 * 1024);
 
 	if (to && to->type == PHP_SERIALIZE_ARRAY)
 		for (size_t i = 0; i < to->nmembers; i++) {
@@ -100,7 +100,7 @@ add_member(
     struct email *e, const struct php_serialize_member *m, struct err *err)
 {
 	struct slice value = text_of(php_serialize_deref(&m->value));
-	struct buf line = BUF_INIT(64 * 1024);
+	struct buf line = BUF_INIT((size_t)64 * 1024);
 	struct slice kept;
 
 	if (m->int_key)

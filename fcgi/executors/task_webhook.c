@@ -531,7 +531,7 @@ task_webhook_send(
 		.arena = ARENA_INIT(ARENA_MAX),
 		.url = BUF_INIT(URL_MAX),
 		.body = BUF_INIT(BODY_MAX),
-		.words = BUF_INIT(4 * WORDS_MAX) };
+		.words = BUF_INIT((size_t)4 * WORDS_MAX) };
 	enum rc rc = read_payload(&s, err);
 
 	for (int hops = 0; rc == RC_OK; hops++) {

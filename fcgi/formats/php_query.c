@@ -75,7 +75,7 @@ put_digits(struct buf *out, const char *digits, size_t n, int point)
 static void
 put_finite(struct buf *out, double v)
 {
-	char text[FLOAT_DIGITS + 16], digits[FLOAT_DIGITS + 1];
+	char text[FLOAT_DIGITS + 16], digits[FLOAT_DIGITS + 1] = "0";
 	const char *p = text;
 	size_t n = 0;
 
