@@ -131,6 +131,19 @@ check_tasks(const struct task_list *l, struct err *err)
 	return rc;
 }
 
+/* A walk counts references; whether PHP would follow them, the tree tells. */
+static enum rc
+check_references(struct slice element, struct err *err)
+{
+	struct arena a = ARENA_INIT(CEILING_JSON_ARENA);
+	struct php_serialize_value ignored;
+	enum rc rc = php_serialize_parse(
+	    element, &PHP_SERIALIZE_LIMITS, &a, &ignored, err);
+
+	arena_clear(&a);
+	return rc;
+}
+
 /* The element at hand alone, when it holds references. */
 static enum rc
 stand_alone(struct slice span, size_t before, struct arena *a,
@@ -145,6 +158,8 @@ stand_alone(struct slice span, size_t before, struct arena *a,
 		if (text.failed || !out->p)
 			rc = err_set(err, RC_RETRY, "no memory for a task");
 	}
+	if (rc == RC_OK)
+		rc = check_references(*out, err);
 	buf_clear(&text);
 	return rc;
 }

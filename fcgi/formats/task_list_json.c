@@ -87,12 +87,36 @@ task_json_list(struct slice json, struct arena *a, struct slice **elements,
 	return RC_OK;
 }
 
-static bool
-is_key(struct slice quoted, const char *name)
-{
-	size_t n = strlen(name);
+/* A member to be set. */
+struct setting {
+	const char *name;
+	struct slice value; /* SLICE_NONE: it stays */
+	bool there;
+};
 
-	return quoted.n == n + 2 && memcmp(quoted.p + 1, name, n) == 0;
+/* Of two equal keys the last counts, so all of them are set. */
+static struct slice
+setting_of(struct setting *s, struct slice quoted, struct slice value)
+{
+	struct slice name = slice_mem(quoted.p + 1, quoted.n - 2);
+
+	for (size_t i = 0; i < 2; i++) {
+		if (!s[i].value.p || !slice_eq_str(name, s[i].name))
+			continue;
+		s[i].there = true;
+		return s[i].value;
+	}
+	return value;
+}
+
+static void
+put_member(
+    struct buf *out, struct slice key, struct slice value, size_t *members)
+{
+	buf_put_str(out, (*members)++ > 0 ? "," : "");
+	buf_put_slice(out, key);
+	buf_put_char(out, ':');
+	buf_put_slice(out, value);
 }
 
 /* `object` is one that json_loadb() takes. */
@@ -100,40 +124,32 @@ void
 task_json_put(struct slice object, struct slice attempts,
     struct slice available_after, struct buf *out)
 {
+	struct setting s[2] = { { "attempts", attempts, false },
+		{ "available_after", available_after, false } };
 	struct slice body = slice_trim(object);
 	size_t i = skip_blanks(body, 1), members = 0;
+	bool escaped = false;
 
 	buf_put_char(out, '{');
 	while (i < body.n && body.p[i] == '"') {
 		size_t key_to = value_end(body, i), from, to;
-		struct slice key = slice_mem(body.p + i, key_to - i), value;
+		struct slice key = slice_mem(body.p + i, key_to - i);
 
 		from = skip_blanks(body, skip_blanks(body, key_to) + 1);
 		to = value_end(body, from);
-		value = slice_mem(body.p + from, to - from);
-		if (attempts.p && is_key(key, "attempts")) {
-			value = attempts;
-			attempts = SLICE_NONE;
-		} else if (available_after.p &&
-			   is_key(key, "available_after")) {
-			value = available_after;
-			available_after = SLICE_NONE;
-		}
-		buf_put_str(out, members++ > 0 ? "," : "");
-		buf_put_slice(out, key);
-		buf_put_char(out, ':');
-		buf_put_slice(out, value);
+		escaped = escaped || slice_find(key, '\\') < key.n;
+		put_member(out, key,
+		    setting_of(s, key, slice_mem(body.p + from, to - from)),
+		    &members);
 		i = skip_blanks(body, skip_blanks(body, to) + 1);
 	}
-	if (attempts.p) {
-		buf_put_str(out, members++ > 0 ? "," : "");
-		buf_put_str(out, "\"attempts\":");
-		buf_put_slice(out, attempts);
-	}
-	if (available_after.p) {
-		buf_put_str(out, members > 0 ? "," : "");
-		buf_put_str(out, "\"available_after\":");
-		buf_put_slice(out, available_after);
+	/* A key with escapes may be one of these, and the last. */
+	for (size_t k = 0; k < 2; k++) {
+		char key[32];
+
+		(void)snprintf(key, sizeof key, "\"%s\"", s[k].name);
+		if (s[k].value.p && (!s[k].there || escaped))
+			put_member(out, slice_str(key), s[k].value, &members);
 	}
 	buf_put_char(out, '}');
 }

@@ -160,6 +160,9 @@ static const char *const unreadable[] = {
 	"s:14:\"a:1:{i:0;i:1;}\";",
 	"s:5:\"hello\";",
 	"s:3:\"[1]\";x",
+	/* An object that is none. */
+	"a:1:{i:0;a:2:{s:4:\"type\";s:1:\"x\";s:7:\"payload\";a:1:{i:0;r:4;}}"
+	"}",
 	/* A task that is, in part, another. */
 	"a:2:{i:0;a:2:{s:4:\"type\";s:1:\"x\";s:7:\"payload\";O:8:\"stdClass\":"
 	"0:{}}i:1;a:2:{s:4:\"type\";s:1:\"x\";s:7:\"payload\";r:4;}}",
@@ -351,6 +354,11 @@ static const struct {
 	{ "{ \"attempts\" : 0 , \"type\":\"x\" , \"k\":{\"attempts\":5}}", 1, 7,
 	    "{\"attempts\":1,\"type\":\"x\",\"k\":{\"attempts\":5},"
 	    "\"available_after\":7}" },
+	{ "{\"attempts\":5,\"type\":\"x\",\"attempts\":\"6\"}", 1, 0,
+	    "{\"attempts\":1,\"type\":\"x\",\"attempts\":1}" },
+	{ "{\"attempts\":5,\"type\":\"x\",\"\\u0061ttempts\":6}", 1, 0,
+	    "{\"attempts\":1,\"type\":\"x\",\"\\u0061ttempts\":6,"
+	    "\"attempts\":1}" },
 	{ "s:12:\"{\"type\":\"x\"}\";", 1, 0,
 	    "s:25:\"{\"type\":\"x\",\"attempts\":1}\";" },
 };
