@@ -112,7 +112,7 @@ final class WPCron_FCGI_Messages {
 		// Its routine of sending falls back to a batch of whatever waits when
 		// somebody has taken the lock just then.
 		add_filter( 'pre_option_' . self::LIMIT, array( __CLASS__, 'no_batch' ), PHP_INT_MAX );
-		add_filter( 'pre_transient_' . self::LIMIT, '__return_zero', PHP_INT_MAX );
+		add_filter( 'pre_transient_' . self::LIMIT, array( __CLASS__, 'no_batch_either' ), PHP_INT_MAX );
 		add_filter( 'FHEE__EE_Messages_Queue__lock_expiry', array( __CLASS__, 'lock_expiry' ), PHP_INT_MAX );
 		add_action( 'added_option', array( __CLASS__, 'on_lock' ), 10, 2 );
 		add_action( 'updated_option', array( __CLASS__, 'on_locked_again' ), 10, 3 );
@@ -141,6 +141,11 @@ final class WPCron_FCGI_Messages {
 
 	public static function no_batch() {
 		return array( 0, time() + HOUR_IN_SECONDS );
+	}
+
+	/** Old versions take 0 for no limit. */
+	public static function no_batch_either() {
+		return -1;
 	}
 
 	public static function lock_expiry( $seconds ) {
@@ -289,20 +294,31 @@ final class WPCron_FCGI_Messages {
 
 	/* ---- what needs no message ----------------------------------------- */
 
-	/** Against what is stored now: this process' copy is as old as its boot. */
+	/**
+	 * Against what is stored now: this process' copy is as old as its boot.
+	 * Where the row says autoload no, core leaves a copy among those that are.
+	 */
 	private static function options( array $entry ) {
 		$name = $entry['name'];
+		self::forget_option( $name );
+		wp_load_alloptions( true );
+		if ( isset( $entry['value'] ) ) {
+			$value = is_serialized( $entry['value'] ) ? @unserialize( $entry['value'], array( 'allowed_classes' => false ) ) : $entry['value'];
+			update_option( $name, $value, false );
+		} else {
+			delete_option( $name );
+		}
+		self::forget_option( $name );
+		$there = get_option( $name, null );
+		$there = null === $there ? null : (string) maybe_serialize( $there );
+		return ( isset( $entry['value'] ) ? $entry['value'] : null ) === $there ? self::yes()
+			: self::no( 'not_written', "The option $name has another value after it was written." );
+	}
+
+	private static function forget_option( $name ) {
 		wp_cache_delete( $name, 'options' );
 		wp_cache_delete( 'notoptions', 'options' );
-		wp_load_alloptions( true );
-		if ( ! isset( $entry['value'] ) ) {
-			delete_option( $name );
-			return false === get_option( $name ) ? self::yes() : self::no( 'not_written', "The option $name is still there." );
-		}
-		$value = is_serialized( $entry['value'] ) ? @unserialize( $entry['value'], array( 'allowed_classes' => false ) ) : $entry['value'];
-		update_option( $name, $value, false );
-		return maybe_serialize( get_option( $name ) ) === $entry['value'] ? self::yes()
-			: self::no( 'not_written', "The option $name has another value after it was written." );
+		wp_cache_delete( 'alloptions', 'options' );
 	}
 
 	/* ---- what only PHP knows ------------------------------------------- */
