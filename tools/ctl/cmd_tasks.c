@@ -257,7 +257,8 @@ list(const struct ctl *c, struct place *p, void *arg)
 static int
 check_list(struct ctl *c)
 {
-	static const char *const states[] = { "ready", "running", "done" };
+	static const char *const states[] = { "ready", "delayed", "claimed",
+		"running", "done", "dead" };
 	const struct ctl_options *o = &c->opts;
 	struct err err = ERR_INIT;
 	bool known = !o->status;
@@ -266,8 +267,8 @@ check_list(struct ctl *c)
 		known = strcmp(o->status, states[i]) == 0;
 	if (!known)
 		return ctl_fail(c, EXIT_USAGE,
-		    "--status is ready, running or done, not \"%s\"; what is "
-		    "dead, `wp-cronctl dead list --kind=task` shows",
+		    "--status is ready, delayed, claimed, running, done or "
+		    "dead, not \"%s\"",
 		    o->status);
 	if (o->status && c->nargs == 0)
 		return ctl_fail(
