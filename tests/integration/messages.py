@@ -13,14 +13,18 @@ import subprocess
 import espresso
 from stack import Stack
 
-# A lock that a killed PHP leaves behind, and where its mails go.
+# How long a lock holds that a killed PHP leaves behind, and the window; then
+# where its mails go.
 MU_PLUGIN = """<?php
 add_filter( 'FHEE__EE_Messages_Queue__lock_expiry', function ( $s ) {
     return (int) get_option( 'wpcron_test_lock_s', $s );
 }, 100 );
+add_filter( 'FHEE__EE_Messages_Queue__rate_limit_expiry', function ( $s ) {
+    return (int) get_option( 'wpcron_test_window_s', $s );
+} );
 """
 SENDMAIL = """#!/bin/sh
-cat > {dir}/.$$ && mv {dir}/.$$ {dir}/$(date +%s.%N)
+exec cat > {dir}/$$
 """
 
 
@@ -67,8 +71,8 @@ def forget(s):
         s.mysql("DELETE FROM %swpcron_%s%s" % (
             s.prefix, table, " WHERE name <> 'schema'"
             if table == "meta" else ""))
-    s.mysql("DELETE FROM %soptions WHERE option_name = 'wpcron_test_lock_s'"
-            % s.prefix)
+    s.mysql("DELETE FROM %soptions WHERE option_name LIKE"
+            " 'wpcron\\_test\\_%%'" % s.prefix)
     for name in os.listdir(s.mailed):
         os.unlink(os.path.join(s.mailed, name))
 
@@ -93,6 +97,15 @@ def ask(s, op="run", **options):
     if status or any(r["rc"] not in ("ok", "none") for r in reports):
         raise AssertionError("%d %s\n%s" % (status, reports, err))
     return reports
+
+
+def waiting(s):
+    """How many wait or are on the way; rows that a killed PHP left half
+    written have nothing that they could be generated from."""
+    return espresso.count(s, "MID", "MRS", "MEX") + s.value(
+        "SELECT COUNT(*) FROM %sesp_message m JOIN %sesp_extra_meta e ON"
+        " e.OBJ_ID = m.MSG_ID AND e.EXM_key = 'MSG_generation_data'"
+        " WHERE m.STS_ID = 'MIC'" % (s.prefix, s.prefix))
 
 
 def journal(s, lane="send"):
