@@ -79,12 +79,16 @@ split_name(struct slice part, struct slice *name, struct slice *address)
 	*address = slice_trim(slice_mem(part.p + begin, end - 1 - begin));
 }
 
-/* is_email() wants a dot in the domain. */
+/* is_email() wants a dot in the domain, and a local part of ASCII: header
+ * fields with others need a relay that takes those (RFC 6532). */
 static bool
 put_address(struct buf *out, struct slice address)
 {
 	struct slice domain = mail_address_domain(address);
 
+	for (size_t i = 0; i + domain.n < address.n; i++)
+		if ((unsigned char)address.p[i] >= 0x80)
+			return false;
 	return slice_find(domain, '.') < domain.n &&
 	       mail_address_put(out, address);
 }

@@ -62,6 +62,7 @@ static const struct {
 } refused[] = {
 	{ "", "x", "X-A: b", "no recipient" },
 	{ "nobody", "x", "X-A: b", "no recipient" },
+	{ "j\xc3\xb6rg@b.test", "x", "X-A: b", "no recipient" },
 	{ "a@b.test\r\nBcc: x@y.test", "x", "X-A: b", "address" },
 	{ "A\nB <a@b.test>", "x", "X-A: b", "address" },
 	{ "a@b.test", "x", "X-A: b\r\nBcc: x@y.test", "header" },
