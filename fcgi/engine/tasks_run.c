@@ -27,6 +27,9 @@ enum {
 	PHP_LOCK_WAIT_MS = 2000,
 	WAIT_MAX_MS = 60000,
 	CACHE_EVERY_MS = 60000,
+	TAKE_TRIES = 4,
+	TAKE_WAIT_MS = 500,
+	DAY_S = 86400,
 	PLACE_MS = 30000,
 	BOOT_MS = 30000,
 	/* How long stale lists of PHP's writers are known for such. */
@@ -275,9 +278,8 @@ leave_to_php(struct tasks_turn *t, const char *types, struct err *err)
 		if (rc != RC_OK && rc != RC_NONE)
 			return rc;
 	}
-	rc = work_php_enter(t->env, PLACE_MS, &opts, err);
-	if (rc != RC_OK)
-		return rc == RC_REJECT ? RC_OK : rc;
+	if (work_php_enter(t->env, PLACE_MS, &opts, err) != RC_OK)
+		return RC_OK;
 	rc = php_tasks_process(
 	    &opts, t->q.hook, t->c->timeout_ms * t->c->batch + BOOT_MS, err);
 	work_php_leave(t->env);
@@ -341,13 +343,66 @@ note_inbox(struct tasks_turn *t, const struct task_inbox *in)
 		    LOG_S("why", in->why));
 }
 
+/*
+ * PHP has emptied the inbox: what was in it is here alone. Should the first try
+ * have been committed, the next finds the list known.
+ */
+static enum rc
+take_list(struct tasks_turn *t, const struct php_executor_opts *opts,
+    struct slice value, struct task_inbox *in, struct err *err)
+{
+	struct err why = ERR_INIT;
+	enum rc rc =
+	    tasks_take_list(t->env->db, &t->env->scope, &t->q, value, in, err);
+
+	for (int i = 0; i < TAKE_TRIES && rc == RC_RETRY; i++) {
+		struct db *db = NULL;
+
+		clock_sleep_ms(TAKE_WAIT_MS);
+		rc = db_open(&t->env->site->db, &db, err);
+		if (rc == RC_OK)
+			rc = tasks_take_list(
+			    db, &t->env->scope, &t->q, value, in, err);
+		db_close(db);
+	}
+	if (rc != RC_OK && rc != RC_NONE &&
+	    php_tasks_transient(opts, t->q.name, value, DAY_S, BOOT_MS, &why) !=
+		RC_OK)
+		log_event(LOG_ERR, "tasks.inbox_lost",
+		    LOG_S("site", t->env->site->name),
+		    LOG_S("queue", t->c->name), LOG_S("error", why.text));
+	return rc;
+}
+
+/* Why PHP has not emptied the inbox. */
+static enum rc
+note_untaken(struct tasks_turn *t, const struct php_inbox *inbox, enum rc rc,
+    struct err *err)
+{
+	struct buf text = BUF_INIT((size_t)2 * ERR_TEXT_MAX);
+	struct slice types[NELEMS(inbox->types)];
+
+	for (size_t i = 0; i < inbox->ntypes; i++)
+		types[i] = slice_str(inbox->types[i]);
+	put_unmapped(t, types, inbox->ntypes, &text);
+	if (rc == RC_REJECT) {
+		hold(t, HELD_WAIT_MS, "%s", err->text);
+		rc = RC_OK;
+	} else if (rc == RC_OK && inbox->locked) {
+		hold(t, PHP_LOCK_WAIT_MS,
+		    "the plugin's processor holds the lock %s", t->c->lock);
+	} else if (rc == RC_OK && text.n > 0) {
+		rc = leave_to_php(t, buf_str(&text), err);
+	}
+	buf_clear(&text);
+	return rc;
+}
+
 /* Where the cache keeps it, and the companion does not hand it over. */
 static enum rc
 drain_in_php(struct tasks_turn *t, struct task_inbox *in, struct err *err)
 {
 	struct arena a = ARENA_INIT(TASKS_BATCH_BYTES);
-	struct buf text = BUF_INIT((size_t)2 * ERR_TEXT_MAX);
-	struct slice told[TASKS_TYPES_MAX];
 	struct php_executor_opts opts;
 	struct php_inbox inbox;
 	enum rc rc = work_php_enter(t->env, PLACE_MS, &opts, err);
@@ -356,24 +411,11 @@ drain_in_php(struct tasks_turn *t, struct task_inbox *in, struct err *err)
 		return rc;
 	rc = php_tasks_inbox(&opts, t->q.name, t->q.lock, t->q.lock_ttl_s,
 	    t->types, t->ntypes, BOOT_MS, &a, &inbox, err);
+	if (rc == RC_OK && inbox.taken)
+		rc = take_list(t, &opts, inbox.value, in, err);
 	work_php_leave(t->env);
-	for (size_t i = 0; rc == RC_OK && i < inbox.ntypes; i++)
-		told[i] = slice_str(inbox.types[i]);
-	if (rc == RC_OK && inbox.taken) {
-		rc = tasks_take_list(
-		    t->env->db, &t->env->scope, &t->q, inbox.value, in, err);
-	} else if (rc == RC_OK && inbox.locked) {
-		hold(t, PHP_LOCK_WAIT_MS,
-		    "the plugin's processor holds the lock %s", t->c->lock);
-	} else if (rc == RC_OK) {
-		put_unmapped(t, told, inbox.ntypes, &text);
-		if (text.n > 0)
-			rc = leave_to_php(t, buf_str(&text), err);
-	} else if (rc == RC_REJECT) {
-		hold(t, HELD_WAIT_MS, "%s", err->text);
-		rc = RC_OK;
-	}
-	buf_clear(&text);
+	if (!inbox.taken)
+		rc = note_untaken(t, &inbox, rc, err);
 	arena_clear(&a);
 	return rc;
 }
@@ -444,6 +486,11 @@ drain_cache(struct tasks_turn *t, struct err *err)
 	rc = drain_in_php(t, &in, err);
 	if (rc == RC_OK || rc == RC_NONE)
 		note_inbox(t, &in);
+	/* PHP may be away, and what was taken before goes on. */
+	if (rc == RC_RETRY && !db_is_lost(t->env->db)) {
+		hold(t, HELD_WAIT_MS, "%s", err->text);
+		rc = RC_OK;
+	}
 	return rc == RC_NONE ? RC_OK : rc;
 }
 
