@@ -650,9 +650,7 @@ final class WPCron_FCGI_Companion_Tasks {
 		if ( self::$reading || get_current_blog_id() !== self::$blog ) {
 			return $value;
 		}
-		self::$reading = true;
-		$stored        = get_transient( $name );
-		self::$reading = false;
+		$stored = self::stored( $name );
 		if ( ! is_string( $stored ) ) {
 			return is_array( $stored ) ? array() : $value;
 		}
@@ -664,11 +662,24 @@ final class WPCron_FCGI_Companion_Tasks {
 		return isset( $empty[ $form ] ) ? $empty[ $form ] : $value;
 	}
 
+	/** Past the filter. */
+	private static function stored( $name ) {
+		self::$reading = true;
+		$stored        = get_transient( $name );
+		self::$reading = false;
+		return $stored;
+	}
+
 	/** What is no list of tasks is the plugin's own affair. */
 	public static function before_write( $value, $expiration, $name ) {
 		$form = get_current_blog_id() === self::$blog ? self::form( $value ) : '';
-		if ( ! $form || ! self::give( $name, self::lists( $value, $form ) ) ) {
+		if ( ! $form ) {
 			return $value;
+		}
+		if ( ! self::give( $name, self::lists( $value, $form ) ) ) {
+			// As without us; but the plugin has not seen what is stored.
+			$stored = 'a' === $form ? self::stored( $name ) : null;
+			return is_array( $stored ) ? array_merge( $stored, $value ) : $value;
 		}
 		// With the same value as before WordPress would not write, and say so.
 		return self::PLACEHOLDER . $form . ':' . microtime( true ) . '-' . getmypid() . '-' . ++self::$given;

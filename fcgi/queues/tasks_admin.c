@@ -278,7 +278,7 @@ hand_back(struct handing *h, struct db *db, const struct task_rows *r,
 		rc = task_intake_read(&h->in, r->value, err);
 	if (rc == RC_OK)
 		rc = collect(h, db, err);
-	if (rc == RC_OK && h->own > 0) {
+	if (rc == RC_OK && (h->own > 0 || h->in.stale > 0)) {
 		rc = task_list_emit(&h->in.list, h->elements, h->n, &list, err);
 		if (rc == RC_OK)
 			rc = put_transient(h, db, r, buf_slice(&list), err);

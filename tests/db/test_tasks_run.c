@@ -613,6 +613,24 @@ START_TEST(a_queue_is_handed_back_as_the_plugin_would_keep_it)
 }
 END_TEST
 
+START_TEST(what_a_stale_writer_put_back_is_not_handed_back)
+{
+	size_t n;
+
+	tx_open("InnoDB");
+	tx_list("a", NULL);
+	drain();
+	ck_assert_uint_eq(claim(7, 1), 1);
+	CK_RC(RC_OK, settle(0, 7, true, false));
+	tx_list("a", "b", NULL);
+	CK_RC(RC_OK, tasks_hand_back(t.db, &t.scope, &tx.q, &n, &t.err));
+	ck_assert_uint_eq(n, 0);
+	tx_is(TX_VALUE,
+	    "a:1:{i:0;a:3:{s:4:\"type\";s:1:\"b\";s:7:\"payload\";N;"
+	    "s:7:\"created\";i:1700000000;}}");
+}
+END_TEST
+
 START_TEST(a_queue_without_rows_is_handed_back_with_both)
 {
 	size_t n;
@@ -736,6 +754,7 @@ tasks_run_suite(void)
 	tcase_add_test(tc, the_event_is_kept_five_minutes_ahead);
 	tcase_add_test(tc, the_event_is_restored_for_the_plugin);
 	tcase_add_test(tc, a_queue_is_handed_back_as_the_plugin_would_keep_it);
+	tcase_add_test(tc, what_a_stale_writer_put_back_is_not_handed_back);
 	tcase_add_test(tc, a_queue_without_rows_is_handed_back_with_both);
 	tcase_add_test(tc, a_queue_is_not_handed_back_into_what_is_unreadable);
 	tcase_add_test(tc, a_placeholder_goes_when_a_queue_is_handed_back);

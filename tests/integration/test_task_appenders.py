@@ -5,6 +5,7 @@ TASKS=1000 makes it so many tasks.
 """
 
 import collections
+import json
 import os
 import re
 import shutil
@@ -222,6 +223,94 @@ class AppendersTest(AppendersCase):
                     "the plugin's own, %d appender(s)" % appenders,
                     appended, ran)
                 self.assertGreater(len(lost), 0)
+
+
+SEEN = """
+$set = set_transient( 'myplugin_task_queue', %s, 86400 );
+wp_cache_flush();
+echo json_encode( array( $set, get_transient( 'myplugin_task_queue' ) ) );
+"""
+OBJECT = "$o = (object) array( 'k' => 1 );"
+
+
+class HandOverTest(AppendersCase):
+    """What the companion plugin makes of a single write."""
+
+    def setUp(self):
+        super().setUp()
+        self.companion(True)
+
+    def seen(self, value, before=""):
+        """(what set_transient() said, what is then read, what was stored)."""
+        said, read = json.loads(self.s.wp_eval(before + SEEN % value))
+        return said, read, self.s.value(
+            "SELECT option_value FROM wp_options WHERE option_name ="
+            " '_transient_myplugin_task_queue'")
+
+    def lists(self):
+        with self.s.connect() as db, db.cursor() as c:
+            c.execute("SELECT element FROM wp_wpcron_tasks WHERE state ="
+                      " 'list' AND blog_id = 1 AND queue = %s"
+                      " ORDER BY task_id", (QUEUE,))
+            return [element for element, in c]
+
+    def test_lists_in_any_form_are_handed_over_and_read_as_empty(self):
+        task, text = b'a:1:{s:4:"type";s:1:"x";}', b's:12:"{"type":"x"}";'
+        one = b"a:1:{i:0;%s}"
+        for value, read, form, lists in (
+                ("array( array( 'type' => 'x' ) )", [], "a", [one % task]),
+                ("array( array( 'type' => 'x' ), '{\"type\":\"x\"}' )", [],
+                 "a", [one % task, one % text]),
+                ("' [{\"type\":\"x\"}]'", "[]", "j",
+                 [b' [{"type":"x"}]']),
+                ("serialize( array( array( 'type' => 'x' ) ) )", "a:0:{}",
+                 "sa", [b's:35:"%s";' % (one % task)]),
+                ("array()", [], "a", [])):
+            with self.subTest(value):
+                self.s.mysql("TRUNCATE wp_wpcron_tasks")
+                said, got, stored = self.seen(value)
+                self.assertEqual((said, got), (True, read))
+                self.assertRegex(stored, "^wpcron-fcgi:%s:" % form)
+                self.assertEqual(self.lists(), lists)
+
+    def test_tasks_that_share_an_object_are_each_whole(self):
+        self.seen("array( array( 'type' => 'x', 'payload' => $o ),"
+                  " array( 'type' => 'y', 'payload' => $o ) )", OBJECT)
+        found = self.lists()
+        self.assertEqual(len(found), 2)
+        for element in found:
+            self.assertIn(b'O:8:"stdClass":1:{s:1:"k";i:1;}', element)
+
+    def test_what_is_no_list_of_tasks_stays_the_plugins(self):
+        for value, read in (("array( 1, 2 )", [1, 2]), ("'text'", "text"),
+                            ("array( 'k' => array( 'type' => 'x' ) )",
+                             {"k": {"type": "x"}}), ("5", 5),
+                            ("'[1]'", "[1]")):
+            with self.subTest(value):
+                said, _, stored = self.seen(value)
+                self.assertTrue(said)
+                self.assertNotIn("wpcron-fcgi:", stored)
+                self.assertEqual(self.lists(), [])
+
+    def test_without_our_table_nothing_is_lost(self):
+        self.s.mysql("RENAME TABLE wp_wpcron_tasks TO wp_away")
+        try:
+            for name in "xy":
+                said, _, stored = self.seen(
+                    "array( array( 'type' => '%s' ) )" % name)
+                self.assertTrue(said)
+            self.assertEqual(
+                stored, 'a:2:{i:0;a:1:{s:4:"type";s:1:"x";}'
+                'i:1;a:1:{s:4:"type";s:1:"y";}}')
+        finally:
+            self.s.mysql("RENAME TABLE wp_away TO wp_wpcron_tasks")
+
+    def test_a_transient_that_is_not_announced_is_left_alone(self):
+        self.s.mysql("DELETE FROM wp_options WHERE option_name ="
+                     " 'wpcron_fcgi_task_queues'")
+        _, read, stored = self.seen("array( array( 'type' => 'x' ) )")
+        self.assertEqual(read, [{"type": "x"}])
+        self.assertEqual(stored, 'a:1:{i:0;a:1:{s:4:"type";s:1:"x";}}')
 
 
 class CachedAppendersTest(AppendersCase):
