@@ -69,8 +69,8 @@ put_base64(struct buf *out, struct slice s)
 			v |= (unsigned char)s.p[i + 2];
 		buf_put_char(out, digits[v >> 18]);
 		buf_put_char(out, digits[v >> 12 & 63]);
-		buf_put_char(out, left > 1 ? digits[v >> 6 & 63] : '=');
-		buf_put_char(out, left > 2 ? digits[v & 63] : '=');
+		buf_put(out, left > 1 ? &digits[v >> 6 & 63] : "=", 1);
+		buf_put(out, left > 2 ? &digits[v & 63] : "=", 1);
 	}
 }
 

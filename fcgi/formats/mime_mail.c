@@ -288,7 +288,7 @@ put_ascii(struct buf *out, struct slice name)
 	for (size_t at = 0; at < name.n;) {
 		size_t len = utf8_len(name, at);
 
-		buf_put_char(out, len > 1 ? '_' : name.p[at]);
+		buf_put(out, len > 1 ? "_" : name.p + at, 1);
 		at += len > 0 ? len : 1;
 	}
 }

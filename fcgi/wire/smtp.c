@@ -8,12 +8,15 @@
 
 #include <curl/curl.h>
 #include <pthread.h>
+#include <sys/socket.h>
 
 /* Until relays close by themselves (RFC 5321 4.5.3.2.7: after 5 minutes). */
 #define LIFETIME_S 300L
 #define IDLE_S 60L
 /* A look at the time at least so often. */
 #define POLL_MS 500
+/* For the answer to QUIT, which nobody needs. */
+#define QUIT_MS 1000
 #define URL_MAX 1024
 /* Two addresses' worth of <>, and what A-labels add. */
 #define ADDRESS_MAX ((size_t)320)
@@ -29,8 +32,9 @@ struct smtp {
 	bool reused;     /* this mail's connection was there before */
 	bool timed_out;  /* by us */
 	bool alive;      /* a connection is kept */
-	bool no_utf8;    /* the relay does not offer SMTPUTF8 */
-	uint32_t mails;  /* sent on it */
+	curl_socket_t kept;
+	bool no_utf8;   /* the relay does not offer SMTPUTF8 */
+	uint32_t mails; /* sent on it */
 	char error[CURL_ERROR_SIZE];
 };
 
@@ -94,6 +98,8 @@ deadline(const struct smtp *s)
 {
 	const struct smtp_opts *o = &s->opts;
 
+	if (s->talk.over)
+		return s->since + QUIT_MS;
 	switch (s->talk.stage) {
 	case SMTP_AT_CONNECT:
 		return s->since + o->connect_ms;
@@ -305,6 +311,10 @@ smtp_close(struct smtp *s)
 {
 	if (!s)
 		return;
+	/* libcurl says QUIT now, and would wait for the answer, on a relay
+	 * that gives none for two minutes. */
+	if (s->alive)
+		(void)shutdown(s->kept, SHUT_RD);
 	curl_easy_cleanup(s->easy);
 	(void)curl_multi_cleanup(s->multi);
 	smtp_talk_clear(&s->talk);
@@ -375,7 +385,6 @@ static CURLcode
 attempt(struct smtp *s, const struct smtp_mail *m, const char *sender,
     struct curl_slist *recipients, bool fresh)
 {
-	curl_socket_t kept = CURL_SOCKET_BAD;
 	bool is_last = s->mails + 1 >= s->opts.mails;
 	bool ok = true;
 	long connects = 0;
@@ -384,6 +393,7 @@ attempt(struct smtp *s, const struct smtp_mail *m, const char *sender,
 	smtp_body_begin(&s->body, m);
 	s->error[0] = '\0';
 	s->timed_out = false;
+	s->kept = CURL_SOCKET_BAD;
 	s->since = s->data_at = clock_mono(&clock_system);
 	SET(CURLOPT_MAIL_FROM, sender);
 	SET(CURLOPT_MAIL_RCPT, recipients);
@@ -395,11 +405,11 @@ attempt(struct smtp *s, const struct smtp_mail *m, const char *sender,
 		return CURLE_OUT_OF_MEMORY;
 	rc = run(s);
 	(void)curl_easy_getinfo(s->easy, CURLINFO_NUM_CONNECTS, &connects);
-	(void)curl_easy_getinfo(s->easy, CURLINFO_ACTIVESOCKET, &kept);
+	(void)curl_easy_getinfo(s->easy, CURLINFO_ACTIVESOCKET, &s->kept);
 	(void)curl_multi_remove_handle(s->multi, s->easy);
 	s->reused = connects == 0 && s->talk.stage >= SMTP_AT_MAIL;
 	s->mails = s->reused ? s->mails + 1 : 1;
-	s->alive = rc == CURLE_OK && !is_last && kept != CURL_SOCKET_BAD;
+	s->alive = rc == CURLE_OK && !is_last && s->kept != CURL_SOCKET_BAD;
 	if (!s->alive)
 		s->mails = 0;
 	return rc;

@@ -6,7 +6,7 @@
 #include <string.h>
 
 /* Of a reply; RFC 5321 lets a server send 512 bytes a line. */
-#define TEXT_MAX 4096
+#define TEXT_MAX ((size_t)4096)
 
 void
 smtp_talk_init(struct smtp_talk *t)

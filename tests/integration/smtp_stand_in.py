@@ -8,7 +8,7 @@
         relay.mails[0].sender, .recipients, .data, .connection, .user, .tls
 
 Stages: connect, greeting, ehlo, starttls, auth, mail, rcpt, data (the
-command), body (while the mail comes in), end (after the final dot).
+command), body (while the mail comes in), end (after the final dot), quit.
 
 Knobs (times=None: always; where: an address, or k for the k-th recipient of a
 mail, or a function of the Session; None: any):
@@ -610,6 +610,7 @@ class Session:
 
     def on_quit(self, _):
         try:
+            self.meddle("quit")
             self.reply(221, "bye")
         except Gone:
             pass

@@ -220,6 +220,16 @@ class Slow(Case):
         relay.stall("greeting", 1.2)
         self.ends(self.one(relay, reply_ms=3000), "end", "accepted")
 
+    def test_goodbye_is_not_waited_for(self):
+        for mails in (1, 100):
+            relay = self.relay()
+            relay.stall("quit", 8)
+            began = time.monotonic()
+            answer = self.one(relay, mails_per_connection=mails)
+            self.ends(answer, "end", "accepted")
+            self.assertLess(time.monotonic() - began, 4)
+            self.assertEqual(relay.verbs()[-1], "QUIT")
+
     def test_a_host_that_does_not_answer_at_all(self):
         with socket.socket() as full:
             # A full queue of connections: further ones are not answered.
