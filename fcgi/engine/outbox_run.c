@@ -24,6 +24,7 @@
 /* A sender that died is noticed so late; one that lives says so in time. */
 #define TTL_MIN_MS 5000
 #define TTL_MAX_MS 60000
+#define WAIT_MAX_MS 60000
 
 uint64_t
 outbox_random(void)
@@ -43,8 +44,9 @@ outbox_mail_term_ms(const struct config_smtp *smtp)
 {
 	/* Greeting, EHLO twice, TLS, AUTH, MAIL, the last RCPT, DATA, and a
 	 * second connection where the first was gone. */
-	uint64_t ms = 2 * ((uint64_t)smtp->connect_ms + 8 * smtp->reply_ms) +
-		      smtp->data_ms + 10000;
+	uint64_t ms =
+	    2 * ((uint64_t)smtp->connect_ms + (uint64_t)smtp->reply_ms * 8) +
+	    smtp->data_ms + 10000;
 
 	return ms > UINT32_MAX / 2 ? UINT32_MAX / 2 : (uint32_t)ms;
 }
@@ -397,6 +399,9 @@ outbox_run(const struct work_env *env, uint32_t budget_ms,
 		why(out, "%s", err->text);
 		rc = RC_OK;
 	}
+	/* An administrator may have changed what it waits for. */
+	if (out->wait_ms > WAIT_MAX_MS)
+		out->wait_ms = WAIT_MAX_MS;
 	if (rc == RC_OK && out->sent + out->dead + out->held + out->dropped > 0)
 		rc = outbox_tell(env, err);
 	return rc;

@@ -11,6 +11,8 @@
 #define DROPPED_WORDS "not in allow_recipients"
 /* A rate that frees something so soon is waited for. */
 #define SHORT_WAIT_MS 1500
+/* Where a rate is used up but for urgent mail, that is looked for so often. */
+#define URGENT_LOOK_MS 2000
 
 struct reading {
 	const struct outbox_sender *s;
@@ -376,12 +378,16 @@ choose(struct outbox_sender *s, struct outbox_mail *m, struct attempt *t,
 		    SLICE_LIT("the rate of its recipients' domain is used up"));
 		return RC_NONE;
 	}
-	/* It stays claimed; all go back together. */
-	if (m->priority > OUTBOX_HIGH && s->lowest > OUTBOX_HIGH)
-		s->lowest = OUTBOX_HIGH;
-	else
-		s->stop = true;
+	/* It stays claimed; all go back together. Urgent mail that comes in
+	 * meanwhile does not wait for the window's end. */
 	s->report->wait_ms = t->wait_ms;
+	if (m->priority > OUTBOX_HIGH && s->lowest > OUTBOX_HIGH) {
+		s->lowest = OUTBOX_HIGH;
+		if (t->wait_ms > URGENT_LOOK_MS)
+			s->report->wait_ms = URGENT_LOOK_MS;
+	} else {
+		s->stop = true;
+	}
 	(void)snprintf(s->report->why, sizeof s->report->why,
 	    "the rate of relay %.64s is used up", s->smtp->name);
 	return RC_NONE;

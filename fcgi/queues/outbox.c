@@ -278,7 +278,7 @@ read_claimed(struct db *db, const struct sql_scope *scope, uint64_t claim_id,
 	found = arena_array(a, db_rows_count(rows) + 1, sizeof *found);
 	if (!found)
 		rc = err_set(err, RC_RETRY, "no memory for claimed mails");
-	while (rc == RC_OK && db_rows_next(rows))
+	while (rc == RC_OK && found && db_rows_next(rows))
 		rc = take_mail(rows, a, &found[count++], err);
 	db_rows_free(rows);
 	if (rc == RC_OK) {

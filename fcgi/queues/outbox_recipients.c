@@ -78,7 +78,7 @@ outbox_parse_recipients(struct slice json, struct arena *a,
 		rc = err_set(err, RC_REJECT, "it has no list of recipients");
 	else if (!r)
 		rc = err_set(err, RC_RETRY, "no memory for recipients");
-	for (size_t i = 0; i < count && rc == RC_OK; i++)
+	for (size_t i = 0; r && i < count && rc == RC_OK; i++)
 		if (!take(json_array_get(root, i), a, &r[i]))
 			rc = err_set(err, RC_REJECT,
 			    "recipient %zu of its list is none", i + 1);

@@ -227,7 +227,7 @@ outbox_verdicts(struct db *db, const struct sql_scope *scope, size_t max,
 	found = arena_array(a, db_rows_count(rows) + 1, sizeof *found);
 	if (!found)
 		rc = err_set(err, RC_RETRY, "no memory for verdicts");
-	while (rc == RC_OK && db_rows_next(rows))
+	while (rc == RC_OK && found && db_rows_next(rows))
 		rc = take_verdict(rows, a, &found[count++], err);
 	db_rows_free(rows);
 	if (rc == RC_OK) {

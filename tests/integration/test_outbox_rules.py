@@ -335,6 +335,32 @@ class Told(Case):
         box.send()
         self.assertEqual(len(self.lines(ids[0])), 1)
 
+    def test_other_blogs_of_a_network_are_told_in_their_tables(self):
+        relay = self.relay()
+        box = self.box(relay)
+        for table in ("options", "actionscheduler_actions",
+                      "actionscheduler_logs"):
+            self.s.mysql("CREATE TABLE wp_7_%s LIKE wp_%s" % (table, table))
+            self.addCleanup(self.s.mysql, "DROP TABLE wp_7_" + table)
+        self.s.mysql("INSERT INTO wp_7_actionscheduler_actions (action_id,"
+                     " hook, status, scheduled_date_gmt, schedule)"
+                     " VALUES (41, 'h', 'complete', UTC_TIMESTAMP(), '')")
+        mails = [box.put("action:41"), box.put("action:41")]
+        self.s.mysql("UPDATE wp_wpcron_outbox SET blog_id = 7")
+        self.s.mysql("UPDATE wp_wpcron_outbox_chunks SET blog_id = 7")
+        # A blog that was deleted has nobody to tell.
+        gone = box.put("action:41")
+        self.s.mysql("UPDATE wp_wpcron_outbox SET blog_id = 8"
+                     " WHERE mail_id = %s", (gone,))
+        self.s.mysql("UPDATE wp_wpcron_outbox_chunks SET blog_id = 8"
+                     " WHERE mail_id = %s", (gone,))
+        self.assertEqual(box.send()["sent"], 3)
+        self.assertEqual([box.row(m)["told"] for m in mails + [gone]],
+                         [1, 1, 1])
+        self.assertEqual(self.s.value(
+            "SELECT COUNT(*) FROM wp_7_actionscheduler_logs WHERE action_id"
+            " = 41 AND message LIKE 'mail accepted%%'"), 2)
+
     def lines(self, action):
         return [line for line in self.s.logs(action) if "mail" in line]
 
