@@ -78,16 +78,20 @@ static void
 log_end(const struct tasks_turn *t, const struct task *task, bool ok, bool dead,
     mono_ms began, const char *error)
 {
-	const char *event = ok     ? "task.done"
-			    : dead ? "task.dead"
-				   : "task.failed";
+	const struct log_field fields[] = { LOG_S("site", t->env->site->name),
+		LOG_S("queue", t->c->name), LOG_U("task", task->task_id),
+		LOG_SLICE("type", task->type),
+		LOG_U("try", (uint64_t)task->attempts + 1),
+		LOG_I("ms", clock_mono(t->env->clock) - began),
+		ok ? (struct log_field){ .type = LOG_FIELD_END }
+		   : LOG_S("error", error),
+		{ .type = LOG_FIELD_END } };
 
-	log_event(dead ? LOG_WARN : LOG_INFO, event,
-	    LOG_S("site", t->env->site->name), LOG_S("queue", t->c->name),
-	    LOG_U("task", task->task_id), LOG_SLICE("type", task->type),
-	    LOG_U("try", (uint64_t)task->attempts + 1),
-	    LOG_I("ms", clock_mono(t->env->clock) - began),
-	    LOG_S("error", error));
+	log_fields(dead ? LOG_WARN : LOG_INFO,
+	    ok     ? "task.done"
+	    : dead ? "task.dead"
+		   : "task.failed",
+	    fields);
 }
 
 /* When it is tried again: the spec's back-off, of which a day is the most. */

@@ -1,0 +1,41 @@
+"""Tasks of a transient queue, worked off by the program as PHP appends them."""
+
+import time
+import unittest
+
+from tasks_case import HOOK, TasksCase
+
+
+class Daemon(TasksCase):
+    config = "allow_hosts = 127.0.0.1"
+
+    def start_daemon(self):
+        with open(self.conf) as f:
+            return self.s.start_daemon(config=f.read())
+
+    def test_what_php_appends_is_done_within_seconds(self):
+        d = self.start_daemon()
+        self.addCleanup(d.stop)
+        self.s.wp_eval("""
+            for ( $i = 0; $i < 20; $i++ ) {
+                myplugin_enqueue_task( array( 'type' => 'note',
+                    'payload' => $i ) );
+            }
+            myplugin_enqueue_task( array( 'type' => 'http_request',
+                'payload' => array( 'url' => %r ) ) );
+            myplugin_enqueue_task( array( 'type' => 'fail', 'backoff' => 1,
+                'max_attempts' => 2 ) );""" % self.server.url("/x"))
+        self.s.wait_until(lambda: len(self.dead()) == 1 and
+                          len(self.server.paths()) == 1, 30)
+        self.assertEqual([line for line in self.log()
+                          if line.startswith("note")],
+                         ["note %d" % i for i in range(20)])
+        self.assertEqual(self.log().count("fail null"), 2)
+        # Its own event is ours, ahead, and never reaches the plugin.
+        ahead = int(self.s.wp_eval("echo wp_next_scheduled( '%s' );" % HOOK))
+        self.assertGreater(ahead - time.time(), 200)
+        self.s.wait_until(lambda: self.lock() is None)
+
+
+if __name__ == "__main__":
+    unittest.main()
