@@ -100,13 +100,12 @@ task_text(struct slice serialized, struct arena *a, struct slice *out,
 enum rc
 task_spelling_of(struct slice element, enum task_spelling *out, struct err *err)
 {
-	char first = element.n > 0 ? element.p[0] : '\0';
-
-	if (first == 'a')
+	if (slice_starts(element, SLICE_LIT("a")))
 		*out = TASK_MAP;
-	else if (first == 's' || first == 'S')
+	else if (slice_starts(element, SLICE_LIT("s")) ||
+		 slice_starts(element, SLICE_LIT("S")))
 		*out = TASK_TEXT;
-	else if (first == '{')
+	else if (slice_starts(element, SLICE_LIT("{")))
 		*out = TASK_OBJECT;
 	else
 		return err_set(err, RC_REJECT, "a member is no task");
@@ -266,7 +265,7 @@ put_php(struct slice element, struct arena *a, size_t *slots, struct buf *out,
     struct err *err)
 {
 	struct buf map = BUF_INIT(CEILING_SERIALIZED_BYTES);
-	enum task_spelling spelling;
+	enum task_spelling spelling = TASK_MAP;
 	size_t its = 0;
 	enum rc rc = task_spelling_of(element, &spelling, err);
 
@@ -285,7 +284,7 @@ static enum rc
 put_json(
     struct slice element, struct arena *a, struct buf *out, struct err *err)
 {
-	enum task_spelling spelling;
+	enum task_spelling spelling = TASK_MAP;
 	struct slice text = element;
 	enum rc rc = task_spelling_of(element, &spelling, err);
 

@@ -18,46 +18,60 @@ times_ten(int64_t v)
 	return v < -MILLI_MAX ? -MILLI_MAX : v * 10;
 }
 
-/* [sign] digits [. digits] [e [sign] digits], in thousandths. */
+/* digits [. digits] from `i` on; what does not fit moves the exponent. */
 static bool
-decimal(struct slice s, int64_t *milli)
+mantissa(struct slice s, size_t *i, int64_t *v, int64_t *exponent)
 {
-	bool negative = s.n > 0 && s.p[0] == '-', dot = false;
-	int64_t v = 0, exponent = 3, e = 0;
-	size_t i = s.n > 0 && (s.p[0] == '-' || s.p[0] == '+'), digits = 0;
+	bool dot = false, any = false;
 
-	for (; i < s.n && (s.p[i] == '.' || (s.p[i] >= '0' && s.p[i] <= '9'));
-	     i++) {
-		if (s.p[i] == '.') {
-			if (dot)
-				return false;
+	for (; *i < s.n; (*i)++) {
+		char c = s.p[*i];
+
+		if (c == '.' && !dot) {
 			dot = true;
 			continue;
 		}
-		digits++;
-		if (v < MILLI_MAX / 10) {
-			v = v * 10 + (s.p[i] - '0');
-			exponent -= dot;
+		if (c < '0' || c > '9')
+			break;
+		any = true;
+		if (*v < MILLI_MAX / 10) {
+			*v = *v * 10 + (c - '0');
+			*exponent -= dot;
 		} else {
-			exponent += !dot;
+			*exponent += !dot;
 		}
 	}
-	if (digits == 0)
-		return false;
-	if (i < s.n && (s.p[i] == 'e' || s.p[i] == 'E')) {
-		struct slice rest = slice_from(s, i + 1);
+	return any;
+}
 
-		if (slice_starts(rest, SLICE_LIT("+")))
-			rest = slice_from(rest, 1);
-		if (!slice_i64(rest, &e) || e > 400 || e < -400)
-			return false;
-		i = s.n;
-	}
-	if (i < s.n)
+/* Nothing, or e [sign] digits to the end. */
+static bool
+power(struct slice s, int64_t *e)
+{
+	*e = 0;
+	if (s.n == 0)
+		return true;
+	if (s.p[0] != 'e' && s.p[0] != 'E')
 		return false;
-	for (exponent += e; exponent > 0 && v < MILLI_MAX; exponent--)
+	s = slice_from(s, 1);
+	if (slice_starts(s, SLICE_LIT("+")))
+		s = slice_from(s, 1);
+	return slice_i64(s, e) && *e <= 400 && *e >= -400;
+}
+
+/* [sign] mantissa [power], in thousandths. */
+static bool
+decimal(struct slice s, int64_t *milli)
+{
+	bool negative = slice_starts(s, SLICE_LIT("-"));
+	int64_t v = 0, exponent = 3, e;
+	size_t i = negative || slice_starts(s, SLICE_LIT("+"));
+
+	if (!mantissa(s, &i, &v, &exponent) || !power(slice_from(s, i), &e))
+		return false;
+	for (exponent += e; exponent > 0 && v < MILLI_MAX && v > 0; exponent--)
 		v = times_ten(v);
-	for (; exponent < 0 && v != 0; exponent++)
+	for (; exponent < 0 && v > 0; exponent++)
 		v /= 10;
 	v = v > MILLI_MAX ? MILLI_MAX : v;
 	*milli = negative ? -v : v;

@@ -156,12 +156,12 @@ find_stale(struct task_intake *in, struct err *err)
 		return rc;
 	in->covered = arena_array(
 	    &in->arena, db_rows_count(rows) + 1, sizeof *in->covered);
-	if (!in->covered)
-		rc = err_set(err, RC_RETRY, "no memory for snapshots");
-	while (rc == RC_OK && db_rows_next(rows))
+	while (in->covered && db_rows_next(rows))
 		compare(in, db_u64(rows, 0), db_text(rows, 1));
 	db_rows_free(rows);
-	return rc;
+	if (!in->covered)
+		return err_set(err, RC_RETRY, "no memory for snapshots");
+	return RC_OK;
 }
 
 enum rc

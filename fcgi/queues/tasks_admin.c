@@ -204,8 +204,10 @@ collect(struct handing *h, struct db *db, struct err *err)
 		return rc;
 	h->elements = arena_array(
 	    &h->arena, db_rows_count(rows) + fresh + 1, sizeof *h->elements);
-	if (!h->elements)
-		rc = err_set(err, RC_RETRY, "no memory for tasks");
+	if (!h->elements) {
+		db_rows_free(rows);
+		return err_set(err, RC_RETRY, "no memory for tasks");
+	}
 	while (rc == RC_OK && db_rows_next(rows))
 		rc = as_kept(h, rows, &h->elements[h->n++], err);
 	h->own = h->n;

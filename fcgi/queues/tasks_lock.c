@@ -99,10 +99,11 @@ write_lock(struct db *db, void *arg, struct err *err)
 }
 
 static enum rc
-decide(struct db *db, struct locking *l, char value[24], enum task_lock *out,
-    struct err *err)
+decide(struct db *db, const struct locking *l, char value[24],
+    enum task_lock *out, struct err *err)
 {
 	const struct task_rows *r = l->r;
+	struct locking writing = *l;
 	char fresh[24];
 	int64_t at;
 	bool ours =
@@ -118,9 +119,9 @@ decide(struct db *db, struct locking *l, char value[24], enum task_lock *out,
 		return RC_OK;
 	}
 	rc = new_value(r->now, fresh, err);
-	l->value = fresh;
+	writing.value = fresh;
 	if (rc == RC_OK)
-		rc = db_transact(db, write_lock, l, err);
+		rc = db_transact(db, write_lock, &writing, err);
 	if (rc == RC_OK)
 		(void)snprintf(value, 24, "%s", fresh);
 	if (rc == RC_NONE)
