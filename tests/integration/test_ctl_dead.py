@@ -141,8 +141,8 @@ class RetryTest(DeadCase):
         other = self.letter("contact", 1)
         self.call("dead", "retry", "--kind=mail", code=USAGE)
         self.call("dead", "retry", code=USAGE)
-        self.call("dead", "retry", "--all", "--kind=mail", "--yes",
-                  code=USAGE)
+        self.call("dead", "retry", "--all", "--kind=mail", code=USAGE)
+        self.call("dead", "retry", "1", "--all", "--yes", code=USAGE)
         rows = self.json("dead", "retry", "--kind=mail", "--yes")
         self.assertEqual(len(rows), 3)
         self.assertEqual(self.letters(), [other])

@@ -404,7 +404,7 @@ check_choice(const struct ctl *c, int *kind)
 	const struct ctl_options *o = &c->opts;
 	bool many = o->all || o->kind;
 
-	if ((c->nargs > 0) == many || (o->all && o->kind))
+	if ((c->nargs > 0) == many)
 		return ctl_fail(c, EXIT_USAGE, "usage: wp-cronctl %s %s",
 		    c->command->name, c->command->args);
 	if (many && !o->yes)
