@@ -38,7 +38,8 @@ struct messages_run {
 	uint64_t token;
 	mono_ms renew_at;
 	bool lost;
-	bool stop; /* PHP is away, or says no to all */
+	bool stop;  /* PHP is away, or says no to all */
+	bool idled; /* by transients that are not in the database */
 	/* What waits to be sent, as it was read. */
 	struct arena arena;
 	struct messages_row *rows;

@@ -365,5 +365,5 @@ enum rc
 messages_look(
     struct db *db, const struct sql_scope *scope, bool *due, struct err *err)
 {
-	return messages_due(db, scope, due, err);
+	return messages_due(db, scope, clock_unix(&clock_system), due, err);
 }

@@ -255,13 +255,17 @@ messages_keep_idle(struct messages_run *run, bool *fresh, struct err *err)
 	int64_t now = clock_unix(env->clock);
 	enum rc rc = RC_OK;
 
-	*fresh = !run->facts.idle;
+	*fresh = !run->facts.idle && !run->idled;
+	if (run->idled)
+		return RC_OK;
 	if (!*fresh && run->facts.rate_until >= now + MESSAGES_IDLE_RENEW_S)
 		return RC_OK;
 	if (*fresh)
 		rc = adopt_window(run, now, err);
 	if (rc == RC_OK)
 		rc = write_idle(run, err);
+	run->idled =
+	    rc == RC_OK && run->told.transients && env->facts->object_cache;
 	if (rc != RC_OK || !*fresh)
 		return rc;
 	log_event(LOG_INFO, "messages.ours", LOG_S("site", env->site->name),
@@ -269,7 +273,7 @@ messages_keep_idle(struct messages_run *run, bool *fresh, struct err *err)
 	/* A batch that ends just now writes what it has left over it. */
 	settle(run);
 	rc = messages_refresh(run, err);
-	if (rc == RC_OK && !run->facts.idle)
+	if (rc == RC_OK && !run->facts.idle && !run->idled)
 		rc = write_idle(run, err);
 	return rc;
 }

@@ -109,8 +109,8 @@ MUSTUSE enum rc messages_waiting(struct db *db, const struct sql_scope *scope,
  * renewed? Looks at the 200 newest rows of each status. RC_NONE: the tables
  * are not there.
  */
-MUSTUSE enum rc messages_due(
-    struct db *db, const struct sql_scope *scope, bool *due, struct err *err);
+MUSTUSE enum rc messages_due(struct db *db, const struct sql_scope *scope,
+    int64_t now, bool *due, struct err *err);
 
 /* ---- the journal --------------------------------------------------------- */
 

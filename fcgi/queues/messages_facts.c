@@ -370,20 +370,19 @@ idle_value(struct db *db, const struct sql_scope *scope, struct buf *rate,
 }
 
 enum rc
-messages_idle_ends(
-    struct db *db, const struct sql_scope *scope, bool *soon, struct err *err)
+messages_idle_ends(struct db *db, const struct sql_scope *scope, int64_t now,
+    bool *soon, struct err *err)
 {
 	struct db_rows *rows = NULL;
 	enum rc rc = db_select(
 	    db, scope, SQL_MESSAGES_RATE_OPTION, SQL_NO_ARGS, &rows, err);
-	int64_t now = 0, left = 1, until = 0, old_until = 0;
+	int64_t left = 1, until = 0, old_until = 0;
 	bool old = false;
 
 	*soon = false;
 	while (rc == RC_OK && db_rows_next(rows)) {
 		struct slice name = db_text(rows, 0), value = db_text(rows, 1);
 
-		now = db_i64(rows, 2);
 		if (slice_eq_str(name, RATE_OPTION) &&
 		    !parse_rate(value, &left, &until))
 			left = 1;

@@ -38,8 +38,8 @@ MUSTUSE enum rc messages_copy_parse(struct slice json, struct arena *a,
 
 /* Has what keeps PHP's batches idle less than MESSAGES_IDLE_RENEW_S left? Not
  * if nothing does. */
-MUSTUSE enum rc messages_idle_ends(
-    struct db *db, const struct sql_scope *scope, bool *soon, struct err *err);
+MUSTUSE enum rc messages_idle_ends(struct db *db, const struct sql_scope *scope,
+    int64_t now, bool *soon, struct err *err);
 /* Set MSG_error: update what is there, or add it; at most 65,535 bytes. */
 MUSTUSE enum rc messages_error_set(struct db *db, const struct sql_scope *scope,
     uint64_t id, struct slice text, struct err *err);

@@ -133,13 +133,13 @@ messages_waiting(struct db *db, const struct sql_scope *scope, uint32_t blog_id,
 			    err, RC_RETRY, "no memory for %zu messages", total);
 	}
 	for (size_t i = 0; i < 2; i++) {
-		if (rc == RC_OK && found[i])
+		if (rc == RC_OK && w.rows && found[i])
 			take_rows(found[i], &w);
 		db_rows_free(found[i]);
 	}
 	if (rc != RC_OK)
 		return rc;
-	if (w.n > 0)
+	if (w.rows && w.n > 0)
 		qsort(w.rows, w.n, sizeof *w.rows,
 		    newest_first ? newest_first_order : oldest_first);
 	*out = w.rows;
@@ -150,8 +150,8 @@ messages_waiting(struct db *db, const struct sql_scope *scope, uint32_t blog_id,
 /* ---- between the plugin's ticks ------------------------------------------ */
 
 enum rc
-messages_due(
-    struct db *db, const struct sql_scope *scope, bool *due, struct err *err)
+messages_due(struct db *db, const struct sql_scope *scope, int64_t now,
+    bool *due, struct err *err)
 {
 	struct db_rows *rows = NULL;
 	enum rc rc = db_select(db, scope, SQL_MESSAGES_DUE,
@@ -164,6 +164,6 @@ messages_due(
 		return err_set(
 		    err, RC_NONE, "Event Espresso's tables are not there");
 	if (rc == RC_OK && !*due)
-		rc = messages_idle_ends(db, scope, due, err);
+		rc = messages_idle_ends(db, scope, now, due, err);
 	return rc;
 }

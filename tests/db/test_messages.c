@@ -124,7 +124,7 @@ START_TEST(only_urgent_ones_do_not_wait_for_the_tick)
 
 	messages_fixture_add(
 	    dues[_i].sts, dues[_i].priority, 5, "registration");
-	CK_RC(RC_OK, messages_due(t.db, &t.scope, &due, &t.err));
+	CK_RC(RC_OK, messages_due(t.db, &t.scope, now(), &due, &t.err));
 	ck_assert(due == dues[_i].due);
 }
 END_TEST
@@ -139,11 +139,11 @@ START_TEST(what_waits_by_our_own_word_is_not_due)
 		    " (1, %" PRIu64 ", 'send', 'passed', 1,"
 		    "  UTC_TIMESTAMP(6) + INTERVAL 1 HOUR, '')",
 	    id);
-	CK_RC(RC_OK, messages_due(t.db, &t.scope, &due, &t.err));
+	CK_RC(RC_OK, messages_due(t.db, &t.scope, now(), &due, &t.err));
 	ck_assert(!due);
 	db_test_sql("UPDATE wp_wpcron_messages SET not_before = "
 		    "UTC_TIMESTAMP(6)");
-	CK_RC(RC_OK, messages_due(t.db, &t.scope, &due, &t.err));
+	CK_RC(RC_OK, messages_due(t.db, &t.scope, now(), &due, &t.err));
 	ck_assert(due);
 }
 END_TEST
@@ -155,7 +155,7 @@ START_TEST(a_site_without_the_plugin_has_no_queue)
 	CK_RC(RC_OK, messages_present(t.db, &t.scope, &t.err));
 	db_test_sql("DROP TABLE wp_esp_message");
 	CK_RC(RC_NONE, messages_present(t.db, &t.scope, &t.err));
-	CK_RC(RC_NONE, messages_due(t.db, &t.scope, &due, &t.err));
+	CK_RC(RC_NONE, messages_due(t.db, &t.scope, now(), &due, &t.err));
 }
 END_TEST
 
@@ -287,14 +287,14 @@ START_TEST(php_is_kept_idle_renewed_in_time_and_let_go)
 				      " autoload = 'no' AND option_value LIKE"
 				      " 'a:2:{i:0;i:0;i:1;i:%%;}'"),
 	    1);
-	CK_RC(RC_OK, messages_due(t.db, &t.scope, &due, &t.err));
+	CK_RC(RC_OK, messages_due(t.db, &t.scope, now(), &due, &t.err));
 	ck_assert(!due);
 	CK_RC(RC_OK, messages_idle(t.db, &t.scope, false, now() + 500, &t.err));
-	CK_RC(RC_OK, messages_due(t.db, &t.scope, &due, &t.err));
+	CK_RC(RC_OK, messages_due(t.db, &t.scope, now(), &due, &t.err));
 	ck_assert(due);
 	CK_RC(RC_OK, messages_idle(t.db, &t.scope, false, now() - 5, &t.err));
 	ck_assert(!facts().idle);
-	CK_RC(RC_OK, messages_due(t.db, &t.scope, &due, &t.err));
+	CK_RC(RC_OK, messages_due(t.db, &t.scope, now(), &due, &t.err));
 	ck_assert(!due);
 	CK_RC(RC_OK, messages_idle_end(t.db, &t.scope, false, 0, 0, &t.err));
 	ck_assert_uint_eq(db_test_u64("SELECT COUNT(*) FROM wp_options"), 0);

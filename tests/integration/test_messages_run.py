@@ -302,6 +302,33 @@ class LockTest(Case):
         self.assertIsNone(s.option("_transient__ee_rate_limit"))
 
 
+class CacheTest(Case):
+    """An object cache between: options are written by PHP."""
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.s.start_redis()
+        cls.s.install_object_cache()
+
+    def test_php_s_batches_are_idle_and_are_let_go(self):
+        s = self.s
+        s.wp_eval("wp_cache_flush();")
+        espresso.message(s, "MID", 10)
+        self.assertEqual(self.run_once()[-1]["sent"], 1)
+        espresso.message(s, "MID", 10)
+        s.wp_eval("do_action( '%s' );" % espresso.HOOKS["send"])
+        self.assertEqual(espresso.count(s, "MID"), 1)
+        self.assertEqual(s.wp_eval(
+            "echo get_option( '%s' )[0];" % espresso.RATE), "0")
+        messages.configure(s, "messages_rate = 100000/s\n")
+        time.sleep(1.1)
+        messages.ask(s, "hand-back")
+        self.assertIsNone(espresso.window(s))
+        s.wp_eval("do_action( '%s' );" % espresso.HOOKS["send"])
+        self.assertEqual(espresso.count(s, "MID"), 0)
+
+
 class NodesTest(Case):
     """Three processes, one window."""
 
