@@ -16,6 +16,7 @@
 #include "base/macros.h"
 #include "db_test.h"
 #include "explain_contacts.h"
+#include "explain_messages.h"
 #include "explain_outbox.h"
 #include "explain_readers.h"
 #include "explain_tasks.h"
@@ -222,6 +223,7 @@ fill(void)
 	fill_others();
 	explain_fill_readers();
 	explain_fill_contacts();
+	explain_fill_messages();
 	explain_fill_outbox();
 	explain_fill_tasks();
 	fill_events();
