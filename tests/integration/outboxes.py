@@ -25,7 +25,7 @@ port = {port}
 security = none
 concurrency = {concurrency}
 reply_timeout = {reply}
-data_timeout = 5s
+data_timeout = {data}
 backoff = 1s..4s
 unknown_retry_after = {unknown}
 {more}
@@ -47,14 +47,15 @@ def site():
 
 class Outbox:
     def __init__(self, stack, port, site="", more="", concurrency=1,
-                 reply="5s", unknown="2s", name="outbox.conf"):
+                 reply="5s", data="5s", unknown="2s", name="outbox.conf"):
         self.s = stack
         self.n = 0
         self.path = stack.path(name)
         with open(self.path, "w") as f:
             f.write(CONFIG.format(
                 root=stack.root, site=site, port=port, more=more,
-                concurrency=concurrency, reply=reply, unknown=unknown))
+                concurrency=concurrency, reply=reply, data=data,
+                unknown=unknown))
 
     # ---- mails ----------------------------------------------------------
 

@@ -25,8 +25,9 @@ class Crash(Case):
 
     def test_a_begun_mail_waits_and_the_others_go_on_at_once(self):
         relay = self.relay()
-        relay.stall("end", 30)
-        box = self.box(relay, more=MORE, reply="2s", unknown="3s")
+        relay.stall("end", 90)
+        box = self.box(relay, more=MORE, reply="60s", data="90s",
+                       unknown="3s")
         box.put_many(5)
         sender = box.start("doomed")
         self.s.wait_until(lambda: box.states().get("sending") == 5)
