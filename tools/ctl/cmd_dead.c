@@ -417,7 +417,7 @@ check_choice(const struct ctl *c, int *kind)
 int
 cmd_dead_retry(struct ctl *c)
 {
-	int kind, status = check_choice(c, &kind);
+	int kind = -1, status = check_choice(c, &kind);
 
 	return status == EXIT_DONE ? change_all(c, kind, false) : status;
 }
@@ -425,7 +425,7 @@ cmd_dead_retry(struct ctl *c)
 int
 cmd_dead_delete(struct ctl *c)
 {
-	int kind, status = check_choice(c, &kind);
+	int kind = -1, status = check_choice(c, &kind);
 
 	return status == EXIT_DONE ? change_all(c, kind, true) : status;
 }

@@ -58,7 +58,7 @@ splice(struct slice stored, struct buf *out, struct err *err)
 		    "the setting is a reference to another value");
 	else if (mode->type == PHP_SERIALIZE_BOOL && !mode->boolean)
 		rc = RC_NONE;
-	if (rc != RC_OK)
+	if (rc != RC_OK || !mode)
 		goto out;
 	buf_put(out, stored.p, (size_t)(mode->span.p - stored.p));
 	buf_put_str(out, "b:0;");

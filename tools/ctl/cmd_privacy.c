@@ -2,6 +2,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/xalloc.h"
 #include "blogs.h"
@@ -161,21 +162,31 @@ one_mail(struct privacy *x, struct place *p, const struct db_rows *rows,
 	return rc;
 }
 
+static void
+put_lower(struct buf *out, char c)
+{
+	static const char upper[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ";
+	static const char lower[] = "abcdefghijklmnopqrstuvwxyz";
+	const char *at = c ? strchr(upper, c) : NULL;
+
+	if (at)
+		c = lower[at - upper];
+	buf_put_char(out, c);
+}
+
 /* LIKE's own characters stand for themselves. */
 static void
 put_pattern(struct buf *out, const char *address)
 {
 	buf_put_char(out, '%');
 	for (const char *s = address; *s; s++) {
-		char lower = *s >= 'A' && *s <= 'Z' ? (char)(*s | 0x20) : *s;
-
 		if (*s == '%' || *s == '_' || *s == '\\')
 			buf_put_char(out, '\\');
 		/* How JSON may have it. */
 		if (*s == '/' || (unsigned char)*s >= 0x80)
 			buf_put_char(out, '%');
 		else
-			buf_put_char(out, lower);
+			put_lower(out, *s);
 	}
 	buf_put_char(out, '%');
 }
@@ -190,8 +201,7 @@ mails(struct privacy *x, struct place *p, uint64_t user_id, struct err *err)
 	x->mails_done = true;
 	put_pattern(&pattern, x->address);
 	for (const char *s = x->address; *s; s++)
-		buf_put_char(
-		    &lower, *s >= 'A' && *s <= 'Z' ? (char)(*s | 0x20) : *s);
+		put_lower(&lower, *s);
 	rc = db_select(p->db, &p->scope, SQL_OUTBOX_CTL_OF_PERSON,
 	    SQL_ARGS(V_TEXT(buf_slice(&pattern)), V_TEXT(buf_slice(&lower))),
 	    &rows, err);
