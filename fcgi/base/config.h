@@ -131,7 +131,11 @@ enum task_expired {
 };
 
 /* Who does tasks of a type. */
-enum handler_kind { HANDLER_NATIVE, HANDLER_WEBHOOK, HANDLER_PHP };
+enum handler_kind {
+	HANDLER_NATIVE,
+	HANDLER_WEBHOOK,
+	HANDLER_PHP
+};
 
 /* A line "handler TYPE = ..." of [tasks SITE/NAME]. */
 struct config_handler {

@@ -84,8 +84,7 @@ struct contact_run {
 /* Settings, gate and keys. RC_NONE: nothing may be done here now, and
  * report->held says why. contact_run_end() in any case. */
 MUSTUSE enum rc contact_run_begin(struct contact_run *run,
-    const struct work_env *env, struct contact_report *report,
-    struct err *err);
+    const struct work_env *env, struct contact_report *report, struct err *err);
 void contact_run_end(struct contact_run *run);
 /* Is there a reason to stop before the next page or request? Renews leases. */
 bool contact_run_over(struct contact_run *run);

@@ -45,8 +45,8 @@ later(const struct work_env *env, struct contact_task *t, const char *words,
 
 /* Nothing may leave at all. */
 static enum rc
-hold_task(const struct work_env *env, struct contact_task *t,
-    const char *words, struct err *err)
+hold_task(const struct work_env *env, struct contact_task *t, const char *words,
+    struct err *err)
 {
 	t->held = true;
 	return later(env, t, words, HELD_S, err);
