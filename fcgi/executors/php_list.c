@@ -3,9 +3,12 @@
 #include <jansson.h>
 #include <limits.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/xalloc.h"
 #include "executors/php_impl.h"
+
+#define LIST_END "]}"
 
 enum {
 	/* No more is put into one request; the rest follows in another. */
@@ -105,6 +108,23 @@ fewest_deaths(const struct asking *k)
 	return fewest;
 }
 
+/* False: it has no room in this request any more. */
+static bool
+put_entry(struct buf *out, const struct php_list *l, size_t i, bool first)
+{
+	const size_t before = out->n;
+
+	buf_printf(out, "%s{\"i\":%zu", first ? "" : ",", i);
+	if (l->render)
+		l->render(out, l->arg, i);
+	buf_put_char(out, '}');
+	if (first || (!out->failed && out->max - out->n >= strlen(LIST_END)))
+		return true;
+	out->n = before;
+	out->failed = false;
+	return false;
+}
+
 static void
 render(struct buf *out, const struct asking *k)
 {
@@ -118,12 +138,11 @@ render(struct buf *out, const struct asking *k)
 	for (size_t i = 0; i < l->n && n < most && out->n < LIST_ENOUGH; i++) {
 		if (k->entries[i].answered || k->entries[i].deaths != deaths)
 			continue;
-		buf_printf(out, "%s{\"i\":%zu", n++ > 0 ? "," : "", i);
-		if (l->render)
-			l->render(out, l->arg, i);
-		buf_put_char(out, '}');
+		if (!put_entry(out, l, i, n == 0))
+			break;
+		n++;
 	}
-	buf_put_str(out, "]}");
+	buf_put_str(out, LIST_END);
 }
 
 static void

@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 enum {
-	REQUEST_MAX = 1 << 16
+	REQUEST_MAX = 1 << 24
 };
 
 static void

@@ -207,6 +207,36 @@ START_TEST(php_gets_no_more_than_so_many_in_a_boot)
 }
 END_TEST
 
+/* The first two are too much for one request. */
+static void
+render_large(struct buf *out, void *arg, size_t i)
+{
+	static const size_t sizes[NENTRIES] = { (size_t)3 << 20,
+		(size_t)6 << 20, (size_t)1 << 20 };
+
+	(void)arg;
+	buf_put_str(out, ",\"p\":\"");
+	if (!buf_reserve(out, sizes[i]))
+		return;
+	memset(out->p + out->n, 'x', sizes[i]);
+	out->n += sizes[i];
+	buf_put_char(out, '"');
+}
+
+START_TEST(what_does_not_fit_into_a_request_is_in_the_next)
+{
+	struct scene s;
+
+	scene_open(&s, HELLO DONE("0") END "\f" HELLO DONE("1") END
+	    "\f" HELLO DONE("2") END);
+	s.list.render = render_large;
+	s.list.timeout_ms = 5 * TIMEOUT_MS;
+	ck_assert_msg(scene_run(&s) == RC_OK, "%s", s.err.text);
+	ck_assert_str_eq(php_peer_asked(&s.peer), "0;1;2;");
+	scene_close(&s);
+}
+END_TEST
+
 START_TEST(what_begins_and_other_frames_are_handed_on_in_their_order)
 {
 	struct scene s;
@@ -276,6 +306,7 @@ php_list_suite(void)
 	    t, time_that_is_over_ends_the_call_and_keeps_what_was_said);
 	tcase_add_test(t, what_may_have_been_done_is_not_asked_for_again);
 	tcase_add_test(t, php_gets_no_more_than_so_many_in_a_boot);
+	tcase_add_test(t, what_does_not_fit_into_a_request_is_in_the_next);
 	tcase_add_test(
 	    t, what_begins_and_other_frames_are_handed_on_in_their_order);
 	tcase_add_test(t, who_sees_no_use_in_it_is_not_asked_for_the_rest);
