@@ -6,9 +6,9 @@ cd "$(dirname "$0")/../.." || exit 70
 readme=${1:-README.md}
 
 options() {
-	sed -nE 's/^	[DIPRS]\("([a-z_]+)".*/\1/p
+	sed -nE 's/^	[DIMPRST]\("([a-z_]+)".*/\1/p
 		s/^	ROW(_OF)?\([A-Z_]+, struct [a-z_]+, "([a-z_]+)".*/\2/p' \
-		fcgi/base/config_options.c
+		fcgi/base/config_options.c fcgi/base/config_options_mail.c
 }
 commands() {
 	sed -nE 's/^	\{ "([a-z ]+)", (NULL|"[^"]*"), *"?.*/\1/p' \
@@ -19,9 +19,14 @@ switches() {
 	sed -nE 's/^	(TEXT|FLAG)\("(-[-a-z]+)".*/\2/p' \
 		fcgi/server/options.c tools/ctl/commands.c
 }
+# The engine hands some names to functions of its own; elsewhere a word with a
+# dot may be a provider's.
 events() {
-	cat fcgi/*/*.c fcgi/*/*/*.c sql/*.c | tr '\n' ' ' | grep -oE 'log_event\([^;]*' |
-		grep -oE '"[a-z_]+\.[a-z_]+"' | tr -d '"'
+	{
+		cat fcgi/*/*.c fcgi/*/*/*.c sql/*.c | tr '\n' ' ' |
+			grep -oE 'log_(event|fields)\([^;]*'
+		cat fcgi/engine/*.c
+	} | grep -oE '"[a-z_]+\.[a-z_]+"' | tr -d '"'
 }
 
 # "name preset" of each [daemon] option that has one.
@@ -51,13 +56,13 @@ expect() {
 }
 
 options | sort -u >"$t"
-expect option 40 <"$t"
+expect option 105 <"$t"
 commands | sort -u >"$t"
-expect command 15 <"$t"
+expect command 55 <"$t"
 switches | sort -u >"$t"
-expect switch 20 <"$t"
+expect switch 50 <"$t"
 events | sort -u >"$t"
-expect "log event" 30 <"$t"
+expect "log event" 100 <"$t"
 defaults >"$t"
 [ "$(wc -l <"$t")" -ge 12 ] || {
 	echo "cannot read the defaults of [daemon]"
