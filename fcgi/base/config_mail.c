@@ -156,7 +156,7 @@ check_tasks(
 static const char *
 with_lock(struct config *c, const char *queue)
 {
-	struct buf name = BUF_INIT(2 * TRANSIENT_MAX);
+	struct buf name = BUF_INIT((size_t)2 * TRANSIENT_MAX);
 	const char *out;
 
 	buf_printf(&name, "%s_lock", queue);

@@ -18,9 +18,8 @@
 /* Of messages, and of tasks: others are not kept waiting by them. */
 #define RUNNING_MAX 2
 #define IDLE_MS 5000
-/* What another node is at is looked at again then. */
-#define OTHERS_MS 2000
-#define FAILED_MS 2000
+/* What failed, or what another node is at, is looked at again then. */
+#define AGAIN_MS 2000
 /* Without the plugin. */
 #define ABSENT_MS 300000
 
@@ -189,10 +188,8 @@ run_locked(struct chores *c, struct site_run *s, enum chore what)
 	s->chores.of[what].running--;
 	if (rc == RC_OK && !report.absent)
 		say_held(s, what, report.held);
-	if (rc == RC_NONE)
-		report.wait_ms = OTHERS_MS;
-	else if (rc != RC_OK)
-		report.wait_ms = FAILED_MS;
+	if (rc != RC_OK)
+		report.wait_ms = AGAIN_MS;
 	else if (report.absent)
 		report.wait_ms = ABSENT_MS;
 	s->chores.of[what].not_before = clock_mono(clock) + report.wait_ms;
