@@ -492,7 +492,7 @@ class InstallTest(CtlTest):
         got = self.json("install")[0]
         self.assertEqual((got["tables"], got["standing"]),
                          ("created", "original"))
-        self.assertEqual(tables(), 11)
+        self.assertEqual(tables(), 17)
 
     def test_without_the_create_right_the_ddl_is_printed(self):
         self.call("uninstall", "--yes")
