@@ -26,6 +26,7 @@ sys.path.insert(1, HERE)
 import cronrow  # noqa: E402
 import flags  # noqa: E402
 import handover  # noqa: E402
+import outbox  # noqa: E402
 import reader_pings  # noqa: E402
 import visitors  # noqa: E402
 from stack import Stack, rss_anon_kib, tool, wait_until  # noqa: E402
@@ -482,6 +483,12 @@ def bench_visitors(site):
 def bench_reader_pings(site):
     """Page loads of logged-in readers, and the pings they make."""
     reader_pings.measure(site, row, ROUNDS, QUICK)
+
+
+def bench_mails(site):
+    """Mails to a mail server, and tasks of a plugin's queue."""
+    site.stop()
+    outbox.measure(site, row, ROUNDS, QUICK)
 
 
 def cpu_seconds_of_threads(pid):
