@@ -238,12 +238,21 @@ php_take_failed(struct php *p, const char *why)
 	json_decref(answer);
 }
 
+/* PHP tells of many at once. */
+static uint64_t
+times_of(const json_t *frame)
+{
+	int64_t n = php_number_of(frame, "times");
+
+	return n > 0 ? (uint64_t)n : 1;
+}
+
 /* Also of use to whoever asked besides jobs. */
 static void
 on_mail(struct php *p, struct php_slot *slot, const json_t *frame)
 {
 	(void)slot;
-	p->state.mails_stored++;
+	p->state.mails_stored += times_of(frame);
 	if (p->ask)
 		p->ask->take(p->ask->arg, SLICE_LIT("mail"), frame);
 }
@@ -254,7 +263,7 @@ on_mail_left(struct php *p, struct php_slot *slot, const json_t *frame)
 	struct buf why = BUF_INIT(sizeof(p->state.mail_why));
 
 	(void)slot;
-	p->state.mails_left++;
+	p->state.mails_left += times_of(frame);
 	utf8_put_line(
 	    &why, php_text_of(frame, "why"), sizeof(p->state.mail_why) - 1);
 	copy_text(

@@ -21,6 +21,7 @@
  *   mail       {id, job, ordinal, size, n, again}  n recipients; again: it was
  *              stored before
  *   mail_left  {job, why}
+ *   Of many, those of a job become one with `times`, of the last.
  * No text and no address of a mail goes into a frame, or into a log.
  *
  * As a part that is asked (`ask` is what: mail), op failed: {i, job, to: [],
@@ -40,6 +41,8 @@ final class WPCron_FCGI_Mail {
 	const ADDRESS_MAX    = 254;
 	const MESSAGE_ID_MAX = 255;
 	const ANOTHER        = 'a class of its own sent it';
+	// The other side takes 4 MiB, and jobs' own frames must have room.
+	const FRAMES_MAX     = 5000;
 
 	private static $outbox;
 	private static $job;           // name; null: mails are none of our business
@@ -52,6 +55,8 @@ final class WPCron_FCGI_Mail {
 	private static $decided;       // of the innermost, and its action follows
 	private static $before;        // what the global was before the job
 	private static $frames = array();
+	private static $framed = 0;       // in all
+	private static $more   = array(); // kind => the fields of those beyond that
 
 	/* ---- for worker.php and its parts ---------------------------------- */
 
@@ -107,6 +112,10 @@ final class WPCron_FCGI_Mail {
 	public static function tell() {
 		$frames       = self::$frames;
 		self::$frames = array();
+		foreach ( self::$more as $kind => $fields ) {
+			$frames[] = array( $kind, $fields );
+		}
+		self::$more = array();
 		foreach ( $frames as $frame ) {
 			WPCron_FCGI_Worker::frame( $frame[0], $frame[1] );
 		}
@@ -162,13 +171,18 @@ final class WPCron_FCGI_Mail {
 		$dir = ABSPATH . WPINC;
 		if ( ! is_file( $dir . '/PHPMailer/PHPMailer.php' ) ) {
 			$base  = 'PHPMailer'; // Before WordPress 5.5.
-			$files = array( '/class-phpmailer.php', '/class-smtp.php' );
+			$files = array( $base => '/class-phpmailer.php', 'SMTP' => '/class-smtp.php' );
 		} else {
 			$base  = 'PHPMailer\PHPMailer\PHPMailer';
-			$files = array( '/PHPMailer/PHPMailer.php', '/PHPMailer/SMTP.php', '/PHPMailer/Exception.php' );
+			$files = array(
+				$base                     => '/PHPMailer/PHPMailer.php',
+				'PHPMailer\PHPMailer\SMTP' => '/PHPMailer/SMTP.php',
+				'PHPMailer\PHPMailer\Exception' => '/PHPMailer/Exception.php',
+			);
 		}
-		foreach ( class_exists( $base, false ) ? array() : $files as $file ) {
-			require_once $dir . $file;
+		// A plugin may have loaded some of them, and core loads none beside our mailer.
+		foreach ( $files as $class => $file ) {
+			class_exists( $class, false ) || require_once $dir . $file;
 		}
 		if ( ! class_exists( 'WPCron_FCGI_Mailer', false ) ) {
 			$parent = $base;
@@ -274,7 +288,7 @@ final class WPCron_FCGI_Mail {
 		self::close();
 		self::$decided = true;
 		self::$stored++;
-		self::$frames[] = array(
+		self::note(
 			'mail',
 			array(
 				'id'      => $id,
@@ -283,7 +297,7 @@ final class WPCron_FCGI_Mail {
 				'size'    => $size,
 				'n'       => count( $mail['recipients'] ),
 				'again'   => $again,
-			),
+			)
 		);
 		return null;
 	}
@@ -298,8 +312,19 @@ final class WPCron_FCGI_Mail {
 	private static function leave( $why ) {
 		self::close();
 		self::$left++;
-		self::$why      = $why;
-		self::$frames[] = array( 'mail_left', array( 'job' => self::$job, 'why' => $why ) );
+		self::$why = $why;
+		self::note( 'mail_left', array( 'job' => self::$job, 'why' => $why ) );
+	}
+
+	private static function note( $kind, array $fields ) {
+		if ( self::$framed < self::FRAMES_MAX ) {
+			self::$framed++;
+			self::$frames[] = array( $kind, $fields );
+			return;
+		}
+		$times = isset( self::$more[ $kind ] ) ? self::$more[ $kind ]['times'] : 0;
+
+		self::$more[ $kind ] = array( 'times' => $times + 1 ) + $fields;
 	}
 
 	/* ---- asked --------------------------------------------------------- */
@@ -333,8 +358,8 @@ final class WPCron_FCGI_Outbox {
 	const CONNECT_S = 5;
 	const READ_S    = 60;
 	const TRIES     = 3;
-	// Lost connections, deadlock, lock wait.
-	const AGAIN     = array( 2006, 2013, 1213, 1205 );
+	// Lost connections, the last two by the server's own words; deadlock, lock wait.
+	const AGAIN     = array( 2006, 2013, 1927, 4031, 1213, 1205 );
 	const DUPLICATE = 1062;
 	const NONCE     = 12;
 	const TAG       = 16;

@@ -83,6 +83,10 @@ final class WPCron_FCGI_Mailer extends WPCron_FCGI_Mailer_Parent {
 			$this->addReplyTo( $this->From, $this->FromName );
 		}
 		$this->From = $from;
+		// What core made of the From, or a plugin's: the relay would refuse it.
+		if ( WPCron_FCGI_Mail::is_foreign( $this->Sender ) ) {
+			$this->Sender = '';
+		}
 		return null;
 	}
 

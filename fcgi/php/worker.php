@@ -262,7 +262,7 @@ final class WPCron_FCGI_Worker {
 	/** Parts that are asked make mails, too, whoever sends them. */
 	private static function load_mail() {
 		$file = __DIR__ . '/mail.php';
-		if ( ( self::$request['outbox'] || self::$request['ask'] ) && is_file( $file ) ) {
+		if ( ( self::$request['outbox'] || self::$request['ask'] ) && is_file( $file ) && is_file( __DIR__ . '/mailer.php' ) ) {
 			require_once $file;
 			self::$request['outbox'] && WPCron_FCGI_Mail::set_up( self::$request['outbox'] );
 		}
@@ -275,7 +275,7 @@ final class WPCron_FCGI_Worker {
 		if ( class_exists( 'WPCron_FCGI_Mail', false ) ) {
 			WPCron_FCGI_Mail::begin( $job['mail'], $job['mail_priority'] );
 		} else {
-			self::frame( 'mail_left', array( 'job' => $job['mail'], 'why' => 'mail.php is not beside worker.php' ) );
+			self::frame( 'mail_left', array( 'job' => $job['mail'], 'why' => 'mail.php or mailer.php is not beside worker.php' ) );
 		}
 	}
 
@@ -1726,6 +1726,11 @@ trait WPCron_FCGI_Part {
 	}
 
 	private static function reason_to_stop() {
+		// Only the second write to a connection that is closed shows it.
+		for ( $n = 0; $n < 2; $n++ ) {
+			echo "\n";
+			flush();
+		}
 		if ( CONNECTION_NORMAL !== connection_status() ) {
 			return 'gone';
 		}

@@ -2,6 +2,7 @@
 name, and what PHP sends itself when it cannot be."""
 
 import os
+import shutil
 import unittest
 
 import events_table
@@ -359,6 +360,29 @@ class LeftTest(MailCase):
             self.assertEqual((row["sender"], mail["From"], mail["Reply-To"]),
                              ("site@example.com", "Shop <site@example.com>",
                               reply_to))
+
+    def test_a_senders_address_is_rewritten_with_it(self):
+        self.send(self.job("mail_sender_once"), **{
+            "from_domain": "example.net", "foreign": "rewrite",
+            "from": "site@example.net"})
+        self.assertEqual([r["sender"] for r in self.rows()],
+                         ["site@example.net"] * 2)
+
+    def test_a_job_may_have_any_number_of_mails(self):
+        job, after = self.job("mail_preempted", 40000), self.job("mail_twice")
+        reply = self.send(job, after)
+        self.assertEqual((reply.kinds(), reply.counts),
+                         (["done", "done"], (2, 40000)), reply.text)
+        self.assertEqual(reply.why, "a filter on pre_wp_mail sent it")
+
+    def test_a_part_that_is_not_there_leaves_all_to_php(self):
+        directory = self.s.path("parts")
+        os.mkdir(directory)
+        source = os.path.dirname(self.s.worker_script())
+        for name in ("worker.php", "mail.php"):
+            shutil.copy(os.path.join(source, name), directory)
+        self.left("mail.php or mailer.php is not beside worker.php",
+                  worker=os.path.join(directory, "worker.php"))
 
     def test_a_sender_for_all_goes_into_the_envelope(self):
         self.send(self.job("mail_send", "a@example.com", "S", "T",

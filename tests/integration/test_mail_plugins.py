@@ -51,6 +51,14 @@ class ShapesTest(MailCase):
                 open(self.s.notes, "w").close()
                 self.assert_stored(self.run_shape(shape))
 
+    def test_a_part_of_cores_files_is_completed(self):
+        self.option("wpcron_mail_shape", "core-file")
+        reply = self.send(self.job("mail_send", "nobody"))
+        self.assertEqual((reply.kinds(), reply.counts), (["done"], (0, 0)))
+        self.assertEqual(self.notes(), [
+            "failed: You must provide at least one recipient email address.",
+            "not sent"])
+
     def test_smtp_set_in_phpmailer_init_is_left(self):
         self.assert_left(self.run_shape("init-smtp"),
                          "a plugin chose the transport smtp",
