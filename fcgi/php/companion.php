@@ -612,6 +612,8 @@ final class WPCron_FCGI_Companion_Tasks {
 	/** What the program works off, as it says; it knows nothing of a cache. */
 	const NAMES  = 'wpcron_fcgi_task_queues';
 	const LOOK_S = 30;
+	/** No sign of life of any of its processes for so long. */
+	const GONE_S = 900;
 	/** What is stored in place of a list: this, its form, something unique. */
 	const PLACEHOLDER = 'wpcron-fcgi:';
 
@@ -619,6 +621,8 @@ final class WPCron_FCGI_Companion_Tasks {
 	private static $reading = false;
 	/** The site whose names these are, in a network. */
 	private static $blog;
+	/** Asked once, so that what a process reads and writes goes together. */
+	private static $there;
 
 	public static function start() {
 		self::$blog = get_current_blog_id();
@@ -647,7 +651,7 @@ final class WPCron_FCGI_Companion_Tasks {
 
 	/** An empty list in the form that the plugin gives it. */
 	public static function before_read( $value, $name ) {
-		if ( self::$reading || get_current_blog_id() !== self::$blog ) {
+		if ( self::$reading || get_current_blog_id() !== self::$blog || ! self::is_there() ) {
 			return $value;
 		}
 		$stored = self::stored( $name );
@@ -672,17 +676,59 @@ final class WPCron_FCGI_Companion_Tasks {
 
 	/** What is no list of tasks is the plugin's own affair. */
 	public static function before_write( $value, $expiration, $name ) {
-		$form = get_current_blog_id() === self::$blog ? self::form( $value ) : '';
+		$form = get_current_blog_id() === self::$blog && self::is_there() ? self::form( $value ) : '';
 		if ( ! $form ) {
 			return $value;
 		}
+		// The plugin has not seen what is stored: the program's placeholder, or
+		// a list of processes that do not hand over, which it takes itself.
+		$stored = self::newest( $name );
+		$list   = self::form( $stored ) === $form ? self::list_of( $stored, $form ) : null;
+		if ( $list ) {
+			return self::joined( $stored, $value, $form );
+		}
 		if ( ! self::give( $name, self::lists( $value, $form ) ) ) {
-			// As without us; but the plugin has not seen what is stored.
-			$stored = 'a' === $form ? self::stored( $name ) : null;
-			return is_array( $stored ) ? array_merge( $stored, $value ) : $value;
+			return $value; // As without us.
 		}
 		// With the same value as before WordPress would not write, and say so.
 		return self::PLACEHOLDER . $form . ':' . microtime( true ) . '-' . getmypid() . '-' . ++self::$given;
+	}
+
+	/** As others have it now: this process' copy is as old as its read. */
+	private static function newest( $name ) {
+		if ( wp_using_ext_object_cache() ) {
+			return wp_cache_get( $name, 'transient', true );
+		}
+		$table  = $GLOBALS['wpdb']->options;
+		$option = mysqli_real_escape_string( $GLOBALS['wpdb']->dbh, "_transient_$name" );
+		$result = WPCron_FCGI_Companion::run( "SELECT option_value FROM `$table` WHERE option_name = '$option'" );
+		$row    = $result ? mysqli_fetch_row( $result ) : null;
+		return $row ? maybe_unserialize( $row[0] ) : false;
+	}
+
+	/** Byte by byte what is stored, and then the new: so a list is known again. */
+	private static function joined( $stored, $value, $form ) {
+		if ( 'a' === $form ) {
+			return array_merge( $stored, $value );
+		}
+		if ( 'sa' === $form ) {
+			return serialize( array_merge( maybe_unserialize( $stored ), maybe_unserialize( $value ) ) );
+		}
+		$more = trim( substr( trim( $value ), 1, -1 ) );
+		return substr( rtrim( $stored ), 0, -1 ) . ( '' === $more ? '' : ",$more" ) . ']';
+	}
+
+	/**
+	 * Nobody runs what is handed over where the program is gone: then it is as
+	 * without us, and WordPress' own event works the transient off.
+	 */
+	private static function is_there() {
+		if ( null === self::$there ) {
+			$table       = $GLOBALS['wpdb']->base_prefix . 'wpcron_nodes';
+			$result      = WPCron_FCGI_Companion::run( "SELECT 1 FROM `$table` WHERE heartbeat_at > UTC_TIMESTAMP(6) - INTERVAL " . self::GONE_S . ' SECOND LIMIT 1' );
+			self::$there = $result && mysqli_fetch_row( $result );
+		}
+		return self::$there;
 	}
 
 	/** Of a list, of JSON, of a list in a text; or none of these. */

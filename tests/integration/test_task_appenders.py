@@ -38,7 +38,8 @@ class AppendersCase(unittest.TestCase):
         for name in ("append.php", "process.php"):
             shutil.copyfile(os.path.join(FIXTURES, "tasks", name),
                             os.path.join(s.root, name))
-        for table in ("tasks", "task_snapshots", "dead_letters", "meta"):
+        for table in ("tasks", "task_snapshots", "dead_letters", "meta",
+                      "nodes"):
             s.mysql(events_table.statement(s, "create_" + table))
         cls.mu = os.path.join(s.root, "wp-content", "mu-plugins")
         os.makedirs(cls.mu, exist_ok=True)
@@ -68,7 +69,15 @@ class AppendersCase(unittest.TestCase):
             os.chmod(self.log, 0o666)
         self.companion(False)
 
+    def heartbeat(self, ago_s):
+        """The last sign of life of any of our processes."""
+        self.s.mysql("REPLACE INTO wp_wpcron_nodes (node_id, host, pid,"
+                     " version, started_at, heartbeat_at) VALUES (1, 'h', 1,"
+                     " '1', UTC_TIMESTAMP(6), UTC_TIMESTAMP(6)"
+                     " - INTERVAL %s SECOND)", (ago_s,))
+
     def companion(self, there):
+        self.heartbeat(0)
         self.s.mysql("DELETE FROM wp_options WHERE option_name ="
                      " 'wpcron_fcgi_task_queues'")
         path = os.path.join(self.mu, NAME)
@@ -304,6 +313,50 @@ class HandOverTest(AppendersCase):
                 'i:1;a:1:{s:4:"type";s:1:"y";}}')
         finally:
             self.s.mysql("RENAME TABLE wp_away TO wp_wpcron_tasks")
+
+    def store(self, value):
+        """As a process does that was started before the queue was ours."""
+        self.s.mysql("REPLACE INTO wp_options (option_name, option_value,"
+                     " autoload) VALUES ('_transient_%s', %%s, 'no')" % QUEUE,
+                     (value,))
+
+    def test_a_list_of_processes_that_do_not_know_is_kept(self):
+        x, y = ('a:1:{s:4:"type";s:1:"%s";}' % name for name in "xy")
+        both = "a:2:{i:0;%si:1;%s}" % (x, y)
+        for stored, value, want, read in (
+                ("a:1:{i:0;%s}" % x, "array( array( 'type' => 'y' ) )", both,
+                 []),
+                ('[{"type":"x"}]', "' [ {\"type\": \"y\"} ] '",
+                 '[{"type":"x"},{"type": "y"}]', "[]"),
+                ('s:35:"a:1:{i:0;%s}";' % x,
+                 "serialize( array( array( 'type' => 'y' ) ) )",
+                 's:%d:"%s";' % (len(both), both), "a:0:{}")):
+            with self.subTest(stored):
+                self.store(stored)
+                said, got, now = self.seen(value)
+                self.assertEqual((said, got, now), (True, read, want))
+                self.assertEqual(self.lists(), [])
+
+    def test_where_nobody_lives_it_is_the_plugins_own_again(self):
+        enqueue = "myplugin_enqueue_task( array( 'type' => 'note' ) );"
+        self.s.wp_eval(enqueue)
+        self.assertEqual(len(self.lists()), 1)
+        self.heartbeat(800)
+        self.s.wp_eval(enqueue)
+        self.assertEqual(len(self.lists()), 2)
+        self.heartbeat(1000)
+        self.s.wp_eval(enqueue + enqueue)
+        self.assertEqual(len(self.lists()), 2)
+        self.assertEqual(json.loads(self.s.wp_eval(
+            "echo count( get_transient( MYPLUGIN_QUEUE ) );"
+            "do_action( MYPLUGIN_HOOK );")), 2)
+        with open(self.log) as f:
+            self.assertEqual(f.read(), "note null\n" * 2)
+        # And when it is back, what stands there is not overwritten.
+        self.s.wp_eval(enqueue)
+        self.heartbeat(0)
+        self.s.wp_eval(enqueue)
+        self.assertEqual(len(self.lists()), 2)
 
     def test_a_transient_that_is_not_announced_is_left_alone(self):
         self.s.mysql("DELETE FROM wp_options WHERE option_name ="

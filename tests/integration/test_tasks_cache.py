@@ -97,6 +97,27 @@ class WithCompanion(CacheCase):
         # It counts once no process runs that does not know it.
         os.utime(path, (time.time() - 3600,) * 2)
 
+    def setUp(self):
+        super().setUp()
+        # The driver is none of our processes that others see.
+        self.s.mysql("REPLACE INTO wp_wpcron_nodes (node_id, host, pid,"
+                     " version, started_at, heartbeat_at) VALUES (1, 'h', 1,"
+                     " '1', UTC_TIMESTAMP(6), UTC_TIMESTAMP(6))")
+
+    def test_what_others_wrote_before_they_knew_is_not_overwritten(self):
+        self.enqueue("note", 1)
+        self.assertEqual(self.run_tasks()["done"], 1, self.said)
+        # The cache still says that nobody takes them.
+        self.s.wp_eval("wp_cache_set( 'wpcron_fcgi_task_queues', array(),"
+                       " 'wpcron_fcgi' );")
+        self.enqueue("note", 2, 3)
+        self.s.wp_eval("wp_cache_delete( 'wpcron_fcgi_task_queues',"
+                       " 'wpcron_fcgi' );")
+        self.enqueue("note", 4)
+        self.enqueue("note", 5)
+        self.run_tasks(**{"for": 3000})
+        self.assertEqual(self.log(), ["note %d" % i for i in range(1, 6)])
+
     def test_appenders_at_once_lose_nothing(self):
         self.enqueue("note", -1)
         self.assertEqual(self.run_tasks()["done"], 1, self.said)
