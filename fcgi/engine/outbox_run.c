@@ -80,7 +80,7 @@ is_held(struct outbox_sender *s)
 	case SITE_COPY:
 		why(s->report,
 		    "this is a copy of the site: set redirect_to of [smtp "
-		    "%s], or run `wp-cronctl adopt`",
+		    "%s], or run `wp-cronctl site adopt`",
 		    s->smtp->name);
 		return true;
 	case SITE_STAGING:

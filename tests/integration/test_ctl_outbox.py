@@ -34,6 +34,9 @@ class ListTest(MailCtl):
         self.assertEqual(ids.split(), [str(two), str(one)])
         ids = self.call("outbox", "list", "--status=ready", "--format=ids")
         self.assertEqual(ids.split(), [str(three)])
+        four = self.store(state="dropped")
+        ids = self.call("outbox", "list", "--status=dropped", "--format=ids")
+        self.assertEqual(ids.split(), [str(four)])
         self.call("outbox", "list", "--status=nothing", code=USAGE)
 
     def test_pages(self):
@@ -202,11 +205,12 @@ class UninstallTest(MailCtl):
     def test_what_would_be_lost_is_said_first(self):
         self.store()
         self.store(state="sent")
+        self.store(state="dropped")
         self.letter("task", 1, queue="q")
         self.call("uninstall", code=USAGE)
         self.assertIn("1 mails that are not sent yet and 1 dead letters",
                       self.stderr)
-        self.assertEqual(len(self.json("outbox", "list")), 2)
+        self.assertEqual(len(self.json("outbox", "list")), 3)
         self.call("uninstall", "--yes", code=DONE)
         self.assertEqual(self.s.mysql(
             "SHOW TABLES LIKE 'wp\\_wpcron\\_outbox%%'", ()), [])

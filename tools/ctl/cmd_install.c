@@ -296,7 +296,8 @@ put_loss(struct place *p, struct buf *out, struct err *err)
 	    p->db, &p->scope, SQL_OUTBOX_CTL_COUNTS, SQL_NO_ARGS, &rows, err);
 	while (rc == RC_OK && db_rows_next(rows))
 		if (!slice_eq_str(db_text(rows, 0), "sent") &&
-		    !slice_eq_str(db_text(rows, 0), "dead"))
+		    !slice_eq_str(db_text(rows, 0), "dead") &&
+		    !slice_eq_str(db_text(rows, 0), "dropped"))
 			mails += db_u64(rows, 1);
 	db_rows_free(rows);
 	rows = NULL;

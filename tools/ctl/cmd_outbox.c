@@ -33,7 +33,7 @@ static int
 check_state(const struct ctl *c)
 {
 	static const char *const states[] = { "writing", "ready", "later",
-		"sending", "sent", "dead", "held" };
+		"sending", "sent", "dead", "held", "dropped" };
 
 	for (size_t i = 0; c->opts.status && i < NELEMS(states); i++)
 		if (strcmp(c->opts.status, states[i]) == 0)
@@ -41,7 +41,7 @@ check_state(const struct ctl *c)
 	return c->opts.status
 		   ? ctl_fail(c, EXIT_USAGE,
 			 "--status is writing, ready, later, sending, sent, "
-			 "dead or held, not \"%s\"",
+			 "dead, held or dropped, not \"%s\"",
 			 c->opts.status)
 		   : EXIT_DONE;
 }

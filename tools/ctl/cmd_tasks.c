@@ -54,7 +54,7 @@ static bool
 is_mapped(const struct config_tasks *c, struct slice type)
 {
 	for (size_t i = 0; i < c->nhandlers; i++)
-		if (slice_glob(type, slice_str(c->handlers[i].type)))
+		if (slice_eq_str(type, c->handlers[i].type))
 			return true;
 	return false;
 }
@@ -396,9 +396,8 @@ change(const struct ctl *c, struct work_view *w, void *arg)
 			   : tasks_clear(p->db, &p->scope, &v.queue, &n, &err);
 	if (rc == RC_NONE)
 		return ctl_fail(c, EXIT_AGAIN,
-		    "a node works on this queue; pause it (`wp-cronctl pause "
-		    "%.*s`) or stop the daemon first",
-		    SLICE_FMT(v.queue.hook));
+		    "a node works on this queue: try again, or stop the "
+		    "daemon first");
 	if (rc != RC_OK)
 		return ctl_error(c, &err);
 	put_change(ch->rows, p, &v, n);

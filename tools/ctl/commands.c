@@ -243,9 +243,9 @@ static const struct cli_option options[] = {
 	    "failed or canceled; event history: taken, running, done,\n"
 	    "failed, skipped, resurrected, observed or gone;\n"
 	    "messages list: MIC, MID, MRS, MEX, MSN, MRT, MFL or MDO;\n"
-	    "outbox list: writing, ready, later, sending, sent, dead\n"
-	    "or held; tasks list QUEUE: ready, delayed, claimed,\n"
-	    "running, done or dead"),
+	    "outbox list: writing, ready, later, sending, sent, dead,\n"
+	    "held or dropped; tasks list QUEUE: ready, delayed,\n"
+	    "claimed, running, done or dead"),
 	TEXT("--hook", "HOOK", hook, USE_FILTER | USE_HOOK,
 	    "action list, retry, event list, retry: of it"),
 	TEXT("--per-page", "N", per_page, USE_LIST | USE_PAGE, "lists: 30"),

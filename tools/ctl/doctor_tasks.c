@@ -38,7 +38,7 @@ static bool
 is_mapped(const struct config_tasks *c, struct slice type)
 {
 	for (size_t i = 0; i < c->nhandlers; i++)
-		if (slice_glob(type, slice_str(c->handlers[i].type)))
+		if (slice_eq_str(type, c->handlers[i].type))
 			return true;
 	return false;
 }

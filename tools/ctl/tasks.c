@@ -161,6 +161,11 @@ task_put_keys(json_t *row, const char *name, struct slice element)
 	const struct php_serialize_member *payload;
 	struct php_serialize_value v;
 
+	/* Of a task that has ended it is not kept. */
+	if (element.n == 0) {
+		row_text(row, name, "");
+		return;
+	}
 	if (!parse(element, &a, &v))
 		buf_put_str(&text, "unreadable");
 	else if (v.type == PHP_SERIALIZE_STRING)
