@@ -150,13 +150,19 @@ final class WPCron_FCGI_Mailer extends WPCron_FCGI_Mailer_Parent {
 	/** At the last blank that leaves room, or in the midst of a word. */
 	private static function wpcron_fold( $line, $indent ) {
 		$folded = '';
-		while ( strlen( $line ) > self::WPCRON_LINE_MAX ) {
-			$at      = strrpos( substr( $line, 2, self::WPCRON_LINE_MAX - 2 ), ' ' );
+		$lead   = '';
+		$from   = 0;
+		$all    = strlen( $line );
+		while ( strlen( $lead ) + $all - $from > self::WPCRON_LINE_MAX ) {
+			$head    = $lead . substr( $line, $from, self::WPCRON_LINE_MAX - strlen( $lead ) );
+			$at      = strrpos( substr( $head, 2 ), ' ' );
 			$at      = false === $at ? self::WPCRON_LINE_MAX : $at + 2;
-			$folded .= substr( $line, 0, $at ) . "\r\n";
-			$line    = $indent . ( ' ' === $line[ $at ] ? substr( $line, $at + 1 ) : substr( $line, $at ) );
+			$folded .= substr( $head, 0, $at ) . "\r\n";
+			$from   += $at - strlen( $lead );
+			$from   += ' ' === $line[ $from ] ? 1 : 0;
+			$lead    = $indent;
 		}
-		return $folded . $line;
+		return $folded . $lead . substr( $line, $from );
 	}
 
 	/** At most `$max` bytes, none of them half a character. */
