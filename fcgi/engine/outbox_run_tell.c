@@ -104,6 +104,7 @@ tell_php(const struct telling *t, struct err *err)
 	for (size_t i = 0; i < t->n; i++)
 		if (is_failure(&t->v[i]))
 			f[n++] = (struct php_mail_failure){
+				.job = t->v[i].job,
 				.subject = t->v[i].subject,
 				.reason = refused_words(&t->v[i]),
 				.to = refused_list(t->arena, &t->v[i]),

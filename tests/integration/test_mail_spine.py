@@ -117,6 +117,7 @@ class Refused(unittest.TestCase):
             " 'mail'") == 1, what="a dead letter")
         s.wait_until(lambda: s.option("mailer_failures"), 60,
                      what="wp_mail_failed")
+        self.assertIn('"action:%d: ' % row, s.option("mailer_failures"))
         self.assertNotIn("ann@example.org", "\n".join(s.logs(row)))
 
 
