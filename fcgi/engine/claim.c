@@ -71,6 +71,16 @@ gives_way(const struct site_run *s, enum lane lane)
 	return false;
 }
 
+/* Idle PHP workers that are left to contacts, messages and tasks, which wait
+ * for a place: half of them at most, so that jobs go on. */
+static size_t
+kept_for_work_locked(const struct engine *e)
+{
+	size_t most = (lane_workers(e, LANE_PHP) + 1) / 2;
+
+	return e->php_wanted < most ? e->php_wanted : most;
+}
+
 /*
  * Reserve the worker of a lane with the most room for a site. One database
  * never binds all workers of a lane while there are others, so that one that
@@ -81,6 +91,7 @@ worker_reserve_locked(struct engine *e, struct site_run *s, enum lane lane,
     struct claim_request *req)
 {
 	struct worker *best = NULL;
+	size_t keep = lane == LANE_PHP ? kept_for_work_locked(e) : 0;
 	bool may_bind =
 	    e->ndatabases == 1 || lane_workers(e, lane) < 2 ||
 	    bound_to_locked(e, s->database, lane) + 1 < lane_workers(e, lane);
@@ -98,6 +109,10 @@ worker_reserve_locked(struct engine *e, struct site_run *s, enum lane lane,
 			continue;
 		if (w->site ? w->site != s || lane == LANE_PHP : !may_bind)
 			continue;
+		if (!w->site && keep > 0) {
+			keep--;
+			continue;
+		}
 		/* Native work shares the processor anyhow; the jobs of one PHP
 		 * worker wait for each other. */
 		req->share[lane] += lane == LANE_PHP;

@@ -245,6 +245,7 @@ struct engine {
 	struct stager *stager; /* NULL: once */
 	struct contact_pool *contacts;
 	struct chores *chores;
+	size_t php_wanted; /* threads that wait for a place in PHP */
 };
 
 /* Thread bodies; `arg` is a struct database, a struct worker. */

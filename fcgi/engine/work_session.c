@@ -5,6 +5,9 @@
 
 #include "engine/site_prepare.h"
 
+/* Between two calls of PHP by one thread. */
+#define TURN_MS 30
+
 void
 work_owner_init(
     struct work_owner *o, struct engine *e, bool (*quits)(void *arg), void *arg)
@@ -35,6 +38,19 @@ free_php_worker_locked(struct engine *e)
 	return NULL;
 }
 
+/* Counted, so that the next idle worker is left to this thread. */
+static void
+set_waits_locked(struct engine *e, bool *waits, bool now)
+{
+	if (*waits == now)
+		return;
+	*waits = now;
+	if (now)
+		e->php_wanted++;
+	else
+		e->php_wanted--;
+}
+
 /* An idle worker's place: it gets nothing meanwhile. */
 static bool
 php_enter(void *arg, uint32_t wait_ms)
@@ -42,18 +58,28 @@ php_enter(void *arg, uint32_t wait_ms)
 	struct work_session *s = arg;
 	struct engine *e = s->site->engine;
 	mono_ms end = clock_mono(e->clock) + (mono_ms)wait_ms;
+	bool waits = false;
 
+	/* Jobs have their turn between two calls. */
+	if (clock_mono(e->clock) - s->php_left_at < TURN_MS)
+		clock_sleep_ms(TURN_MS);
 	while (!stopping(s)) {
 		pthread_mutex_lock(&e->lock);
 		s->php = free_php_worker_locked(e);
 		if (s->php)
 			s->php->reserved = true;
+		set_waits_locked(e, &waits, !s->php);
 		pthread_mutex_unlock(&e->lock);
 		if (s->php || clock_mono(e->clock) >= end)
-			return s->php != NULL;
+			break;
 		clock_sleep_ms(20);
 	}
-	return false;
+	if (waits) {
+		pthread_mutex_lock(&e->lock);
+		set_waits_locked(e, &waits, false);
+		pthread_mutex_unlock(&e->lock);
+	}
+	return s->php != NULL;
 }
 
 static void
@@ -62,6 +88,7 @@ php_leave(void *arg)
 	struct work_session *s = arg;
 	struct engine *e = s->site->engine;
 
+	s->php_left_at = clock_mono(e->clock);
 	pthread_mutex_lock(&e->lock);
 	s->php->reserved = false;
 	s->php = NULL;
@@ -97,7 +124,9 @@ work_session_open(struct work_session *s, const struct work_owner *owner,
 	bool has_actions;
 	enum rc rc;
 
-	*s = (struct work_session){ .owner = owner, .site = site };
+	*s = (struct work_session){
+		.owner = owner, .site = site, .php_left_at = -TURN_MS
+	};
 	pthread_mutex_lock(&e->lock);
 	s->config = config_ref(e->config);
 	has_actions = site->actions_there;

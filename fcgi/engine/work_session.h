@@ -25,6 +25,7 @@ struct work_session {
 	struct site_facts facts;
 	struct work_env env;
 	struct worker *php; /* whose place in PHP this thread has */
+	mono_ms php_left_at;
 };
 
 /*

@@ -121,6 +121,29 @@ class Chores(unittest.TestCase):
                      what="the task that failed is a dead letter")
 
 
+class Backlog(unittest.TestCase):
+    def test_jobs_in_php_leave_a_place_to_tasks(self):
+        s = Stack()
+        self.addCleanup(s.close)
+        s.start_mariadb()
+        log = task_log(s)
+        s.install_wordpress(plugins=("wpcron-demo",), config_extra=(
+            "define( 'MYPLUGIN_LOG', '%s' );" % log))
+        s.install_action_scheduler()
+        s.add_plugin(os.path.join(FIXTURES, "plugins", "wpcron-task-queue"))
+        s.start_php_fpm(children=4)
+        s.insert_actions(4000, "demo_sleep_ms", args="[50,{i}]")
+        s.start_daemon(daemon="php_batch = 20\n", rest=TASKS)
+        s.wait_until(lambda: s.statuses().get("complete", 0) > 20, 60)
+        enqueue(s, ("note", '{"n":1}'))
+
+        def ran():
+            with open(log) as f:
+                return f.read().count("\n")
+        s.wait_until(lambda: ran() == 1, 25, what="the task ran")
+        self.assertGreater(s.statuses().get("pending", 0), 1000)
+
+
 class Stopping(unittest.TestCase):
     def test_a_stop_amid_work_loses_nothing(self):
         s = Stack()
