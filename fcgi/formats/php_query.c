@@ -65,7 +65,7 @@ put_digits(struct buf *out, const char *digits, size_t n, int point)
 		return;
 	}
 	for (size_t i = 0; i < (size_t)point; i++)
-		buf_put_char(out, i < n ? digits[i] : '0');
+		buf_put_char(out, (char)(i < n ? digits[i] : '0'));
 	if ((size_t)point < n) {
 		buf_put_char(out, '.');
 		buf_put(out, digits + point, n - (size_t)point);
