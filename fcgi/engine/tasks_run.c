@@ -255,6 +255,21 @@ put_unmapped(const struct tasks_turn *t, const struct slice *types, size_t n,
 	}
 }
 
+/* A processor that PHP runs writes, when it ends, the list that it had read:
+ * what is put there before would be lost. RC_NONE: there is one. */
+static enum rc
+give_back(struct tasks_turn *t, size_t *n, struct err *err)
+{
+	enum rc rc = take_lock(t, err);
+
+	if (rc == RC_OK)
+		rc = tasks_hand_back(t->env->db, &t->env->scope, &t->q, n, err);
+	/* The lock goes with it. */
+	if (rc == RC_OK)
+		t->has_lock = false;
+	return rc;
+}
+
 /* The plugin's processor does it all, in PHP. */
 static enum rc
 leave_to_php(struct tasks_turn *t, const char *types, struct err *err)
@@ -271,13 +286,12 @@ leave_to_php(struct tasks_turn *t, const char *types, struct err *err)
 	    "the plugin's processor works it off, since types have no "
 	    "handler: %.300s",
 	    types);
-	/* What was taken while all had one. */
-	if (!t->env->facts->object_cache) {
-		rc =
-		    tasks_hand_back(t->env->db, &t->env->scope, &t->q, &n, err);
-		if (rc != RC_OK && rc != RC_NONE)
-			return rc;
-	}
+	/* PHP shall see it, and what was taken while all had a handler. */
+	rc = tasks_turn_announce(t, false, err);
+	if (rc == RC_OK && !t->env->facts->object_cache)
+		rc = give_back(t, &n, err);
+	if (rc != RC_OK)
+		return rc;
 	if (work_php_enter(t->env, PLACE_MS, &opts, err) != RC_OK)
 		return RC_OK;
 	rc = php_tasks_process(
@@ -599,10 +613,13 @@ tasks_hand_back_run(const struct work_env *env, const struct config_tasks *c,
 		    "read: what was taken stays here",
 		    c->queue);
 	if (rc == RC_OK)
-		rc = tasks_hand_back(env->db, &env->scope, &t.q, n, err);
-	if (rc == RC_OK || rc == RC_NONE)
+		rc = give_back(&t, n, err);
+	if (rc == RC_OK) {
 		rc = tasks_restore_event(
 		    env->db, &env->scope, &t.q, env->facts->companion, err);
+		if (rc == RC_NONE)
+			rc = RC_OK;
+	}
 	let_go(&t);
-	return rc == RC_NONE && t.token ? RC_OK : rc;
+	return rc;
 }

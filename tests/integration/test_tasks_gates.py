@@ -2,11 +2,26 @@
 given back."""
 
 import json
+import os
+import shutil
 import time
 import unittest
 
+from companion import NAME, SOURCE
 from cronrow import serialize
 from tasks_case import HOOK, QUEUE, TasksCase, task
+
+
+def install_companion(s):
+    directory = os.path.join(s.root, "wp-content", "mu-plugins")
+    os.makedirs(directory, exist_ok=True)
+    path = os.path.join(directory, NAME)
+    shutil.copyfile(SOURCE, path)
+    # It counts once no process runs that does not know it.
+    os.utime(path, (time.time() - 3600,) * 2)
+    s.mysql("REPLACE INTO wp_wpcron_nodes (node_id, host, pid, version,"
+            " started_at, heartbeat_at) VALUES (1, 'h', 1, '1',"
+            " UTC_TIMESTAMP(6), UTC_TIMESTAMP(6))")
 
 
 class Gates(TasksCase):
@@ -41,6 +56,29 @@ class Gates(TasksCase):
         first = self.stored()[0]
         self.assertEqual((first[b"payload"], first[b"available_after"]),
                          (1, 4000000000))
+
+    def test_nothing_goes_back_while_the_plugins_processor_works(self):
+        self.put(task("note", 1, available_after=4000000000))
+        self.run_tasks()
+        self.set_option("_transient_timeout_%s_lock" % QUEUE,
+                        str(int(time.time()) + 60))
+        self.set_option("_transient_%s_lock" % QUEUE, str(int(time.time())))
+        self.put(task("strange", 2))
+        self.assertIn("_lock", self.run_tasks()["held"])
+        self.assertEqual(self.run_tasks(op="hand_back")["rc"], "none")
+        self.assertEqual((self.states(), len(self.stored())), (["delayed"], 1))
+        self.set_option("_transient_%s_lock" % QUEUE,
+                        str(int(time.time()) - 61))
+        self.assertEqual(self.run_tasks(op="hand_back")["taken"], 1)
+        self.assertEqual((self.states(), len(self.stored())), ([], 2))
+
+    def test_what_arrives_amid_a_turn_waits_for_a_handler(self):
+        self.configure(handlers="handler send_email = native")
+        process = self.begin_tasks()
+        self.s.wait_until(lambda: self.lock() is not None)
+        self.put(task("send_email", {"to": "a@example.org"}))
+        self.assertEqual(self.end_tasks(process)["done"], 0)
+        self.assertIn("native needs smtp", self.run_tasks()["held"])
 
     def test_handlers_that_cannot_work_here_are_none(self):
         self.configure(handlers="handler send_email = native\n"
@@ -167,6 +205,18 @@ class Gates(TasksCase):
         self.assertEqual(report["done"] + more["done"], 300, self.said)
         self.assertEqual(sorted(self.log(), key=lambda x: int(x[5:])),
                          ["note %d" % i for i in range(300)])
+
+
+class WithCompanion(TasksCase):
+    def test_the_plugins_processor_sees_what_has_no_handler_here(self):
+        install_companion(self.s)
+        for kind, n in (("note", 1), ("strange", 2), ("note", 3)):
+            self.s.wp_eval("myplugin_enqueue_task( array( 'type' => '%s',"
+                           " 'payload' => %d ) );" % (kind, n))
+            report = self.run_tasks()
+        self.assertEqual(report["done"], 1, report)
+        self.assertEqual(self.log(), ["note 1", "note 3"])
+        self.assertEqual(self.states(), ["done"] * 2)
 
 
 if __name__ == "__main__":
