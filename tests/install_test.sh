@@ -71,6 +71,9 @@ check "the pool of php-fpm is there" \
 check "the units name what was installed" units_are_filled_in
 check "the nginx snippet is there" \
 	test -s "$d/root/opt/x/share/wp-cron-fcgi/nginx/wp-cron-fcgi.conf"
+check "the manual pages are there" test -s \
+	"$d/root/opt/x/share/man/man1/wp-cronctl.1" -a \
+	-s "$d/root/opt/x/share/man/man8/wp-cron-fcgi.8"
 check "uninstall runs" \
 	make -s uninstall DESTDIR="$d/root" PREFIX=/opt/x UNITDIR=/opt/x/units
 check "uninstall leaves nothing" nothing_left

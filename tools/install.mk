@@ -5,12 +5,15 @@ SBINDIR ?= $(PREFIX)/sbin
 BINDIR ?= $(PREFIX)/bin
 SHAREDIR ?= $(PREFIX)/share/wp-cron-fcgi
 DOCDIR ?= $(PREFIX)/share/doc/wp-cron-fcgi
+MANDIR ?= $(PREFIX)/share/man
 
 NGINX_FILES := $(wildcard nginx/*.conf)
 UNIT_FILES := $(wildcard nginx/systemd/*.service nginx/systemd/*.socket)
 PHP_FILES := $(wildcard fcgi/php/*.php)
 CONF_FILES := $(wildcard conf/*.conf)
 DOC_FILES := README.md CHANGELOG.md LICENSE
+MAN1_FILES := $(wildcard man/*.1)
+MAN8_FILES := $(wildcard man/*.8)
 
 # Destination directory and its files; one row a kind.
 INSTALLED = \
@@ -19,7 +22,9 @@ INSTALLED = \
 	$(addprefix $(SHAREDIR)/,$(notdir $(PHP_FILES) $(CONF_FILES))) \
 	$(addprefix $(SHAREDIR)/nginx/,$(notdir $(NGINX_FILES))) \
 	$(addprefix $(UNITDIR)/,$(notdir $(UNIT_FILES))) \
-	$(addprefix $(DOCDIR)/,$(DOC_FILES))
+	$(addprefix $(DOCDIR)/,$(DOC_FILES)) \
+	$(addprefix $(MANDIR)/man1/,$(notdir $(MAN1_FILES))) \
+	$(addprefix $(MANDIR)/man8/,$(notdir $(MAN8_FILES)))
 
 # $(call put,mode,directory,files)
 put = $(if $(strip $(3)),$(INSTALL) -d $(DESTDIR)$(2) && \
@@ -35,6 +40,8 @@ install: all
 		s|@SYSCONFDIR@|$(SYSCONFDIR)|; s|@DOCDIR@|$(DOCDIR)|' \
 		$(DESTDIR)$(UNITDIR)/$(notdir $(f));)
 	$(call put,644,$(DOCDIR),$(DOC_FILES))
+	$(call put,644,$(MANDIR)/man1,$(MAN1_FILES))
+	$(call put,644,$(MANDIR)/man8,$(MAN8_FILES))
 
 # The configuration in $(SYSCONFDIR) is the administrator's; it stays.
 uninstall:
