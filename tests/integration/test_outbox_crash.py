@@ -10,7 +10,7 @@ import unittest
 from test_outbox_send import Case
 
 KILLS = int(os.environ.get("OUTBOX_KILLS", "10"))
-MAILS = int(os.environ.get("OUTBOX_MAILS", "600"))
+MAILS = int(os.environ.get("OUTBOX_MAILS", "1000"))
 MORE = "connect_timeout = 1s\nmax_age = 1h\n"
 
 
@@ -33,6 +33,8 @@ class Crash(Case):
         self.s.wait_until(lambda: box.states().get("sending") == 5)
         self.s.wait_until(lambda: self.s.value(
             "SELECT SUM(begun) FROM wp_wpcron_outbox") == 1)
+        self.s.wait_until(lambda: not relay.faults,
+                          what="the relay has the whole mail")
         sender.kill()
         self.expire()
         self.assertEqual(box.send()["sent"], 4)
