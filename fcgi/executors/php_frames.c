@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "formats/utf8.h"
 
 enum {
@@ -269,6 +270,10 @@ on_mail_left(struct php *p, struct php_slot *slot, const json_t *frame)
 	copy_text(
 	    p->state.mail_why, sizeof(p->state.mail_why), buf_slice(&why));
 	buf_clear(&why);
+	log_event(LOG_INFO, "mail.left_to_php",
+	    LOG_SLICE("job", php_text_of(frame, "job")),
+	    LOG_S("why", p->state.mail_why),
+	    LOG_U("so_far", p->state.mails_left));
 	if (p->ask)
 		p->ask->take(p->ask->arg, SLICE_LIT("mail_left"), frame);
 }
