@@ -80,6 +80,17 @@ class RetryTest(DeadCase):
         self.assertIn("gone", row["why"])
         self.assertEqual(self.letters(), [letter])
 
+    def test_a_dead_mail_of_a_message_is_left_to_the_message(self):
+        dead = self.store(state="dead", job="message:5:1")
+        held = self.store(state="held", job="message:6:1")
+        letters = [self.letter("mail", dead, queue="message:5:1"),
+                   self.letter("mail", held, queue="message:6:1")]
+        one, = self.retry(letters[0], code=FAILED)
+        self.assertIn("retry the letter of the message", one["why"])
+        two, = self.retry(letters[1])
+        self.assertTrue(two["changed"], two)
+        self.assertEqual(self.letters(), letters[:1])
+
     def test_a_mail_that_lives_is_left_alone(self):
         letter = self.letter("mail", self.store())
         row, = self.retry(letter, code=FAILED)

@@ -262,7 +262,8 @@ retry_one(struct changes *ch, const struct dead_letter *d, uint64_t *fresh,
 {
 	switch (d->kind) {
 	case DEAD_MAIL:
-		return mail_revive(ch->place, d->blog_id, d->source, err);
+		return mail_revive(ch->place, d->blog_id, d->source,
+		    slice_starts(d->queue, SLICE_LIT("message:")), err);
 	case DEAD_MESSAGE:
 		return retry_message(ch, d, err);
 	case DEAD_TASK:

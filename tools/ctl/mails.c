@@ -203,6 +203,7 @@ struct change {
 	struct place *place;
 	uint32_t blog_id;
 	uint64_t mail_id;
+	bool of_message;
 	struct slice address; /* forget */
 	bool whole;
 };
@@ -283,6 +284,10 @@ revive_body(struct db *db, void *arg, struct err *err)
 		    "mail %" PRIu64 " is %s; only a dead or held one is sent "
 		    "again",
 		    ch->mail_id, state);
+	if (rc == RC_OK && ch->of_message && strcmp(state, "dead") == 0)
+		rc = err_set(err, RC_NONE,
+		    "it is a message's, which has failed with it: retry the "
+		    "letter of the message");
 	if (rc == RC_OK)
 		rc = count_chunks(ch->place, &m, &chunks, err);
 	if (rc == RC_OK && reopen(recipients) == 0)
@@ -295,12 +300,13 @@ revive_body(struct db *db, void *arg, struct err *err)
 }
 
 enum rc
-mail_revive(
-    struct place *p, uint32_t blog_id, uint64_t mail_id, struct err *err)
+mail_revive(struct place *p, uint32_t blog_id, uint64_t mail_id,
+    bool of_message, struct err *err)
 {
-	struct change ch = {
-		.place = p, .blog_id = blog_id, .mail_id = mail_id
-	};
+	struct change ch = { .place = p,
+		.blog_id = blog_id,
+		.mail_id = mail_id,
+		.of_message = of_message };
 
 	return db_transact(p->db, revive_body, &ch, err);
 }

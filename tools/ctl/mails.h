@@ -43,10 +43,11 @@ MUSTUSE enum rc mail_body(const struct place *p, const struct db_rows *rows,
 /*
  * mail_revive - let a mail that is dead or held be sent again, to those who
  * have not got it. RC_NONE: there is none, it has another state, its bytes are
- * gone, or everybody has it; the words say which.
+ * gone, or everybody has it; the words say which. So too for a dead one of
+ * Event Espresso (of_message): the message has failed with it, and is retried.
  */
-MUSTUSE enum rc mail_revive(
-    struct place *p, uint32_t blog_id, uint64_t mail_id, struct err *err);
+MUSTUSE enum rc mail_revive(struct place *p, uint32_t blog_id, uint64_t mail_id,
+    bool of_message, struct err *err);
 
 /*
  * mail_forget - take an address out of a mail: all of it where nobody else
