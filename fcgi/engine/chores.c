@@ -90,6 +90,21 @@ may_run(const struct chores *c, const struct site_run *s, enum chore what,
 	       c->running[what] < most_of(what);
 }
 
+/* At the end: it waits for its turn behind the others. */
+static void
+list_locked(struct chores *c, struct site_run *s)
+{
+	struct site_run **at = &c->wanted;
+
+	if (s->chores.listed)
+		return;
+	while (*at)
+		at = &(*at)->chores.next;
+	s->chores.next = NULL;
+	s->chores.listed = true;
+	*at = s;
+}
+
 static void
 unlist_idle_locked(struct chores *c)
 {
@@ -196,13 +211,9 @@ run_locked(struct chores *c, struct site_run *s, enum chore what)
 	if (c->quit)
 		return;
 	if (report.more || rc == RC_RETRY || (tick && rc != RC_OK)) {
-		s->chores.of[what].tick |= tick && rc != RC_OK;
+		s->chores.of[what].tick |= tick;
 		s->chores.of[what].wanted = true;
-		if (!s->chores.listed) {
-			s->chores.listed = true;
-			s->chores.next = c->wanted;
-			c->wanted = s;
-		}
+		list_locked(c, s);
 	}
 }
 
@@ -270,15 +281,7 @@ chores_want(struct chores *c, struct site_run *s, enum chore what, bool tick)
 		s->chores.senders = 1;
 	s->chores.of[what].wanted = true;
 	s->chores.of[what].tick |= tick;
-	if (!s->chores.listed) {
-		struct site_run **at = &c->wanted;
-
-		while (*at)
-			at = &(*at)->chores.next;
-		s->chores.next = NULL;
-		s->chores.listed = true;
-		*at = s;
-	}
+	list_locked(c, s);
 	wake_locked(c);
 	pthread_mutex_unlock(&c->lock);
 }

@@ -38,6 +38,7 @@ struct chore_state {
 		char held[128]; /* why nothing is done, as it was said */
 	} of[CHORE_COUNT];
 	mono_ms look_at[CHORE_COUNT]; /* the claimer's alone */
+	mono_ms tick_look_at;         /* likewise */
 	bool begun;                   /* likewise: the first look was made */
 };
 

@@ -8,6 +8,7 @@
 #include "engine/outbox_run.h"
 #include "engine/site_prepare.h"
 #include "engine/tasks_run.h"
+#include "queues/messages.h"
 #include "queues/outbox.h"
 #include "queues/tasks.h"
 
@@ -15,6 +16,10 @@
 #define BUDGET_MS 60000
 /* What is held is looked at again then. */
 #define HELD_MS 10000
+/* PHP's own batches are kept idle meanwhile, and that is renewed. */
+#define MESSAGES_WAIT_MS 30000
+/* Is the plugin's schedule silent? */
+#define TICK_LOOK_MS 10000
 /* Tables that were not there. */
 #define ABSENT_MS 300000
 /* What is old is deleted, and what is half done is found, that often. */
@@ -59,6 +64,8 @@ run_messages(const struct work_env *env, bool tick, struct chore_report *out,
 	out->absent = report.absent;
 	out->more = report.more;
 	out->wait_ms = report.wait_ms;
+	if (!*report.held && out->wait_ms > MESSAGES_WAIT_MS)
+		out->wait_ms = MESSAGES_WAIT_MS;
 	(void)snprintf(out->held, sizeof out->held, "%s", report.held);
 	return rc;
 }
@@ -140,6 +147,24 @@ look_at_outbox(const struct look *l, bool *due, struct err *err)
 	return *due ? RC_OK : outbox_due(s->database->db, &l->scope, due, err);
 }
 
+/* The event that is to come may never come: then we are the clock. */
+static enum rc
+look_at_tick(const struct look *l, struct err *err)
+{
+	struct site_run *s = l->s;
+	bool silent = false;
+	enum rc rc;
+
+	if (l->now < s->chores.tick_look_at)
+		return RC_OK;
+	s->chores.tick_look_at = l->now + TICK_LOOK_MS;
+	rc = messages_silent(s->database->db, &l->scope,
+	    clock_unix(s->engine->clock), &silent, err);
+	if (rc == RC_OK && silent)
+		chores_want(s->engine->chores, s, CHORE_MESSAGES, true);
+	return rc;
+}
+
 static enum rc
 look_at_messages(const struct look *l, bool *due, struct err *err)
 {
@@ -155,7 +180,7 @@ look_at_messages(const struct look *l, bool *due, struct err *err)
 		return RC_OK;
 	}
 	*due = *due || l->first;
-	return rc;
+	return rc == RC_OK ? look_at_tick(l, err) : rc;
 }
 
 static enum rc

@@ -298,7 +298,11 @@ run_held(struct messages_run *run, struct err *err)
 		return rc;
 	if (!is_original(run))
 		return RC_OK;
-	rc = upkeep(run, err);
+	rc = messages_ticked(run->env->db, &run->env->scope,
+	    clock_unix(run->env->clock), run->opts->tick && !run->opts->ids,
+	    err);
+	if (rc == RC_OK)
+		rc = upkeep(run, err);
 	return rc == RC_OK ? work_off(run, err) : rc;
 }
 

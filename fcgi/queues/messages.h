@@ -112,6 +112,17 @@ MUSTUSE enum rc messages_waiting(struct db *db, const struct sql_scope *scope,
 MUSTUSE enum rc messages_due(struct db *db, const struct sql_scope *scope,
     int64_t now, bool *due, struct err *err);
 
+/*
+ * The plugin's schedule, as its events are lost now and then: when all
+ * priorities were last worked off is noted. `tick` false: only if nothing is
+ * noted yet. Silent: no node did so for an interval of the event (of releases,
+ * where it is not there) and some more.
+ */
+MUSTUSE enum rc messages_ticked(struct db *db, const struct sql_scope *scope,
+    int64_t now, bool tick, struct err *err);
+MUSTUSE enum rc messages_silent(struct db *db, const struct sql_scope *scope,
+    int64_t now, bool *silent, struct err *err);
+
 /* ---- the journal --------------------------------------------------------- */
 
 struct messages_claim {

@@ -17,6 +17,12 @@
 /* Nothing left, and true in PHP: a 0 would be taken for "not set". */
 #define RATE_TRANSIENT_IDLE "-1"
 
+#define TICK_MEMO "tick"
+/* The interval of releases. */
+#define TICK_S 300
+/* Where the event is there it comes first. */
+#define TICK_SLACK_S 60
+
 enum option {
 	LOCK_GENERATION,
 	LOCK_SENDING,
@@ -301,6 +307,58 @@ messages_facts_read(struct db *db, const struct sql_scope *scope,
 	if (rc == RC_OK)
 		rc = read_event(db, scope, &out->interval_s, err);
 	return rc;
+}
+
+/* ---- the schedule -------------------------------------------------------- */
+
+/* Unix time of the last tick; 0: none is noted. */
+static enum rc
+read_tick(
+    struct db *db, const struct sql_scope *scope, int64_t *at, struct err *err)
+{
+	struct arena a = ARENA_INIT(4096);
+	struct slice memo;
+	enum rc rc = messages_memo_read(
+	    db, scope, messages_blog(scope), TICK_MEMO, &a, &memo, err);
+
+	*at = rc == RC_OK ? number(memo) : 0;
+	arena_clear(&a);
+	return rc;
+}
+
+enum rc
+messages_ticked(struct db *db, const struct sql_scope *scope, int64_t now,
+    bool tick, struct err *err)
+{
+	char text[32];
+	int64_t at = 0;
+	enum rc rc = tick ? RC_OK : read_tick(db, scope, &at, err);
+
+	if (rc != RC_OK || at != 0)
+		return rc;
+	(void)snprintf(text, sizeof text, "%" PRId64, now);
+	return messages_memo_write(
+	    db, scope, messages_blog(scope), TICK_MEMO, slice_str(text), err);
+}
+
+enum rc
+messages_silent(struct db *db, const struct sql_scope *scope, int64_t now,
+    bool *silent, struct err *err)
+{
+	uint32_t interval_s = 0;
+	int64_t at;
+	enum rc rc = read_tick(db, scope, &at, err);
+
+	*silent = false;
+	if (rc == RC_OK && at != 0)
+		rc = read_event(db, scope, &interval_s, err);
+	if (rc != RC_OK || at == 0)
+		return rc;
+	if (interval_s == 0)
+		interval_s = TICK_S;
+	*silent = now >= at + interval_s + TICK_SLACK_S ||
+		  at > now + interval_s; /* the clock was wrong */
+	return RC_OK;
 }
 
 /* ---- keeping PHP's batches idle ------------------------------------------ */

@@ -273,6 +273,40 @@ START_TEST(the_interval_comes_from_the_stored_event)
 }
 END_TEST
 
+static bool
+is_silent(int64_t at)
+{
+	bool silent;
+
+	CK_RC(RC_OK, messages_silent(t.db, &t.scope, at, &silent, &t.err));
+	return silent;
+}
+
+START_TEST(a_schedule_without_events_is_seen)
+{
+	int64_t at = now();
+
+	/* Nobody has ever worked on it. */
+	ck_assert(!is_silent(at + 86400));
+	CK_RC(RC_OK, messages_ticked(t.db, &t.scope, at - 50, false, &t.err));
+	CK_RC(RC_OK, messages_ticked(t.db, &t.scope, at, false, &t.err));
+	ck_assert(!is_silent(at + 300));
+	ck_assert(is_silent(at + 310));
+	CK_RC(RC_OK, messages_ticked(t.db, &t.scope, at, true, &t.err));
+	ck_assert(!is_silent(at + 310));
+	ck_assert(is_silent(at + 360));
+	/* The clock was wrong. */
+	ck_assert(is_silent(at - 301));
+	messages_fixture_option("cron",
+	    "a:2:{i:1700000000;a:1:{s:37:\"AHEE__EE_Messages_Scheduler__"
+	    "sending\";a:1:{s:32:\"40cd750bba9870f18aada2478b24840a\";a:3:{"
+	    "s:8:\"schedule\";s:15:\"ee_message_cron\";s:4:\"args\";a:0:{}"
+	    "s:8:\"interval\";i:3600;}}}s:7:\"version\";i:2;}");
+	ck_assert(!is_silent(at + 360));
+	ck_assert(is_silent(at + 3660));
+}
+END_TEST
+
 /* ---- keeping PHP idle ---- */
 
 START_TEST(php_is_kept_idle_renewed_in_time_and_let_go)
@@ -444,6 +478,7 @@ messages_suite(void)
 	tcase_add_loop_test(
 	    f, the_same_request_mode_is_seen, 0, (int)NELEMS(settings));
 	tcase_add_test(f, the_interval_comes_from_the_stored_event);
+	tcase_add_test(f, a_schedule_without_events_is_seen);
 	suite_add_tcase(s, f);
 	tcase_add_test(idle, php_is_kept_idle_renewed_in_time_and_let_go);
 	tcase_add_test(idle, older_plugins_are_kept_idle_by_transients);

@@ -6,6 +6,7 @@ import unittest
 
 import espresso
 import messages
+from newspack import set_option
 
 DAEMON = ("node_expiry = 5s\nheartbeat = 1s\nlook_interval = 200ms\n"
           "workers = 4\nphp_children = 2\n")
@@ -38,6 +39,41 @@ class DaemonTest(unittest.TestCase):
         finally:
             d.stop()
         self.assertEqual(messages.letters(s), {})
+
+    def test_the_interval_is_the_clock_where_the_events_are_lost(self):
+        s = self.s
+        low = espresso.message(s, "MID", 30)
+        d = s.start_daemon(daemon=DAEMON, site="messages_rate = 100000/h\n")
+        try:
+            s.wait_until(lambda: self.tick() is not None, 30)
+            time.sleep(2)
+            self.assertEqual(espresso.statuses(s)[low], "MID")
+            s.mysql("UPDATE wp_wpcron_meta SET value = value - 400"
+                    " WHERE name = 'messages/1/tick'")
+            s.wait_until(lambda: espresso.statuses(s)[low] == "MSN", 30)
+            self.assertAlmostEqual(int(self.tick()), time.time(), delta=20)
+        finally:
+            d.stop()
+
+    def test_php_is_kept_idle_while_the_window_is_used_up(self):
+        s = self.s
+        site = "messages_rate = 1/h\n"
+        d = s.start_daemon(daemon=DAEMON, site=site)
+        try:
+            for _ in range(3):
+                espresso.message(s, "MID", 10)
+            s.wait_until(lambda: espresso.count(s, "MSN") == 1, 30)
+            time.sleep(3)
+            until = int(time.time()) + 100
+            set_option(s, espresso.RATE, {0: 0, 1: until})
+            s.wait_until(lambda: espresso.window(s)[1] > until + 500, 60)
+            self.assertEqual(espresso.count(s, "MSN"), 1)
+        finally:
+            d.stop()
+
+    def tick(self):
+        return self.s.value("SELECT MAX(value) FROM wp_wpcron_meta"
+                            " WHERE name = 'messages/1/tick'")
 
 
 if __name__ == "__main__":
