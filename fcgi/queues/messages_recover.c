@@ -182,7 +182,8 @@ static enum rc
 resolve_mex(struct doubt *d, struct db *db, struct err *err)
 {
 	uint64_t moved = 0;
-	bool back = d->policy->outbox;
+	/* What kills PHP each time is not tried for ever. */
+	bool back = d->policy->outbox && d->tries < d->policy->retries;
 	const char *was = strcmp(d->was, "MRS") == 0 ? "MRS" : "MID";
 	enum rc rc = db_exec(db, d->scope, SQL_MESSAGES_MOVE,
 	    SQL_ARGS(V_STR(back ? was : "MRT"), V_U64(back ? 0 : 1),
@@ -207,7 +208,7 @@ resolve_send(struct doubt *d, struct db *db, const char *sts, struct err *err)
 {
 	static const char words[] = "the messenger did not send it";
 
-	if (strcmp(sts, "MEX") == 0)
+	if (strcmp(sts, "MEX") == 0 && d->running)
 		return resolve_mex(d, db, err);
 	if (strcmp(sts, "MFL") == 0)
 		return end_with_letter(
@@ -221,7 +222,8 @@ resolve_send(struct doubt *d, struct db *db, const char *sts, struct err *err)
 		return end(d, db, "passed", d->running,
 		    d->running ? messages_backoff_ms(d->policy, d->tries) : 0,
 		    "", err);
-	/* MSN; or it was deleted, or is something else by another's hand. */
+	/* MSN; or it was deleted, or is something else by another's hand, as
+	 * MEX before PHP was asked by us. */
 	return end(d, db, "done", false, 0, "", err);
 }
 

@@ -365,6 +365,37 @@ START_TEST(the_row_tells_what_became_of_a_sending)
 }
 END_TEST
 
+START_TEST(one_that_kills_php_at_each_sending_ends_as_a_letter)
+{
+	uint64_t id = messages_fixture_add("MID", 20, 900, "payment");
+
+	claim_begun(MESSAGES_SEND, id);
+	db_test_sql("UPDATE wp_esp_message SET STS_ID = 'MEX'");
+	db_test_sql("UPDATE wp_wpcron_messages SET tries = %u",
+	    (unsigned)boxed.retries);
+	resolve(MESSAGES_SEND, id, &boxed);
+	STATUS_IS(id, "MRT");
+	STATE_IS(id, "send", "refused");
+	ck_assert_uint_eq(letters(id), 1);
+}
+END_TEST
+
+START_TEST(what_php_executes_by_itself_is_not_put_back)
+{
+	uint64_t id = messages_fixture_add("MID", 20, 900, "payment");
+	struct messages_recovered got;
+
+	claim_begun(MESSAGES_SEND, id);
+	db_test_sql("UPDATE wp_wpcron_messages SET state = 'claimed',"
+		    " deadline = UTC_TIMESTAMP(6)");
+	db_test_sql("UPDATE wp_esp_message SET STS_ID = 'MEX'");
+	CK_RC(RC_OK, messages_recover(t.db, &t.scope, 1, &boxed, &got, &t.err));
+	ck_assert_uint_eq(got.reset + got.unknown, 0);
+	STATUS_IS(id, "MEX");
+	STATE_IS(id, "send", "done");
+}
+END_TEST
+
 START_TEST(a_message_that_may_have_left_says_so)
 {
 	uint64_t id = messages_fixture_add("MID", 20, 900, "payment"), n;
@@ -475,6 +506,8 @@ messages_journal_suite(void)
 	suite_add_tcase(s, g);
 	tcase_add_loop_test(
 	    o, the_row_tells_what_became_of_a_sending, 0, (int)NELEMS(ends));
+	tcase_add_test(o, one_that_kills_php_at_each_sending_ends_as_a_letter);
+	tcase_add_test(o, what_php_executes_by_itself_is_not_put_back);
 	tcase_add_test(o, a_message_that_may_have_left_says_so);
 	tcase_add_test(o, claims_of_the_dead_are_found_when_their_term_is_over);
 	tcase_add_test(o, the_backoff_doubles_up_to_its_end);
