@@ -406,13 +406,15 @@ SELECT e.EXM_value
  LIMIT 1
 
 -- name: messages.failures
--- in:   since:time, max:u64
--- rows: rows that failed for good since then
+-- in:   after:u64, since:time, max:u64
+-- rows: rows that failed for good since then, by id
 -- explain: rows 4000 all that failed, at worst
 SELECT m.MSG_ID
-  FROM {p}esp_message m
+  FROM {p}esp_message m FORCE INDEX (STS_ID)
  WHERE m.STS_ID = 'MFL'
+   AND m.MSG_ID > ?
    AND m.MSG_modified > ?
+ ORDER BY m.MSG_ID
  LIMIT ?
 
 -- name: messages.clock

@@ -202,13 +202,34 @@ letter_of_row(struct db *db, const struct sql_scope *scope, uint32_t blog_id,
 	return rc;
 }
 
+/* Those with ids past *after; *more: there may be others past these. */
+static enum rc
+letters_of_portion(struct db *db, const struct sql_scope *scope,
+    uint32_t blog_id, int64_t since, uint64_t *after, uint64_t *n, bool *more,
+    struct err *err)
+{
+	struct db_rows *rows = NULL;
+	enum rc rc = db_select(db, scope, SQL_MESSAGES_FAILURES,
+	    SQL_ARGS(V_U64(*after), V_TIME(since), V_U64(PORTION)), &rows, err);
+
+	*more = rc == RC_OK && db_rows_count(rows) == PORTION;
+	while (rc == RC_OK && db_rows_next(rows)) {
+		*after = db_u64(rows, 0);
+		rc = letter_of_row(db, scope, blog_id, *after, err);
+		*n += rc == RC_OK;
+	}
+	db_rows_free(rows);
+	return rc;
+}
+
 enum rc
 messages_failures(struct db *db, const struct sql_scope *scope,
     uint32_t blog_id, uint64_t *n, struct err *err)
 {
 	struct arena a = ARENA_INIT(4096);
 	struct buf text = BUF_INIT(32);
-	struct db_rows *rows = NULL;
+	uint64_t after = 0;
+	bool more = true;
 	struct slice memo;
 	int64_t since = 0, now = 0;
 	enum rc rc = server_clock(db, scope, &now, err);
@@ -220,18 +241,11 @@ messages_failures(struct db *db, const struct sql_scope *scope,
 	/* What failed before we came is history. */
 	if (rc == RC_OK && !slice_i64(memo, &since))
 		since = now;
-	if (rc == RC_OK)
-		rc = db_select(db, scope, SQL_MESSAGES_FAILURES,
-		    SQL_ARGS(V_TIME(since), V_U64(PORTION)), &rows, err);
-	if (rc == RC_OK && db_rows_count(rows) < PORTION)
-		since = now - FAILURES_OVERLAP_S > since
-			    ? now - FAILURES_OVERLAP_S
-			    : since;
-	while (rc == RC_OK && db_rows_next(rows)) {
-		rc = letter_of_row(db, scope, blog_id, db_u64(rows, 0), err);
-		*n += rc == RC_OK;
-	}
-	db_rows_free(rows);
+	while (rc == RC_OK && more)
+		rc = letters_of_portion(
+		    db, scope, blog_id, since, &after, n, &more, err);
+	if (since < now - FAILURES_OVERLAP_S)
+		since = now - FAILURES_OVERLAP_S;
 	buf_put_i64(&text, since);
 	if (rc == RC_OK && !slice_eq(memo, buf_slice(&text)))
 		rc = messages_memo_write(

@@ -150,6 +150,23 @@ START_TEST(failures_of_others_become_letters_from_now_on)
 }
 END_TEST
 
+START_TEST(many_failures_at_once_are_as_many_letters)
+{
+	uint64_t n;
+
+	CK_RC(RC_OK, messages_failures(t.db, &t.scope, 1, &n, &t.err));
+	messages_fixture_add("MFL", 20, -1, "newsletter");
+	db_test_sql("INSERT INTO wp_esp_message (MSG_messenger,"
+		    " MSG_message_type, MSG_priority, STS_ID, MSG_created,"
+		    " MSG_modified) SELECT 'email', 'newsletter', 30, 'MFL',"
+		    " UTC_TIMESTAMP(), UTC_TIMESTAMP() + INTERVAL 1 SECOND"
+		    " FROM seq_1_to_1200");
+	CK_RC(RC_OK, messages_failures(t.db, &t.scope, 1, &n, &t.err));
+	ck_assert_uint_eq(n, 1201);
+	ck_assert_uint_eq(letters(), 1201);
+}
+END_TEST
+
 /* ---- by hand ---- */
 
 START_TEST(only_sent_and_refused_ones_are_resent)
@@ -365,6 +382,7 @@ messages_rows_suite(void)
 	    v, a_verdict_on_a_row_that_is_no_more_sent_changes_nothing);
 	tcase_add_test(v, only_what_failed_here_is_retried_when_its_time_comes);
 	tcase_add_test(v, failures_of_others_become_letters_from_now_on);
+	tcase_add_test(v, many_failures_at_once_are_as_many_letters);
 	suite_add_tcase(s, v);
 	tcase_add_test(h, only_sent_and_refused_ones_are_resent);
 	tcase_add_test(h, what_is_resent_by_hand_has_all_its_tries_again);
