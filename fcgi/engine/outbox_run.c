@@ -25,6 +25,10 @@
 #define TTL_MIN_MS 5000
 #define TTL_MAX_MS 60000
 #define WAIT_MAX_MS 60000
+/* A database that is away is waited for with what a relay has said. */
+#define LATE_MS 60000
+#define LATE_STOP_MS 5000
+#define LATE_LOOK_MS 500
 
 uint64_t
 outbox_random(void)
@@ -273,6 +277,36 @@ outbox_flush(
 
 /* ---- the loop ------------------------------------------------------------ */
 
+/*
+ * The database went away while the relay had the mail. What it said is known
+ * here alone: else the mail would be taken for one whose answer was lost, and
+ * be sent twice.
+ */
+static void
+settle_late(struct outbox_sender *s)
+{
+	const struct work_env *env = s->env;
+	mono_ms end = clock_mono(env->clock) +
+		      (work_stopping(env) ? LATE_STOP_MS : LATE_MS);
+
+	while (s->done.is_there && clock_mono(env->clock) < end) {
+		struct err err = ERR_INIT;
+		struct db *db = NULL;
+		enum rc rc = db_open(&env->site->db, &db, &err);
+
+		if (rc == RC_OK)
+			rc = outbox_step(db, &env->scope, s->claim_id,
+			    &s->done.result, NULL, 0, &err);
+		db_close(db);
+		if (rc == RC_OK)
+			report(s, &s->done.result);
+		if (rc != RC_RETRY)
+			s->done.is_there = false;
+		else
+			clock_sleep_ms(LATE_LOOK_MS);
+	}
+}
+
 static bool
 is_over(const struct outbox_sender *s)
 {
@@ -390,6 +424,8 @@ outbox_run(const struct work_env *env, uint32_t budget_ms,
 	if (rc == RC_OK)
 		rc = send_all(&s, err);
 	smtp_close(s.smtp_conn);
+	if (s.done.is_there)
+		settle_late(&s);
 	outbox_rest_leave(&s);
 	outbox_rates_close(&s);
 	give_slot(&s);
@@ -403,6 +439,6 @@ outbox_run(const struct work_env *env, uint32_t budget_ms,
 	if (out->wait_ms > WAIT_MAX_MS)
 		out->wait_ms = WAIT_MAX_MS;
 	if (rc == RC_OK && out->sent + out->dead + out->held + out->dropped > 0)
-		rc = outbox_tell(env, err);
+		outbox_tell_now(env);
 	return rc;
 }

@@ -115,6 +115,6 @@ uint32_t outbox_mail_term_ms(const struct config_smtp *smtp);
 uint64_t outbox_random(void);
 
 /* Those who want to know are told; those that cannot be now, later. */
-MUSTUSE enum rc outbox_tell(const struct work_env *env, struct err *err);
+void outbox_tell_now(const struct work_env *env);
 
 #endif

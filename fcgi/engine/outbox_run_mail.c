@@ -267,6 +267,16 @@ say_unknown(struct outbox_sender *s, const struct outbox_mail *m,
 	    s->smtp->unknown_retry_ms, result->whole.code, words);
 }
 
+static bool
+has_unasked(const struct outbox_mail *m)
+{
+	for (size_t i = 0; i < m->nrecipients; i++)
+		if (m->recipients[i].state == OUTBOX_OPEN &&
+		    m->recipients[i].code == 0)
+			return true;
+	return false;
+}
+
 static void
 conclude(
     struct outbox_sender *s, struct outbox_mail *m, const struct attempt *t)
@@ -283,8 +293,11 @@ conclude(
 		say_over(s, m, whole->code, words);
 		return;
 	}
-	/* All who were asked have answered; others were not asked yet. */
-	if (!waits) {
+	/* Others were not asked yet, and those who were have answered, or it
+	 * is they who are to be asked again later, not the mail. */
+	if (!waits || (t->wait_ms == 0 && has_unasked(m) &&
+			  (whole->verdict == SMTP_ACCEPTED ||
+			      t->result.stage == SMTP_AT_RCPT))) {
 		say(s, m, OUTBOX_BACK, t->wait_ms, whole->code, words);
 		return;
 	}
@@ -331,8 +344,14 @@ ended(struct outbox_sender *s, struct outbox_mail *m, const struct attempt *t,
 		return;
 	}
 	if (verdict == SMTP_AWAY || verdict == SMTP_CONFIG) {
-		say(s, m, OUTBOX_BACK, 0, t->result.whole.code,
-		    slice_str(t->result.whole.words));
+		/* It may be this mail that makes the relay hang up: the next
+		 * probe is another one. */
+		bool charged =
+		    t->result.stage >= SMTP_AT_MAIL && !t->result.rate_limited;
+
+		say(s, m, charged ? OUTBOX_LATER : OUTBOX_BACK,
+		    charged ? backoff_ms(s->smtp, m->tries) : 0,
+		    t->result.whole.code, slice_str(t->result.whole.words));
 		outbox_rest_begin(s, &t->result);
 		return;
 	}

@@ -182,13 +182,42 @@ by_relay(struct outbox_sender *s, enum outbox_priority priority, size_t *n,
 	return rc;
 }
 
+/* Of those who have (not) been asked before, as many as `most` in all. */
+static enum rc
+by_domain(struct outbox_sender *s, const struct outbox_mail *m, bool asked,
+    size_t most, size_t out[OUTBOX_RECIPIENTS_MAX], size_t *n, int64_t *wait_ms,
+    struct err *err)
+{
+	uint32_t wanted[OUTBOX_DOMAINS_MAX] = { 0 };
+	enum rc rc = RC_OK;
+
+	for (size_t i = 0; i < m->nrecipients && *n < most && rc == RC_OK;
+	     i++) {
+		const struct outbox_recipient *r = &m->recipients[i];
+		struct outbox_bucket *b = bucket_of(s, r->to);
+		size_t k = b ? (size_t)(b - s->rates.domains) : 0;
+
+		if (r->state != OUTBOX_OPEN || asked != (r->code != 0))
+			continue;
+		if (b) {
+			rc = hold(s, b, wanted[k] + 1, m->priority, err);
+			if (rc == RC_OK && b->held <= wanted[k]) {
+				*wait_ms = left_ms(s, b);
+				continue;
+			}
+			wanted[k]++;
+		}
+		out[(*n)++] = i;
+	}
+	return rc;
+}
+
 enum rc
 outbox_rates_choose(struct outbox_sender *s, const struct outbox_mail *m,
     size_t out[OUTBOX_RECIPIENTS_MAX], size_t *chosen, int64_t *wait_ms,
     bool *relay, struct err *err)
 {
-	uint32_t wanted[OUTBOX_DOMAINS_MAX] = { 0 };
-	size_t open = 0, n = 0;
+	size_t open = 0;
 	enum rc rc;
 
 	*chosen = 0;
@@ -200,24 +229,12 @@ outbox_rates_choose(struct outbox_sender *s, const struct outbox_mail *m,
 		open = OUTBOX_RECIPIENTS_MAX;
 	rc = by_relay(s, m->priority, &open, wait_ms, err);
 	*relay = *wait_ms > 0 && open == 0;
-	for (size_t i = 0; i < m->nrecipients && n < open && rc == RC_OK; i++) {
-		const struct outbox_recipient *r = &m->recipients[i];
-		struct outbox_bucket *b = bucket_of(s, r->to);
-		size_t k = b ? (size_t)(b - s->rates.domains) : 0;
-
-		if (r->state != OUTBOX_OPEN)
-			continue;
-		if (b) {
-			rc = hold(s, b, wanted[k] + 1, m->priority, err);
-			if (rc == RC_OK && b->held <= wanted[k]) {
-				*wait_ms = left_ms(s, b);
-				continue;
-			}
-			wanted[k]++;
-		}
-		out[n++] = i;
-	}
-	*chosen = n;
+	/* A hundred who put us off must not keep the others from being asked
+	 * at all. */
+	if (rc == RC_OK)
+		rc = by_domain(s, m, false, open, out, chosen, wait_ms, err);
+	if (rc == RC_OK && *chosen == 0)
+		rc = by_domain(s, m, true, open, out, chosen, wait_ms, err);
 	return rc;
 }
 

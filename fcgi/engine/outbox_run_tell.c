@@ -11,8 +11,12 @@
 #include "executors/php_messages.h"
 #include "formats/utf8.h"
 #include "queues/messages.h"
+#include "sql/leases.h"
 
 #define PAGE ((size_t)200)
+/* One tells at a time: a page's PHP and what it waits for fit in. */
+#define LEASE "outbox/tell"
+#define LEASE_MS 120000
 #define PAGE_BYTES ((size_t)32 << 20)
 #define PHP_WAIT_MS 5000
 #define PHP_TIMEOUT_MS 60000
@@ -219,16 +223,17 @@ tell_blog(struct telling *t, struct err *err)
 	return rc == RC_OK ? php : rc;
 }
 
-enum rc
-outbox_tell(const struct work_env *env, struct err *err)
+/* *n: how many there were to be told, all of whom were. */
+static enum rc
+tell_page(
+    const struct work_env *env, uint64_t lease, size_t *n, struct err *err)
 {
 	struct arena arena = ARENA_INIT(PAGE_BYTES);
 	struct outbox_verdict *v = NULL;
-	size_t n = 0;
 	enum rc rc =
-	    outbox_verdicts(env->db, &env->scope, PAGE, &arena, &v, &n, err);
+	    outbox_verdicts(env->db, &env->scope, PAGE, &arena, &v, n, err);
 
-	for (size_t i = 0, end; i < n && rc == RC_OK; i = end) {
+	for (size_t i = 0, end; i < *n && rc == RC_OK; i = end) {
 		struct telling t = {
 			.env = env,
 			.arena = &arena,
@@ -236,12 +241,46 @@ outbox_tell(const struct work_env *env, struct err *err)
 			.v = &v[i],
 		};
 
-		for (end = i; end < n && v[end].blog_id == v[i].blog_id; end++)
+		for (end = i; end < *n && v[end].blog_id == v[i].blog_id; end++)
 			t.n++;
-		rc = tell_blog(&t, err);
+		rc = lease_extend(
+		    env->db, &env->scope, LEASE, lease, LEASE_MS, err);
+		if (rc == RC_OK)
+			rc = tell_blog(&t, err);
 	}
 	arena_clear(&arena);
 	return rc;
+}
+
+static enum rc
+tell(const struct work_env *env, struct err *err)
+{
+	struct err ignored = ERR_INIT;
+	uint64_t lease = 0;
+	size_t n = 1;
+	enum rc rc = lease_take(env->db, &env->scope, LEASE, outbox_random(),
+	    LEASE_MS, &lease, err);
+
+	/* Several senders end at the same time; each is told of once. Whoever
+	 * is at it sees what the others add. */
+	if (rc == RC_NONE)
+		return RC_OK;
+	while (rc == RC_OK && n > 0 && !work_stopping(env))
+		rc = tell_page(env, lease, &n, err);
+	/* Else its time ends it. */
+	if (lease_give(env->db, &env->scope, LEASE, lease, &ignored) != RC_OK)
+		return rc == RC_NONE ? RC_OK : rc;
+	return rc;
+}
+
+void
+outbox_tell_now(const struct work_env *env)
+{
+	struct err untold = ERR_INIT;
+
+	if (tell(env, &untold) != RC_OK)
+		log_event(LOG_DEBUG, "outbox.untold",
+		    LOG_S("site", env->site->name), LOG_S("why", untold.text));
 }
 
 enum rc
@@ -257,7 +296,6 @@ outbox_tend_run(const struct work_env *env, bool *due, struct err *err)
 		.hold_unknown = smtp && smtp->on_unknown == ON_UNKNOWN_HOLD,
 		.writing_s = WRITING_S,
 	};
-	struct err untold = ERR_INIT;
 	bool changed = false;
 	enum rc rc;
 
@@ -265,11 +303,9 @@ outbox_tend_run(const struct work_env *env, bool *due, struct err *err)
 	rc = outbox_tend(env->db, &env->scope, &upkeep, &changed, err);
 	if (rc == RC_OK)
 		rc = outbox_due(env->db, &env->scope, due, err);
-	if (rc == RC_OK && outbox_tell(env, &untold) != RC_OK) {
-		log_event(LOG_DEBUG, "outbox.untold",
-		    LOG_S("site", env->site->name), LOG_S("why", untold.text));
-		if (db_is_lost(env->db))
-			rc = err_set(err, RC_RETRY, "%s", untold.text);
-	}
+	if (rc == RC_OK)
+		outbox_tell_now(env);
+	if (rc == RC_OK && db_is_lost(env->db))
+		rc = err_set(err, RC_RETRY, "the database went away");
 	return rc;
 }

@@ -475,12 +475,24 @@ put_lost(struct smtp *s, CURLcode rc, struct smtp_answer *a)
 	smtp_answer_put(a, verdict, t->code, slice_str(words));
 }
 
+static bool
+any_accepted(const struct smtp_answer *each, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (each[i].verdict == SMTP_ACCEPTED)
+			return true;
+	return false;
+}
+
 static void
 judge(struct smtp *s, CURLcode rc, const struct smtp_answer *each, size_t n,
     struct smtp_answer *whole)
 {
 	const struct smtp_talk *t = &s->talk;
 	const struct smtp_answer *worst = smtp_answer_worst(each, n);
+	/* What a relay said to one recipient is not for those it has taken. */
+	bool cut =
+	    rc != CURLE_OK && t->stage == SMTP_AT_RCPT && any_accepted(each, n);
 	bool ignored;
 
 	if (t->refused)
@@ -490,6 +502,8 @@ judge(struct smtp *s, CURLcode rc, const struct smtp_answer *each, size_t n,
 		smtp_answer_put(whole,
 		    s->body.rc == RC_REJECT ? SMTP_PERMANENT : SMTP_TRANSIENT,
 		    0, SLICE_LIT("the mail could not be read to its end"));
+	else if (cut)
+		put_lost(s, rc, whole);
 	else if (t->stage == SMTP_AT_RCPT && t->answered && worst)
 		*whole = *worst;
 	else if (rc == CURLE_OK && !s->body.ended)

@@ -335,6 +335,21 @@ class Told(Case):
         box.send()
         self.assertEqual(len(self.lines(ids[0])), 1)
 
+    def test_several_senders_tell_a_verdict_once(self):
+        relay = self.relay()
+        relay.stall("end", 0.2, times=None)
+        box = self.box(relay, concurrency=4)
+        self.s.insert_actions(1, "hook_of_senders")
+        action = self.s.actions("hook = 'hook_of_senders'")[-1]["action_id"]
+        box.put_many(40, job="action:%d" % action)
+        senders = [box.start("teller%d" % i, for_ms=6000) for i in range(4)]
+        self.s.wait_until(lambda: box.states() == {"sent": 40}, 30)
+        for sender in senders:
+            sender.stop()
+        box.send()
+        self.assertEqual(box.states(), {"sent": 40})
+        self.assertEqual(len(self.lines(action)), 40)
+
     def test_other_blogs_of_a_network_are_told_in_their_tables(self):
         relay = self.relay()
         box = self.box(relay)

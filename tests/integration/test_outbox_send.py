@@ -210,6 +210,18 @@ class Parts(Case):
         self.assertEqual(box.row(mail)["state"], "sent")
         self.assertEqual(box.row(mail)["tries"], 1)
 
+    def test_a_hundred_who_put_us_off_do_not_keep_the_others_waiting(self):
+        relay = self.relay()
+        relay.fail("rcpt", 450, "4.2.0 greylisted", times=None,
+                   where=lambda session: "slow" in session.asked[-1])
+        box = self.box(relay)
+        mail = box.put(to=["r%d@slow.test" % i for i in range(110)]
+                       + ["a@to.test", "b@to.test"])
+        box.send()
+        self.assertEqual(box.recipients(mail)[110:], ["sent", "sent"])
+        row = box.row(mail)
+        self.assertEqual((row["state"], row["tries"]), ("later", 1))
+
     def test_what_is_no_address_never_reaches_the_relay(self):
         relay = self.relay()
         box = self.box(relay)
@@ -220,6 +232,22 @@ class Parts(Case):
 
 
 class Unknown(Case):
+    def test_an_answer_outlives_the_connection_to_the_database(self):
+        relay = self.relay()
+        relay.stall("end", 2)
+        box = self.box(relay)
+        mail = box.put()
+        sender = box.start("late", for_ms=4000)
+        self.s.wait_until(lambda: "DATA" in relay.verbs(), 20)
+        for row in self.s.mysql(
+                "SELECT ID FROM information_schema.PROCESSLIST WHERE DB = %s"
+                " AND ID <> CONNECTION_ID()", (self.s.db_name,)):
+            self.s.mysql("KILL %d" % row["ID"])
+        self.s.wait_until(lambda: "sending" not in box.states(), 20)
+        sender.stop()
+        row = box.row(mail)
+        self.assertEqual((row["state"], row["unknown"]), ("sent", 0))
+
     def test_an_answer_lost_is_tried_once_more_after_the_wait(self):
         relay = self.relay()
         relay.drop("end", stored=True)
@@ -318,6 +346,24 @@ class Away(Case):
         self.rests(box.send())
         self.assertEqual(box.row(mail)["tries"], 0)
         self.assertIn("refuses us", box.log)
+
+    def test_a_mail_that_makes_the_relay_hang_up_holds_up_no_others(self):
+        relay = self.relay()
+        relay.drop("rcpt", times=None,
+                   where=lambda session: "bad@to.test" in session.asked)
+        box = self.box(relay)
+        bad = box.put(to=("bad@to.test",))
+        box.put_many(3)
+        self.rests(box.send())
+        row = box.row(bad)
+        self.assertEqual((row["state"], row["tries"], row["unknown"]),
+                         ("later", 1, 0))
+        box.wake()
+        self.s.mysql("UPDATE wp_wpcron_outbox SET not_before ="
+                     " UTC_TIMESTAMP(6) + INTERVAL 60 SECOND"
+                     " WHERE state = 'later'")
+        self.assertEqual(box.send()["sent"], 3)
+        self.assertEqual(box.states(), {"later": 1, "sent": 3})
 
     def test_a_connection_that_was_closed_meanwhile_is_opened_anew(self):
         relay = self.relay(max_mails=5)
