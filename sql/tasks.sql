@@ -188,8 +188,10 @@ UPDATE {base}wpcron_tasks FORCE INDEX (ready)
 
 -- name: tasks.due
 -- in:   blog:u64, queue:bytes=queue_1, same_blog:u64=1,
---   same_queue:bytes=queue_1
--- rows: one: is something ready, and has a delayed one come due
+--   same_queue:bytes=queue_1, its_blog:u64=1, its_queue:bytes=queue_1
+-- rows: one: is something ready, has a delayed one come due, has one been
+--   claimed by who is gone
+-- explain: rows 1500 all that are claimed
 SELECT EXISTS (
        SELECT 1 FROM {base}wpcron_tasks AS t
         WHERE t.blog_id = ? AND t.queue = ?
@@ -197,7 +199,12 @@ SELECT EXISTS (
        EXISTS (
        SELECT 1 FROM {base}wpcron_tasks AS d
         WHERE d.blog_id = ? AND d.queue = ? AND d.state = 'delayed'
-          AND d.available_at <= UTC_TIMESTAMP(6))
+          AND d.available_at <= UTC_TIMESTAMP(6)),
+       EXISTS (
+       SELECT 1 FROM {base}wpcron_tasks AS c FORCE INDEX (ready)
+        WHERE c.blog_id = ? AND c.queue = ?
+          AND c.state IN ('claimed', 'running')
+          AND c.claimed_until < UTC_TIMESTAMP(6))
 
 -- name: tasks.types
 -- in:   blog:u64, queue:bytes=queue_1

@@ -40,7 +40,8 @@ struct task_inbox {
 	size_t taken;
 	int64_t oldest; /* `created` of the oldest; 0: none */
 };
-/* Is there anything in the inbox, or any task ready at `now`? Indexed reads. */
+/* Is there anything in the inbox, or any task ready, or one claimed by who is
+ * gone? Indexed reads. */
 MUSTUSE enum rc tasks_due(struct db *db, const struct sql_scope *scope,
     const struct task_queue *q, bool *due, struct err *err);
 /* The types that wait, in the inbox and in the table, each once. What the

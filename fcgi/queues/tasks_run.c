@@ -48,10 +48,12 @@ tasks_due(struct db *db, const struct sql_scope *scope,
 	if (rc == RC_OK && !*due)
 		rc = db_select(db, scope, SQL_TASKS_DUE,
 		    SQL_ARGS(V_U64(q->blog_id), V_BYTES(q->name),
-			V_U64(q->blog_id), V_BYTES(q->name)),
+			V_U64(q->blog_id), V_BYTES(q->name), V_U64(q->blog_id),
+			V_BYTES(q->name)),
 		    &rows, err);
 	if (rc == RC_OK && rows && db_rows_next(rows))
-		*due = db_u64(rows, 0) != 0 || db_u64(rows, 1) != 0;
+		*due = db_u64(rows, 0) != 0 || db_u64(rows, 1) != 0 ||
+		       db_u64(rows, 2) != 0;
 	db_rows_free(rows);
 	db_rows_free(r.rows);
 	return rc;

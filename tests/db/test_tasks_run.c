@@ -312,6 +312,7 @@ END_TEST
 START_TEST(a_claim_that_is_over_goes_back_or_counts_as_a_failure)
 {
 	size_t rescued;
+	bool due;
 
 	tx_open("InnoDB");
 	tx_list("a", "b", NULL);
@@ -325,8 +326,12 @@ START_TEST(a_claim_that_is_over_goes_back_or_counts_as_a_failure)
 	CK_RC(RC_OK, tasks_extend(t.db, &t.scope, 7, 60000, &t.err));
 	CK_RC(RC_OK, tasks_tend(t.db, &t.scope, &tx.q, &rescued, &t.err));
 	ck_assert_uint_eq(rescued, 0);
+	CK_RC(RC_OK, tasks_due(t.db, &t.scope, &tx.q, &due, &t.err));
+	ck_assert(!due);
 	db_test_sql("UPDATE wp_wpcron_tasks SET claimed_until ="
 		    " UTC_TIMESTAMP(6) - INTERVAL 1 SECOND");
+	CK_RC(RC_OK, tasks_due(t.db, &t.scope, &tx.q, &due, &t.err));
+	ck_assert(due);
 	CK_RC(RC_OK, tasks_tend(t.db, &t.scope, &tx.q, &rescued, &t.err));
 	ck_assert_uint_eq(rescued, 2);
 	ck_assert_uint_eq(in_state("ready"), 1);
