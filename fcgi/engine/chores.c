@@ -211,7 +211,7 @@ run_locked(struct chores *c, struct site_run *s, enum chore what)
 	if (c->quit)
 		return;
 	if (report.more || rc == RC_RETRY || (tick && rc != RC_OK)) {
-		s->chores.of[what].tick |= tick && rc != RC_OK;
+		s->chores.of[what].tick |= tick;
 		s->chores.of[what].wanted = true;
 		list_locked(c, s);
 	}
