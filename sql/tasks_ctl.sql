@@ -25,6 +25,15 @@ SELECT t.task_id, t.state, t.type, t.attempts, t.max_attempts, t.backoff_ms,
  WHERE t.task_id = ?
  LIMIT 1
 
+-- name: tasks_ctl.unfinished
+-- in: blog:u64
+-- rows: queues with tasks that wait or run, and how many
+SELECT t.queue, COUNT(*)
+  FROM {base}wpcron_tasks t
+ WHERE t.blog_id = ?
+   AND t.state IN ('ready', 'running', 'pending', 'list')
+ GROUP BY t.queue
+
 -- A transient is a value and, mostly, a row that says when it ends.
 -- name: tasks_ctl.transient
 -- in: value:text=_transient_queue, timeout:text=_transient_timeout_queue

@@ -162,6 +162,12 @@ class ChangeTest(TasksCtl):
         self.assertEqual([stored[i][b"payload"] for i in range(len(stored))],
                          [b"early", b"late"])
 
+    def test_uninstall_names_what_it_cannot_give_back(self):
+        self.row(task("note", "mine"))
+        self.s.mysql("UPDATE wp_wpcron_tasks SET queue = 'former_queue'")
+        self.call("uninstall", code=64)
+        self.assertIn("1 tasks of queues that no [tasks] names", self.stderr)
+
     def test_uninstall_gives_them_back(self):
         self.row(task("note", "mine"))
         self.call("uninstall", "--yes", "--format=json")

@@ -283,11 +283,35 @@ hand_back_all(
 }
 
 /* What is lost with the tables, in words; "" when it is nothing. */
+/* Only queues that [tasks] names can be given back. */
 static enum rc
-put_loss(struct place *p, struct buf *out, struct err *err)
+count_orphan_tasks(
+    const struct ctl *c, struct place *p, uint64_t *n, struct err *err)
 {
 	struct db_rows *rows = NULL;
-	uint64_t mails = 0, letters = 0;
+	enum rc rc = db_select(p->db, &p->scope, SQL_TASKS_CTL_UNFINISHED,
+	    SQL_ARGS(V_U64(p->blog_id)), &rows, err);
+
+	*n = 0;
+	while (rc == RC_OK && db_rows_next(rows)) {
+		const struct config_tasks *t;
+		bool named = false;
+
+		for (size_t i = 0;
+		     (t = config_tasks(c->config, p->site->name, i)); i++)
+			named =
+			    named || slice_eq_str(db_text(rows, 0), t->queue);
+		*n += named ? 0 : db_u64(rows, 1);
+	}
+	db_rows_free(rows);
+	return rc;
+}
+
+static enum rc
+put_loss(const struct ctl *c, struct place *p, struct buf *out, struct err *err)
+{
+	struct db_rows *rows = NULL;
+	uint64_t mails = 0, letters = 0, tasks = 0;
 	enum rc rc = RC_OK;
 
 	if (!p->own)
@@ -307,12 +331,18 @@ put_loss(struct place *p, struct buf *out, struct err *err)
 	while (rc == RC_OK && db_rows_next(rows))
 		letters += db_u64(rows, 1);
 	db_rows_free(rows);
+	if (rc == RC_OK)
+		rc = count_orphan_tasks(c, p, &tasks, err);
 	if (mails > 0)
 		buf_printf(
 		    out, "%" PRIu64 " mails that are not sent yet", mails);
+	if (tasks > 0)
+		buf_printf(out,
+		    "%s%" PRIu64 " tasks of queues that no [tasks] names",
+		    out->n > 0 ? " and " : "", tasks);
 	if (letters > 0)
 		buf_printf(out, "%s%" PRIu64 " dead letters",
-		    mails > 0 ? " and " : "", letters);
+		    out->n > 0 ? " and " : "", letters);
 	return rc;
 }
 
@@ -359,7 +389,7 @@ refuse_uninstall(const struct ctl *c, struct place *p)
 	struct err err = ERR_INIT;
 	int status;
 
-	if (put_loss(p, &loss, &err) != RC_OK)
+	if (put_loss(c, p, &loss, &err) != RC_OK)
 		status = ctl_error(c, &err);
 	else
 		status = ctl_fail(c, EXIT_USAGE,
