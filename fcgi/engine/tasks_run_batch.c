@@ -78,15 +78,15 @@ static void
 log_end(const struct tasks_turn *t, const struct task *task, bool ok, bool dead,
     mono_ms began, const char *error)
 {
-	const struct log_field fields[] = { LOG_S("site", t->env->site->name),
+	struct log_field fields[] = { LOG_S("site", t->env->site->name),
 		LOG_S("queue", t->c->name), LOG_U("task", task->task_id),
 		LOG_SLICE("type", task->type),
 		LOG_U("try", (uint64_t)task->attempts + 1),
 		LOG_I("ms", clock_mono(t->env->clock) - began),
-		ok ? (struct log_field){ .type = LOG_FIELD_END }
-		   : LOG_S("error", error),
-		{ .type = LOG_FIELD_END } };
+		LOG_S("error", error), { .type = LOG_FIELD_END } };
 
+	if (ok)
+		fields[NELEMS(fields) - 2].type = LOG_FIELD_END;
 	log_fields(dead ? LOG_WARN : LOG_INFO,
 	    ok     ? "task.done"
 	    : dead ? "task.dead"
@@ -273,8 +273,11 @@ ask_php(struct batch *b, struct in_php *p, struct err *err)
 	if (t->smtp)
 		php_mail_render(
 		    &outbox, &t->env->scope, t->env->blog_id, t->site, t->smtp);
-	opts.outbox = outbox.n > 0 && !outbox.failed ? buf_str(&outbox) : NULL;
-	rc = php_tasks_run(&opts, &o, p->php, p->n, b->a, err);
+	opts.outbox = outbox.n > 0 ? buf_str(&outbox) : NULL;
+	/* Without it PHP would send these mails itself. */
+	rc = outbox.failed ? err_set(err, RC_REJECT,
+				 "the settings of [smtp] are too long")
+			   : php_tasks_run(&opts, &o, p->php, p->n, b->a, err);
 	work_php_leave(t->env);
 	buf_clear(&outbox);
 	return rc;
