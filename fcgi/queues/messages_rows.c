@@ -230,7 +230,7 @@ messages_failures(struct db *db, const struct sql_scope *scope,
 	struct buf text = BUF_INIT(32);
 	uint64_t after = 0;
 	bool more = true;
-	struct slice memo;
+	struct slice memo = SLICE_NONE;
 	int64_t since = 0, now = 0;
 	enum rc rc = server_clock(db, scope, &now, err);
 
