@@ -118,6 +118,16 @@ slice_i64(struct slice s, int64_t *out)
 	return true;
 }
 
+int
+slice_hex_digit(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	if (c >= 'a' && c <= 'f')
+		return c - 'a' + 10;
+	return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+}
+
 size_t
 slice_utf8_cut(struct slice s, size_t max)
 {

@@ -43,6 +43,9 @@ size_t slice_find(struct slice s, char c);
 MUSTUSE bool slice_u64(struct slice s, uint64_t *out);
 MUSTUSE bool slice_i64(struct slice s, int64_t *out);
 
+/* The value of a hexadecimal digit, small or capital; -1: it is none. */
+int slice_hex_digit(char c);
+
 /* The greatest length <= max that cuts `s` without splitting UTF-8. */
 size_t slice_utf8_cut(struct slice s, size_t max);
 

@@ -104,18 +104,6 @@ auth_cookie_find(struct slice header, struct slice name, struct slice *out)
 
 /* ---- its value -------------------------------------------------------- */
 
-static int
-hex_digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return -1;
-}
-
 /* PHP before 7.4.3 writes a blank as `+` and reads it so; none writes a plus
  * sign that way. */
 static size_t
@@ -127,8 +115,8 @@ decode(struct slice in, char *out)
 		int high = -1, low = -1;
 
 		if (in.p[i] == '%' && in.n - i > 2) {
-			high = hex_digit(in.p[i + 1]);
-			low = hex_digit(in.p[i + 2]);
+			high = slice_hex_digit(in.p[i + 1]);
+			low = slice_hex_digit(in.p[i + 2]);
 		}
 		if (high >= 0 && low >= 0) {
 			out[n++] = (char)(high * 16 + low);

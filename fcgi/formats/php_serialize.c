@@ -217,16 +217,6 @@ parse_string(struct php_serialize_walk *ps, struct slice *out)
 	return take(ps, ';') ? RC_OK : reject(ps, "';' is expected");
 }
 
-static int
-hex_digit(char c)
-{
-	if (is_digit(c))
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
-
 /* One byte of S:"...": itself, or a backslash and two hexadecimal digits. */
 static bool
 take_escaped(struct php_serialize_walk *ps, char *out)
@@ -240,8 +230,8 @@ take_escaped(struct php_serialize_walk *ps, char *out)
 		return true;
 	if (ps->in.n - ps->pos < 2)
 		return false;
-	hi = hex_digit(ps->in.p[ps->pos]);
-	lo = hex_digit(ps->in.p[ps->pos + 1]);
+	hi = slice_hex_digit(ps->in.p[ps->pos]);
+	lo = slice_hex_digit(ps->in.p[ps->pos + 1]);
 	ps->pos += 2;
 	*out = (char)(hi * 16 + lo);
 	return hi >= 0 && lo >= 0;

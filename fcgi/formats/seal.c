@@ -97,18 +97,6 @@ unseal(struct buf *out, struct slice sealed, struct slice context,
 	return rc;
 }
 
-static int
-hex_digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return -1;
-}
-
 enum rc
 seal_key_read(
     struct slice text, unsigned char key[SEAL_KEY_LEN], struct err *err)
@@ -120,8 +108,8 @@ seal_key_read(
 		    "a key is %d hexadecimal digits, here are %zu characters",
 		    2 * SEAL_KEY_LEN, s.n);
 	for (size_t i = 0; i < SEAL_KEY_LEN; i++) {
-		int high = hex_digit(s.p[2 * i]);
-		int low = hex_digit(s.p[2 * i + 1]);
+		int high = slice_hex_digit(s.p[2 * i]);
+		int low = slice_hex_digit(s.p[2 * i + 1]);
 
 		if (high < 0 || low < 0) {
 			OPENSSL_cleanse(key, SEAL_KEY_LEN);

@@ -134,18 +134,6 @@ skip_block_comment(struct lexer *l)
 
 /* ---- strings ---------------------------------------------------------- */
 
-static int
-hex_digit(char c)
-{
-	if (is_digit(c))
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return -1;
-}
-
 static size_t
 put_utf8(char *out, uint32_t c)
 {
@@ -180,8 +168,8 @@ unicode_escape(struct slice s, char *out, size_t *n)
 
 	if (!slice_starts(s, SLICE_LIT("u{")))
 		return 0;
-	for (; i < s.n && hex_digit(s.p[i]) >= 0; i++) {
-		c = c * 16 + (uint32_t)hex_digit(s.p[i]);
+	for (; i < s.n && slice_hex_digit(s.p[i]) >= 0; i++) {
+		c = c * 16 + (uint32_t)slice_hex_digit(s.p[i]);
 		if (c > 0x10FFFF)
 			return 0;
 	}
@@ -212,9 +200,11 @@ double_escape(struct slice s, char *out, size_t *n)
 	}
 	while (i < 3 && i < s.n && s.p[i] >= '0' && s.p[i] <= '7')
 		v = v * 8 + (unsigned)(s.p[i++] - '0');
-	if (i == 0 && s.n > 1 && s.p[0] == 'x' && hex_digit(s.p[1]) >= 0) {
-		for (i = 1; i < 3 && i < s.n && hex_digit(s.p[i]) >= 0; i++)
-			v = v * 16 + (unsigned)hex_digit(s.p[i]);
+	if (i == 0 && s.n > 1 && s.p[0] == 'x' &&
+	    slice_hex_digit(s.p[1]) >= 0) {
+		for (i = 1; i < 3 && i < s.n && slice_hex_digit(s.p[i]) >= 0;
+		     i++)
+			v = v * 16 + (unsigned)slice_hex_digit(s.p[i]);
 	}
 	if (i > 0) {
 		out[0] = (char)(unsigned char)v;
@@ -340,7 +330,7 @@ read_int(struct slice digits, unsigned base, int64_t *out)
 	uint64_t v = 0;
 
 	for (size_t i = 0; i < digits.n; i++) {
-		int d = hex_digit(digits.p[i]);
+		int d = slice_hex_digit(digits.p[i]);
 
 		if (d < 0 || (unsigned)d >= base ||
 		    v > ((uint64_t)INT64_MAX - (unsigned)d) / base)

@@ -254,17 +254,6 @@ contact_json_put_members(
 	buf_put_char(out, ']');
 }
 
-static int
-hex_digit(char c)
-{
-	static const char digits[] = "0123456789abcdefABCDEF";
-	const char *found = c == '\0' ? NULL : strchr(digits, c);
-
-	if (!found)
-		return -1;
-	return (int)(found - digits) - (found - digits > 15 ? 6 : 0);
-}
-
 static bool
 get_hash(const json_t *v, unsigned char out[CONTACT_FINGERPRINT_LEN])
 {
@@ -273,7 +262,8 @@ get_hash(const json_t *v, unsigned char out[CONTACT_FINGERPRINT_LEN])
 	if (!s || json_string_length(v) != (size_t)2 * CONTACT_FINGERPRINT_LEN)
 		return false;
 	for (size_t i = 0; i < CONTACT_FINGERPRINT_LEN; i++) {
-		int high = hex_digit(s[2 * i]), low = hex_digit(s[2 * i + 1]);
+		int high = slice_hex_digit(s[2 * i]),
+		    low = slice_hex_digit(s[2 * i + 1]);
 
 		if (high < 0 || low < 0)
 			return false;
@@ -386,7 +376,7 @@ hex_quad(struct slice s, size_t at, uint32_t *out)
 	if (s.n < 4 || at > s.n - 4)
 		return false;
 	for (size_t i = at; i < at + 4; i++) {
-		int digit = hex_digit(s.p[i]);
+		int digit = slice_hex_digit(s.p[i]);
 
 		if (digit < 0)
 			return false;

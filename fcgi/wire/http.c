@@ -3,11 +3,11 @@
 #include "base/buf.h"
 #include "base/xalloc.h"
 #include "formats/retry_after.h"
+#include "wire/curl_begin.h"
 #include "wire/public_address.h"
 
 #include <curl/curl.h>
 #include <errno.h>
-#include <pthread.h>
 #include <strings.h>
 #include <sys/socket.h>
 
@@ -55,15 +55,6 @@ struct http {
 	struct http_call *spare;
 	size_t nspare;
 };
-
-static pthread_once_t global_once = PTHREAD_ONCE_INIT;
-static CURLcode global_rc;
-
-static void
-global_init(void)
-{
-	global_rc = curl_global_init(CURL_GLOBAL_DEFAULT);
-}
 
 /* ---- what curl calls -------------------------------------------------- */
 
@@ -546,11 +537,10 @@ enum rc
 http_new(const struct http_opts *opts, struct http **out, struct err *err)
 {
 	struct http *h;
+	enum rc rc = curl_begin(err);
 
-	pthread_once(&global_once, global_init);
-	if (global_rc != CURLE_OK)
-		return err_set_code(err, RC_FATAL, (int)global_rc,
-		    "libcurl: %s", curl_easy_strerror(global_rc));
+	if (rc != RC_OK)
+		return rc;
 	h = xcalloc(1, sizeof *h);
 	h->multi = curl_multi_init();
 	if (!h->multi) {

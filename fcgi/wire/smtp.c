@@ -3,11 +3,11 @@
 #include "base/clock.h"
 #include "base/xalloc.h"
 #include "formats/mail_address.h"
+#include "wire/curl_begin.h"
 #include "wire/smtp_body.h"
 #include "wire/smtp_talk.h"
 
 #include <curl/curl.h>
-#include <pthread.h>
 #include <sys/socket.h>
 
 /* Until relays close by themselves (RFC 5321 4.5.3.2.7: after 5 minutes). */
@@ -37,15 +37,6 @@ struct smtp {
 	uint32_t mails; /* sent on it */
 	char error[CURL_ERROR_SIZE];
 };
-
-static pthread_once_t global_once = PTHREAD_ONCE_INIT;
-static CURLcode global_rc;
-
-static void
-global_init(void)
-{
-	global_rc = curl_global_init(CURL_GLOBAL_DEFAULT);
-}
 
 /* ---- what curl calls ---------------------------------------------------- */
 
@@ -282,13 +273,11 @@ smtp_open(const struct smtp_opts *opts, struct smtp **out, struct err *err)
 	enum rc rc;
 
 	*out = NULL;
-	(void)pthread_once(&global_once, global_init);
 	rc = put_url(opts, url, err);
+	if (rc == RC_OK)
+		rc = curl_begin(err);
 	if (rc != RC_OK)
 		return rc;
-	if (global_rc != CURLE_OK)
-		return err_set(
-		    err, RC_FATAL, "curl: %s", curl_easy_strerror(global_rc));
 	s = xcalloc(1, sizeof *s);
 	smtp_talk_init(&s->talk);
 	s->opts = *opts;

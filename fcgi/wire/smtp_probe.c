@@ -7,6 +7,7 @@
 #include "base/buf.h"
 #include "formats/mail_address.h"
 #include "formats/utf8.h"
+#include "wire/curl_begin.h"
 
 #define URL_MAX 1024
 #define LINE_MAX_BYTES 400
@@ -127,7 +128,8 @@ put_words(const struct probe *x, CURLcode rc, struct smtp_answer *out)
 void
 smtp_probe(const struct smtp_opts *opts, struct smtp_answer *out)
 {
-	struct probe x = { .easy = curl_easy_init() };
+	bool begun = curl_begin(NULL) == RC_OK;
+	struct probe x = { .easy = begun ? curl_easy_init() : NULL };
 	bool v6 = strchr(opts->host, ':');
 	char url[URL_MAX], *ehlo = NULL;
 	CURLcode rc = CURLE_OUT_OF_MEMORY;

@@ -152,6 +152,22 @@ START_TEST(a_slice_past_the_end_is_empty)
 }
 END_TEST
 
+START_TEST(a_hexadecimal_digit_has_its_value_and_nothing_else_has)
+{
+	static const char digits[] = "0123456789abcdef";
+
+	for (int c = -128; c < 256; c++) {
+		int want = -1;
+
+		for (int v = 0; v < 16; v++)
+			if (c == digits[v] || (v > 9 && c == digits[v] - 32))
+				want = v;
+		if (c < 128)
+			ck_assert_int_eq(slice_hex_digit((char)c), want);
+	}
+}
+END_TEST
+
 Suite *slice_suite(void);
 Suite *
 slice_suite(void)
@@ -171,6 +187,8 @@ slice_suite(void)
 	tcase_add_test(tc, a_trim_takes_blanks_at_both_ends_only);
 	tcase_add_test(tc, comparing_looks_at_all_bytes_also_at_nul);
 	tcase_add_test(tc, a_slice_past_the_end_is_empty);
+	tcase_add_test(
+	    tc, a_hexadecimal_digit_has_its_value_and_nothing_else_has);
 	suite_add_tcase(s, tc);
 	return s;
 }
