@@ -2,7 +2,6 @@
 
 #include <inttypes.h>
 #include <jansson.h>
-#include <stdlib.h>
 
 #include "executors/php_impl.h"
 #include "executors/php_list.h"
@@ -15,7 +14,6 @@ struct ask {
 	struct php_reader_data *readers;
 	const struct php_option *options;
 	const struct php_contact_alert *alerts;
-	char **json;
 	struct arena *a;
 	struct err failure; /* rc: what it comes to; RC_OK: nothing failed */
 };
@@ -311,27 +309,9 @@ php_contacts_alert(const struct php_executor_opts *opts,
 	return run(opts, &l, &k, n, timeout_ms, err);
 }
 
-static void
-take_description(void *arg, size_t i, const json_t *answer)
-{
-	struct ask *k = arg;
-
-	(void)i;
-	note_failure(k, RC_RETRY, answer);
-	free(*k->json);
-	*k->json = json_dumps(json_object_get(answer, "told"), JSON_COMPACT);
-	if (!*k->json && k->failure.rc == RC_OK)
-		(void)err_set(&k->failure, RC_RETRY, "PHP told nothing");
-}
-
 enum rc
 php_contacts_describe(const struct php_executor_opts *opts, uint32_t timeout_ms,
     char **json, struct err *err)
 {
-	static const struct php_list l = { .op = "describe",
-		.take = take_description };
-	struct ask k = { .json = json };
-
-	*json = NULL;
-	return run(opts, &l, &k, 1, timeout_ms, err);
+	return php_list_describe(opts, "contacts", timeout_ms, json, err);
 }

@@ -275,3 +275,47 @@ php_list_run(const struct php_executor_opts *opts, const struct php_list *l,
 	e->ops->free(e);
 	return rc;
 }
+
+/* ---- descriptions -------------------------------------------------------- */
+
+struct description {
+	char **json;
+	struct err failure;
+};
+
+static void
+take_description(void *arg, size_t i, const json_t *answer)
+{
+	struct description *d = arg;
+
+	(void)i;
+	if (!json_is_true(json_object_get(answer, "ok"))) {
+		(void)err_set(&d->failure, RC_RETRY, "%.*s",
+		    SLICE_FMT(php_text_of(answer, "msg")));
+		return;
+	}
+	*d->json = json_dumps(json_object_get(answer, "told"), JSON_COMPACT);
+	if (!*d->json)
+		(void)err_set(&d->failure, RC_RETRY, "PHP told nothing");
+}
+
+enum rc
+php_list_describe(const struct php_executor_opts *opts, const char *what,
+    uint32_t timeout_ms, char **json, struct err *err)
+{
+	struct description d = { .json = json };
+	enum rc rc;
+
+	*json = NULL;
+	rc = php_list_run(opts,
+	    &(const struct php_list){ .what = what,
+		.op = "describe",
+		.n = 1,
+		.timeout_ms = timeout_ms,
+		.take = take_description,
+		.arg = &d },
+	    err);
+	if (rc == RC_OK && d.failure.rc != RC_OK)
+		rc = err_set(err, d.failure.rc, "%s", d.failure.text);
+	return rc;
+}

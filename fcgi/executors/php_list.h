@@ -56,4 +56,9 @@ struct php_list {
 MUSTUSE enum rc php_list_run(const struct php_executor_opts *opts,
     const struct php_list *l, struct err *err);
 
+/* Operation `describe` of a part: what only PHP knows of it, JSON, the caller's
+ * to free(). As php_list_run(). */
+MUSTUSE enum rc php_list_describe(const struct php_executor_opts *opts,
+    const char *what, uint32_t timeout_ms, char **json, struct err *err);
+
 #endif

@@ -2,7 +2,6 @@
 
 #include <inttypes.h>
 #include <jansson.h>
-#include <stdlib.h>
 
 #include "executors/php_impl.h"
 #include "formats/utf8.h"
@@ -18,7 +17,6 @@ struct ask {
 	struct php_message *messages;
 	const struct php_mail_failure *failures;
 	const struct php_plain_option *options;
-	char **json;
 	uint32_t lock_s; /* the plugin's lock is to expire by then */
 	struct arena *a;
 	struct err failure; /* rc: what it comes to; RC_OK: nothing failed */
@@ -191,31 +189,11 @@ php_messages_failed(const struct php_executor_opts *opts,
 	return run(opts, &l, &k, err);
 }
 
-static void
-take_description(void *arg, size_t i, const json_t *answer)
-{
-	struct ask *k = arg;
-
-	(void)i;
-	note_failure(k, RC_RETRY, answer);
-	free(*k->json);
-	*k->json = json_dumps(json_object_get(answer, "told"), JSON_COMPACT);
-	if (!*k->json && k->failure.rc == RC_OK)
-		(void)err_set(&k->failure, RC_RETRY, "PHP told nothing");
-}
-
 enum rc
 php_messages_describe(const struct php_executor_opts *opts, uint32_t timeout_ms,
     char **json, struct err *err)
 {
-	struct ask k = { .json = json };
-	struct php_list l = { .op = "describe",
-		.n = 1,
-		.timeout_ms = timeout_ms,
-		.take = take_description };
-
-	*json = NULL;
-	return run(opts, &l, &k, err);
+	return php_list_describe(opts, "messages", timeout_ms, json, err);
 }
 
 static void
