@@ -39,7 +39,7 @@ struct chore_state {
 	} of[CHORE_COUNT];
 	mono_ms look_at[CHORE_COUNT]; /* the claimer's alone */
 	mono_ms tick_look_at;         /* likewise */
-	bool begun;                   /* likewise: the first look was made */
+	const void *seen; /* likewise: the configuration at the last look */
 };
 
 struct chores *chores_new(struct engine *e);

@@ -74,7 +74,7 @@ static enum rc
 run_tasks(const struct work_env *env, struct chore_report *out, struct err *err)
 {
 	const struct config_tasks *t;
-	enum rc rc = RC_OK, worst = RC_OK;
+	enum rc rc = tasks_forget_run(env, err), worst = rc;
 
 	out->absent = true;
 	for (size_t i = 0; rc != RC_RETRY && !work_stopping(env) &&
@@ -129,7 +129,8 @@ struct look {
 	const struct config_site *site;
 	struct sql_scope scope;
 	mono_ms now;
-	bool first; /* of this process: it may find what others left */
+	bool
+	    first; /* with this configuration: others may have left something */
 };
 
 static enum rc
@@ -192,6 +193,7 @@ look_at_tasks(const struct look *l, bool *due, struct err *err)
 
 	if (s != s->network->blogs[0])
 		return RC_OK;
+	*due = l->first;
 	for (size_t i = 0; rc == RC_OK && !*due &&
 			   (t = config_tasks(l->config, s->site->name, i));
 	     i++) {
@@ -199,7 +201,6 @@ look_at_tasks(const struct look *l, bool *due, struct err *err)
 
 		tasks_queue_of(s->blog_id, t, &q);
 		rc = tasks_due(s->database->db, &l->scope, &q, due, err);
-		*due = *due || l->first;
 	}
 	return rc;
 }
@@ -217,7 +218,7 @@ chores_look(struct site_run *s, const struct config *config, struct err *err)
 		.config = config,
 		.site = site_config(config, s->site),
 		.now = clock_mono(s->engine->clock),
-		.first = !s->chores.begun };
+		.first = s->chores.seen != config };
 	enum rc rc = RC_OK;
 
 	if (s->engine->once || l.site->observe)
@@ -231,6 +232,6 @@ chores_look(struct site_run *s, const struct config *config, struct err *err)
 			chores_want(s->engine->chores, s, (enum chore)k, false);
 	}
 	if (rc == RC_OK)
-		s->chores.begun = true;
+		s->chores.seen = config;
 	return rc;
 }

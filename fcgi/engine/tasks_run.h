@@ -32,4 +32,8 @@ MUSTUSE enum rc tasks_run(const struct work_env *env,
 MUSTUSE enum rc tasks_hand_back_run(const struct work_env *env,
     const struct config_tasks *c, size_t *n, struct err *err);
 
+/* Queues that the companion plugin hands over and no [tasks] names any more
+ * are the plugin's again. */
+MUSTUSE enum rc tasks_forget_run(const struct work_env *env, struct err *err);
+
 #endif

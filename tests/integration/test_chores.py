@@ -2,6 +2,7 @@
 one of several nodes, through the outbox, and given back when it stops."""
 
 import os
+import signal
 import time
 import unittest
 
@@ -142,6 +143,40 @@ class Backlog(unittest.TestCase):
                 return f.read().count("\n")
         s.wait_until(lambda: ran() == 1, 25, what="the task ran")
         self.assertGreater(s.statuses().get("pending", 0), 1000)
+
+
+class Forgetting(unittest.TestCase):
+    def test_a_queue_that_nobody_names_any_more_is_the_plugins_again(self):
+        s = Stack()
+        self.addCleanup(s.close)
+        s.start_mariadb()
+        s.install_wordpress(plugins=("wpcron-demo",))
+        s.start_php_fpm(children=2)
+        option = "wpcron_fcgi_task_queues"
+        s.wp_eval("update_option( '%s', array( 'former_queue',"
+                  " 'myplugin_task_queue' ) );" % option)
+        s.start_daemon(rest=TASKS)
+        s.wait_until(lambda: "former_queue" not in (s.option(option) or ""),
+                     30, what="the former queue is not announced")
+        self.assertIn("myplugin_task_queue", s.option(option) or "")
+
+    def test_also_when_a_reload_drops_its_section(self):
+        s = Stack()
+        self.addCleanup(s.close)
+        s.start_mariadb()
+        s.install_wordpress(plugins=("wpcron-demo",))
+        s.start_php_fpm(children=2)
+        option = "wpcron_fcgi_task_queues"
+        daemon = s.start_daemon(rest=TASKS)
+        s.wait_until(lambda: "daemon.started" in daemon.log_text())
+        time.sleep(2)
+        s.wp_eval("update_option( '%s', array( 'myplugin_task_queue' ) );"
+                  % option)
+        with open(daemon.config, "w") as f:
+            f.write(s.config_text())
+        daemon.send_signal(signal.SIGHUP)
+        s.wait_until(lambda: s.option(option) is None, 30,
+                     what="nothing is announced")
 
 
 class Stopping(unittest.TestCase):
