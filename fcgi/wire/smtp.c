@@ -491,15 +491,14 @@ judge(struct smtp *s, CURLcode rc, const struct smtp_answer *each, size_t n,
 		smtp_answer_put(whole,
 		    s->body.rc == RC_REJECT ? SMTP_PERMANENT : SMTP_TRANSIENT,
 		    0, SLICE_LIT("the mail could not be read to its end"));
-	else if (cut)
-		put_lost(s, rc, whole);
-	else if (t->stage == SMTP_AT_RCPT && t->answered && worst)
+	else if (!cut && t->stage == SMTP_AT_RCPT && t->answered && worst)
 		*whole = *worst;
 	else if (rc == CURLE_OK && !s->body.ended)
 		smtp_answer_put(whole, SMTP_UNKNOWN, t->code,
 		    SLICE_LIT("the mail was cut on its way"));
 	else if (rc == CURLE_OK ||
-		 (t->answered && (t->code >= 400 || t->stage == SMTP_AT_END)))
+		 (!cut && t->answered &&
+		     (t->code >= 400 || t->stage == SMTP_AT_END)))
 		smtp_answer_put(whole,
 		    smtp_reply_verdict(
 			t->stage, t->code, buf_slice(&t->text), &ignored),
