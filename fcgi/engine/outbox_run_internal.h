@@ -87,7 +87,9 @@ struct outbox_sender {
 	struct outbox_rates rates;
 	struct outbox_rest rest;
 	mono_ms deadline;
-	bool stop; /* nothing more in this run */
+	bool stop;       /* nothing more in this run */
+	mono_ms stop_at; /* the program stops: what is on the way is broken
+			    off then; 0: it does not */
 	/* Lower ones wait: the rest of the rate is for urgent mail. */
 	enum outbox_priority lowest;
 

@@ -15,7 +15,7 @@
 #define URGENT_LOOK_MS 2000
 
 struct reading {
-	const struct outbox_sender *s;
+	struct outbox_sender *s;
 	const struct outbox_mail *m;
 	struct buf bytes; /* of a chunk */
 	size_t at;
@@ -56,6 +56,21 @@ next_chunk(struct reading *r)
 	r->chunk++;
 	r->read += r->bytes.n;
 	return r->rc;
+}
+
+/* At a stop a mail that is on the way has shutdown_grace. */
+static bool
+is_to_be_given_up(void *arg)
+{
+	struct reading *r = arg;
+	struct outbox_sender *s = r->s;
+	mono_ms now = clock_mono(s->env->clock);
+
+	if (!work_stopping(s->env))
+		return false;
+	if (s->stop_at == 0)
+		s->stop_at = now + s->env->config->daemon.shutdown_grace_ms;
+	return now >= s->stop_at;
 }
 
 static enum rc
@@ -321,6 +336,7 @@ transmit(struct outbox_sender *s, struct outbox_mail *m, struct attempt *t,
 		.nrecipients = t->nto,
 		.size = m->size,
 		.read = read_bytes,
+		.give_up = is_to_be_given_up,
 		.arg = r,
 	};
 
@@ -341,6 +357,11 @@ ended(struct outbox_sender *s, struct outbox_mail *m, const struct attempt *t,
 		    : r->rc == RC_NONE ? OUTBOX_DEAD
 				       : OUTBOX_BACK,
 		    0, 0, slice_str(r->err.text));
+		return;
+	}
+	if (t->result.given_up && verdict != SMTP_UNKNOWN) {
+		s->stop = true;
+		say(s, m, OUTBOX_BACK, 0, 0, SLICE_LIT("the program stops"));
 		return;
 	}
 	if (verdict == SMTP_AWAY || verdict == SMTP_CONFIG) {

@@ -31,7 +31,9 @@ struct smtp {
 	mono_ms data_at; /* 354 */
 	bool reused;     /* this mail's connection was there before */
 	bool timed_out;  /* by us */
-	bool alive;      /* a connection is kept */
+	bool given_up;   /* likewise, because the caller says so */
+	const struct smtp_mail *mail; /* on the way */
+	bool alive;                   /* a connection is kept */
 	curl_socket_t kept;
 	bool no_utf8;   /* the relay does not offer SMTPUTF8 */
 	uint32_t mails; /* sent on it */
@@ -110,18 +112,17 @@ deadline(const struct smtp *s)
 	return s->since + o->reply_ms;
 }
 
-/*
- * The one way to break a mail off: an easy handle taken out of its multi
- * handle would say the final dot (smtp_done()), and the relay keep what it has
- * of the mail. While libcurl waits for the verdict it blocks, and calls this
- * once a second.
- */
+/* The one way to break a mail off: an easy handle taken out of its multi
+ * handle would say the final dot (smtp_done()), and the relay keep what it has.
+ * While libcurl waits for the verdict it blocks, but for this, once a second.*/
 static int
 on_progress(void *arg, curl_off_t a UNUSED, curl_off_t b UNUSED,
     curl_off_t c UNUSED, curl_off_t d UNUSED)
 {
 	struct smtp *s = arg;
 
+	if (s->mail && s->mail->give_up && s->mail->give_up(s->mail->arg))
+		s->given_up = s->timed_out = true;
 	if (clock_mono(&clock_system) >= deadline(s))
 		s->timed_out = true;
 	return s->timed_out;
@@ -281,6 +282,7 @@ smtp_open(const struct smtp_opts *opts, struct smtp **out, struct err *err)
 	s = xcalloc(1, sizeof *s);
 	smtp_talk_init(&s->talk);
 	s->opts = *opts;
+	s->kept = CURL_SOCKET_BAD;
 	s->talk.wants_starttls = opts->security == SMTP_STARTTLS;
 	s->talk.wants_auth = opts->user;
 	s->multi = curl_multi_init();
@@ -295,15 +297,22 @@ smtp_open(const struct smtp_opts *opts, struct smtp **out, struct err *err)
 	return RC_OK;
 }
 
+/* At its end libcurl says QUIT, and would wait two minutes for an answer. */
+static void
+hear_no_more(struct smtp *s)
+{
+	if (s->kept != CURL_SOCKET_BAD)
+		(void)shutdown(s->kept, SHUT_RD);
+	s->kept = CURL_SOCKET_BAD;
+	s->mails = 0;
+}
+
 void
 smtp_close(struct smtp *s)
 {
 	if (!s)
 		return;
-	/* libcurl says QUIT now, and would wait for the answer, on a relay
-	 * that gives none for two minutes. */
-	if (s->alive)
-		(void)shutdown(s->kept, SHUT_RD);
+	hear_no_more(s);
 	curl_easy_cleanup(s->easy);
 	(void)curl_multi_cleanup(s->multi);
 	smtp_talk_clear(&s->talk);
@@ -381,7 +390,8 @@ attempt(struct smtp *s, const struct smtp_mail *m, const char *sender,
 
 	smtp_body_begin(&s->body, m);
 	s->error[0] = '\0';
-	s->timed_out = false;
+	s->timed_out = s->given_up = false;
+	s->mail = m;
 	s->kept = CURL_SOCKET_BAD;
 	s->since = s->data_at = clock_mono(&clock_system);
 	SET(CURLOPT_MAIL_FROM, sender);
@@ -393,14 +403,15 @@ attempt(struct smtp *s, const struct smtp_mail *m, const char *sender,
 	if (!ok || curl_multi_add_handle(s->multi, s->easy) != CURLM_OK)
 		return CURLE_OUT_OF_MEMORY;
 	rc = run(s);
+	s->mail = NULL;
 	(void)curl_easy_getinfo(s->easy, CURLINFO_NUM_CONNECTS, &connects);
 	(void)curl_easy_getinfo(s->easy, CURLINFO_ACTIVESOCKET, &s->kept);
-	(void)curl_multi_remove_handle(s->multi, s->easy);
 	s->reused = connects == 0 && s->talk.stage >= SMTP_AT_MAIL;
 	s->mails = s->reused ? s->mails + 1 : 1;
 	s->alive = rc == CURLE_OK && !is_last && s->kept != CURL_SOCKET_BAD;
 	if (!s->alive)
-		s->mails = 0;
+		hear_no_more(s);
+	(void)curl_multi_remove_handle(s->multi, s->easy);
 	return rc;
 }
 #undef SET
@@ -599,6 +610,7 @@ exchange(struct smtp *s, const struct smtp_mail *m, const struct envelope *e,
 			 ? SMTP_AT_DATA
 			 : s->talk.stage;
 	out->rate_limited = s->talk.rate_limited;
+	out->given_up = s->given_up;
 	if (s->talk.refused && s->talk.refused_as == SMTP_PERMANENT)
 		s->no_utf8 = true;
 }

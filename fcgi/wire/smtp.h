@@ -51,6 +51,9 @@ struct smtp_mail {
 	 * so the relay has not got it.
 	 */
 	enum rc (*read)(void *arg, char *p, size_t n, size_t *done);
+	/* Asked about once a second; true: break it off. Before the whole text
+	 * is out the relay has not got it. NULL: never. */
+	bool (*give_up)(void *arg);
 	void *arg;
 };
 
@@ -58,6 +61,7 @@ struct smtp_result {
 	struct smtp_answer whole; /* ACCEPTED: one recipient or more is */
 	enum smtp_stage stage;    /* where it ended */
 	bool rate_limited;        /* the relay asks for less */
+	bool given_up;            /* broken off by give_up() */
 };
 
 struct smtp;

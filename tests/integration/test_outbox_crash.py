@@ -94,6 +94,29 @@ class Crash(Case):
             "SELECT COUNT(*) FROM wp_wpcron_leases WHERE name LIKE"
             " 'smtp/%%' AND expires_at > UTC_TIMESTAMP(6)"), 0)
 
+    def stopped_with(self, stage):
+        """A stop while the relay says nothing for a minute."""
+        relay = self.relay()
+        relay.stall(stage, 60)
+        box = self.box(relay, reply="90s", data="90s", more=MORE +
+                       "[daemon]\nshutdown_grace = 1s\n")
+        mail = box.put()
+        sender = box.start("stopped")
+        self.s.wait_until(lambda: not relay.faults,
+                          what="the relay has come to " + stage)
+        begun = time.monotonic()
+        sender.stop(30)
+        self.assertLess(time.monotonic() - begun, 25)
+        return box.row(mail)
+
+    def test_a_stop_breaks_off_what_the_relay_has_not_got(self):
+        row = self.stopped_with("mail")
+        self.assertEqual((row["state"], row["tries"]), ("ready", 0))
+
+    def test_a_stop_does_not_wait_for_ever_for_a_verdict(self):
+        row = self.stopped_with("end")
+        self.assertEqual((row["state"], row["unknown"]), ("later", 1))
+
 
 if __name__ == "__main__":
     unittest.main()
