@@ -75,6 +75,9 @@ class BesidePhpTest(unittest.TestCase):
             self.s, ["in_turn"])["in_turn"])
         v.ping()
         wait_staged(self.s, "in_turn")
+        # Whom nobody ever staged is pulled at once. PHP's UPDATE and our
+        # DELETE of that flag at one time would be a deadlock of InnoDB's.
+        self.s.wait_until(lambda: not flags(self.s, "in_turn")["pull"], 10)
         for key in readers.KEYS.values():
             self.s.mysql("UPDATE wp_usermeta SET meta_value = meta_value - 301"
                          " WHERE user_id = %s AND meta_key = %s", (user, key))
