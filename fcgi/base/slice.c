@@ -76,6 +76,15 @@ slice_trim(struct slice s)
 	return s;
 }
 
+bool
+slice_is_ascii(struct slice s)
+{
+	for (size_t i = 0; i < s.n; i++)
+		if ((unsigned char)s.p[i] >= 0x80)
+			return false;
+	return true;
+}
+
 size_t
 slice_find(struct slice s, char c)
 {

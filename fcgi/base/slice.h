@@ -32,6 +32,8 @@ bool slice_starts(struct slice s, struct slice prefix);
 struct slice slice_from(struct slice s, size_t from);
 /* Without ASCII blanks (space, \t, \r, \n) at either end. */
 struct slice slice_trim(struct slice s);
+/* No byte has its highest bit set. */
+bool slice_is_ascii(struct slice s);
 /* Index of the first `c`, or s.n. */
 size_t slice_find(struct slice s, char c);
 

@@ -38,18 +38,6 @@ struct email {
 
 /* ---- the payload -------------------------------------------------------- */
 
-/* NULL: there is none, or null. */
-static const struct php_serialize_value *
-member(const struct php_serialize_value *v, const char *key)
-{
-	const struct php_serialize_member *m =
-	    php_serialize_find(v, slice_str(key));
-	const struct php_serialize_value *of =
-	    m ? php_serialize_deref(&m->value) : NULL;
-
-	return of && of->type != PHP_SERIALIZE_NULL ? of : NULL;
-}
-
 static struct slice
 text_of(const struct php_serialize_value *v)
 {
@@ -60,7 +48,7 @@ text_of(const struct php_serialize_value *v)
 static enum rc
 read_to(struct email *e, const struct php_serialize_value *p, struct err *err)
 {
-	const struct php_serialize_value *to = member(p, "to");
+	const struct php_serialize_value *to = php_serialize_at(p, "to");
 	struct buf all = BUF_INIT((size_t)64 * 1024);
 
 	if (to && to->type == PHP_SERIALIZE_ARRAY)
@@ -117,7 +105,7 @@ static enum rc
 read_headers(
     struct email *e, const struct php_serialize_value *p, struct err *err)
 {
-	const struct php_serialize_value *v = member(p, "headers");
+	const struct php_serialize_value *v = php_serialize_at(p, "headers");
 	struct slice rest = text_of(v);
 	enum rc rc = RC_OK;
 
@@ -231,7 +219,8 @@ static enum rc
 read_attachments(
     struct email *e, const struct php_serialize_value *p, struct err *err)
 {
-	const struct php_serialize_value *v = member(p, "attachments");
+	const struct php_serialize_value *v =
+	    php_serialize_at(p, "attachments");
 	struct slice rest = text_of(v);
 	enum rc rc = RC_OK;
 
@@ -265,9 +254,9 @@ read_payload(struct email *e, struct err *err)
 		return err_wrap(err, "the payload");
 	if (v.type != PHP_SERIALIZE_ARRAY)
 		return err_set(err, RC_REJECT, "the payload is not an array");
-	body = member(&v, "message");
-	e->in.subject = text_of(member(&v, "subject"));
-	e->in.body = text_of(body ? body : member(&v, "body"));
+	body = php_serialize_at(&v, "message");
+	e->in.subject = text_of(php_serialize_at(&v, "subject"));
+	e->in.body = text_of(body ? body : php_serialize_at(&v, "body"));
 	rc = read_to(e, &v, err);
 	if (rc == RC_OK)
 		rc = read_headers(e, &v, err);

@@ -7,6 +7,7 @@
 #include <sys/random.h>
 
 #include "executors/php_mail.h"
+#include "formats/base64.h"
 #include "formats/utf8.h"
 #include "wire/php_fpm.h"
 
@@ -52,15 +53,8 @@ put_number(struct buf *out, const char *key, uint64_t value)
 static void
 put_bytes(struct buf *out, const char *key, struct slice value)
 {
-	size_t len = (value.n + 2) / 3 * 4;
-
-	buf_printf(out, ",\"%s\":\"", key);
-	if (value.n > 0 && buf_reserve(out, len)) {
-		(void)EVP_EncodeBlock((unsigned char *)out->p + out->n,
-		    (const unsigned char *)value.p, (int)value.n);
-		out->n += len;
-	}
-	buf_put_char(out, '"');
+	buf_printf(out, ",\"%s\":", key);
+	base64_put_json(out, value);
 }
 
 static void

@@ -2,9 +2,9 @@
 
 #include <inttypes.h>
 #include <jansson.h>
-#include <openssl/evp.h>
 
 #include "executors/php_impl.h"
+#include "formats/base64.h"
 #include "formats/utf8.h"
 
 enum {
@@ -26,15 +26,8 @@ put_text(struct buf *out, const char *key, struct slice value)
 static void
 put_bytes(struct buf *out, const char *key, struct slice value)
 {
-	size_t len = (value.n + 2) / 3 * 4;
-
-	buf_printf(out, ",\"%s\":\"", key);
-	if (value.n > 0 && buf_reserve(out, len)) {
-		(void)EVP_EncodeBlock((unsigned char *)out->p + out->n,
-		    (const unsigned char *)value.p, (int)value.n);
-		out->n += len;
-	}
-	buf_put_char(out, '"');
+	buf_printf(out, ",\"%s\":", key);
+	base64_put_json(out, value);
 }
 
 static void
@@ -261,19 +254,10 @@ static void
 on_part(void *arg, struct slice frame, const json_t *fields)
 {
 	struct question *q = arg;
-	struct slice data = php_text_of(fields, "data");
-	size_t room = data.n / 4 * 3, padding = 0;
-	int n;
 
-	if (!slice_eq_str(frame, "part") || data.n % 4 != 0 || data.n == 0 ||
-	    !buf_reserve(&q->bytes, room))
-		return;
-	n = EVP_DecodeBlock((unsigned char *)q->bytes.p + q->bytes.n,
-	    (const unsigned char *)data.p, (int)data.n);
-	while (padding < 2 && data.p[data.n - 1 - padding] == '=')
-		padding++;
-	if (n >= (int)padding)
-		q->bytes.n += (size_t)n - padding;
+	/* One that cannot be read is missed when they are counted. */
+	if (slice_eq_str(frame, "part"))
+		(void)base64_read(&q->bytes, php_text_of(fields, "data"));
 }
 
 static void

@@ -71,23 +71,11 @@ task_webhook_free(struct task_webhook *w)
 
 /* ---- the payload -------------------------------------------------------- */
 
-/* A member's value; NULL: there is none, or null. */
-static const struct php_serialize_value *
-member(const struct php_serialize_value *v, const char *key)
-{
-	const struct php_serialize_member *m =
-	    php_serialize_find(v, slice_str(key));
-	const struct php_serialize_value *of =
-	    m ? php_serialize_deref(&m->value) : NULL;
-
-	return of && of->type != PHP_SERIALIZE_NULL ? of : NULL;
-}
-
 static enum rc
 read_url(
     struct sending *s, const struct php_serialize_value *p, struct err *err)
 {
-	const struct php_serialize_value *v = member(p, "url");
+	const struct php_serialize_value *v = php_serialize_at(p, "url");
 	char origin[HTTP_ORIGIN_MAX];
 	struct slice url;
 
@@ -110,7 +98,7 @@ read_method(
 {
 	static const char *const methods[] = { "POST", "GET", "PUT", "PATCH",
 		"DELETE" };
-	const struct php_serialize_value *v = member(p, "method");
+	const struct php_serialize_value *v = php_serialize_at(p, "method");
 	struct slice name = SLICE_LIT("POST");
 
 	if (v && v->type == PHP_SERIALIZE_STRING && v->text.n > 0)
@@ -129,7 +117,7 @@ static enum rc
 read_body(
     struct sending *s, const struct php_serialize_value *p, struct err *err)
 {
-	const struct php_serialize_value *v = member(p, "body");
+	const struct php_serialize_value *v = php_serialize_at(p, "body");
 	struct err why = ERR_INIT;
 
 	if (!v)
@@ -168,7 +156,7 @@ move_body(struct sending *s, struct err *err)
 static void
 read_timeout(struct sending *s, const struct php_serialize_value *p)
 {
-	const struct php_serialize_value *v = member(p, "timeout");
+	const struct php_serialize_value *v = php_serialize_at(p, "timeout");
 	struct buf text = BUF_INIT(32);
 	double seconds = 0;
 
@@ -296,7 +284,7 @@ static enum rc
 read_headers(
     struct sending *s, const struct php_serialize_value *p, struct err *err)
 {
-	const struct php_serialize_value *v = member(p, "headers");
+	const struct php_serialize_value *v = php_serialize_at(p, "headers");
 	struct slice rest;
 	enum rc rc = RC_OK;
 

@@ -17,15 +17,6 @@ is_alnum(char c)
 	       (c >= '0' && c <= '9');
 }
 
-static bool
-is_ascii(struct slice s)
-{
-	for (size_t i = 0; i < s.n; i++)
-		if ((unsigned char)s.p[i] >= 0x80)
-			return false;
-	return true;
-}
-
 /* RFC 5322 atext, and dots wherever they stand, as is_email() has it: some
  * real mailboxes begin or end with one. */
 static bool
@@ -112,7 +103,7 @@ mail_address_put(struct buf *out, struct slice address)
 	local = slice_mem(address.p, address.n - domain.n - 1);
 	if (!is_local(local))
 		return false;
-	if (!is_ascii(domain)) {
+	if (!slice_is_ascii(domain)) {
 		ascii = domain_to_ascii(domain);
 		domain = slice_str(ascii);
 	}

@@ -1,5 +1,6 @@
 #include "formats/mime_header.h"
 
+#include "formats/base64.h"
 #include "formats/utf8.h"
 
 #include <string.h>
@@ -10,15 +11,6 @@
 #define WORD_FRAME (sizeof WORD_HEAD - 1 + sizeof WORD_TAIL - 1)
 /* 60 characters and the frame are 72 of 75. */
 #define WORD_BYTES ((size_t)45)
-
-static bool
-is_ascii(struct slice s)
-{
-	for (size_t i = 0; i < s.n; i++)
-		if ((unsigned char)s.p[i] >= 0x80)
-			return false;
-	return true;
-}
 
 static bool
 is_control(char c)
@@ -50,27 +42,6 @@ mime_header_put_clean(struct buf *out, struct slice s)
 			buf_put(out, s.p + at, len);
 		}
 		at += len > 0 ? len : 1;
-	}
-}
-
-static void
-put_base64(struct buf *out, struct slice s)
-{
-	static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-				     "abcdefghijklmnopqrstuvwxyz0123456789+/";
-
-	for (size_t i = 0; i < s.n; i += 3) {
-		size_t left = s.n - i;
-		unsigned v = (unsigned)(unsigned char)s.p[i] << 16;
-
-		if (left > 1)
-			v |= (unsigned)(unsigned char)s.p[i + 1] << 8;
-		if (left > 2)
-			v |= (unsigned char)s.p[i + 2];
-		buf_put_char(out, digits[v >> 18]);
-		buf_put_char(out, digits[v >> 12 & 63]);
-		buf_put(out, left > 1 ? &digits[v >> 6 & 63] : "=", 1);
-		buf_put(out, left > 2 ? &digits[v & 63] : "=", 1);
 	}
 }
 
@@ -129,7 +100,7 @@ put_encoded(struct mime_header_list *l, struct slice s)
 			continue;
 		}
 		put(l, SLICE_LIT(" " WORD_HEAD));
-		put_base64(l->out, slice_mem(s.p, n));
+		base64_put(l->out, slice_mem(s.p, n));
 		l->column += (n + 2) / 3 * 4;
 		put(l, SLICE_LIT(WORD_TAIL));
 		s = slice_from(s, n);
@@ -145,7 +116,7 @@ mime_header_put_text(struct buf *out, const char *name, struct slice text)
 	struct mime_header_list l;
 
 	mime_header_begin_list(&l, out, name);
-	if (is_ascii(text)) {
+	if (slice_is_ascii(text)) {
 		/* Never a line with the name alone: some readers trip. */
 		put(&l, SLICE_LIT(" "));
 		put(&l, slice_mem(text.p, first));
@@ -186,7 +157,7 @@ put_name(struct mime_header_list *l, struct slice name)
 	struct buf text = BUF_INIT(SIZE_MAX / 4);
 	bool is_plain = is_phrase(name);
 
-	if (!is_ascii(name)) {
+	if (!slice_is_ascii(name)) {
 		put_encoded(l, name);
 		return;
 	}

@@ -162,6 +162,10 @@ const struct php_serialize_member *php_serialize_find(
     const struct php_serialize_value *v, struct slice key);
 const struct php_serialize_member *php_serialize_find_int(
     const struct php_serialize_value *v, int64_t index);
+/* What `$v[key] ?? null` is: that member's value, references followed; NULL: it
+ * is not there, or null. */
+const struct php_serialize_value *php_serialize_at(
+    const struct php_serialize_value *v, const char *key);
 /* Whether an array takes this text for a number: a decimal in its shortest
  * form. `*out` is untouched if not. */
 MUSTUSE bool php_serialize_index(struct slice key, int64_t *out);

@@ -37,6 +37,17 @@ php_serialize_find(const struct php_serialize_value *v, struct slice key)
 	return NULL;
 }
 
+const struct php_serialize_value *
+php_serialize_at(const struct php_serialize_value *v, const char *key)
+{
+	const struct php_serialize_member *m =
+	    php_serialize_find(v, slice_str(key));
+	const struct php_serialize_value *of =
+	    m ? php_serialize_deref(&m->value) : NULL;
+
+	return of && of->type != PHP_SERIALIZE_NULL ? of : NULL;
+}
+
 /* "\0scope\0name"; a key without a leading NUL is public, scope empty. */
 static bool
 unmangle(struct slice key, struct slice *scope, struct slice *name)

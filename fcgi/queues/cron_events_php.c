@@ -3,11 +3,11 @@
  * option, mark a row running just before its hook, keep the lock in an object
  * cache. The format is described once, at the head of worker.php.
  */
-#include <openssl/evp.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/xalloc.h"
+#include "formats/base64.h"
 #include "queues/cron_events_internal.h"
 #include "queues/retry.h"
 
@@ -33,22 +33,6 @@ put_json(struct buf *out, struct slice s)
 		else
 			buf_put_char(out, c);
 	}
-	buf_put_char(out, '"');
-}
-
-static void
-put_base64(struct buf *out, struct slice s)
-{
-	unsigned char text[(CRON_HOOK_MAX + 2) / 3 * 4 + 1];
-	int n;
-
-	if (s.n > CRON_HOOK_MAX) {
-		out->failed = true;
-		return;
-	}
-	n = EVP_EncodeBlock(text, (const unsigned char *)s.p, (int)s.n);
-	buf_put_char(out, '"');
-	buf_put(out, text, (size_t)n);
 	buf_put_char(out, '"');
 }
 
@@ -94,9 +78,9 @@ put_step(const struct cron_events *q, const struct cron_settings *s,
 	buf_put_str(out, "{\"ts\":");
 	buf_put_i64(out, e->timestamp);
 	buf_put_str(out, ",\"hook\":");
-	put_base64(out, e->hook);
+	base64_put_json(out, e->hook);
 	buf_put_str(out, ",\"key\":");
-	put_base64(out, e->key);
+	base64_put_json(out, e->key);
 	buf_put_str(
 	    out, step->resurrected ? ",\"drop\":true" : ",\"drop\":false");
 	buf_put_str(out, ",\"insert\":");

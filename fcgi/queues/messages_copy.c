@@ -3,30 +3,18 @@
  * in base64: {"row": [...], "meta": [[key, value], ...]}, null for NULL.
  */
 #include <jansson.h>
-#include <openssl/evp.h>
 
 #include "base/macros.h"
+#include "formats/base64.h"
 #include "queues/messages_internal.h"
 
 static void
 put_text(struct buf *out, struct slice s)
 {
-	size_t n = (s.n + 2) / 3 * 4;
-
-	if (!s.p) {
+	if (s.p)
+		base64_put_json(out, s);
+	else
 		buf_put_str(out, "null");
-		return;
-	}
-	buf_put_char(out, '"');
-	/* One more: the NUL that it writes. */
-	if (s.n <= MESSAGES_COPY_MAX && buf_reserve(out, n + 1)) {
-		(void)EVP_EncodeBlock((unsigned char *)out->p + out->n,
-		    (const unsigned char *)s.p, (int)s.n);
-		out->n += n;
-	} else {
-		out->failed = true;
-	}
-	buf_put_char(out, '"');
 }
 
 void
@@ -52,22 +40,19 @@ messages_copy_put(struct buf *out, const struct messages_copy *c)
 static bool
 get_text(const json_t *j, struct arena *a, struct slice *out)
 {
+	struct buf bytes = BUF_INIT(MESSAGES_COPY_MAX);
 	const char *text = json_string_value(j);
-	size_t n = json_string_length(j), pad = 0;
-	unsigned char *p;
+	bool ok;
 
 	*out = SLICE_NONE;
 	if (json_is_null(j))
 		return true;
-	if (!text || n % 4 != 0 || n > MESSAGES_COPY_MAX * 2)
-		return false;
-	p = arena_alloc(a, n / 4 * 3 + 1);
-	if (!p || EVP_DecodeBlock(p, (const unsigned char *)text, (int)n) < 0)
-		return false;
-	while (pad < 2 && pad < n && text[n - 1 - pad] == '=')
-		pad++;
-	*out = slice_mem((const char *)p, n / 4 * 3 - pad);
-	return true;
+	ok =
+	    text && base64_read(&bytes, slice_mem(text, json_string_length(j)));
+	if (ok)
+		*out = arena_slice(a, slice_mem(buf_str(&bytes), bytes.n));
+	buf_clear(&bytes);
+	return ok;
 }
 
 static bool

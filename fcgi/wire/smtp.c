@@ -533,8 +533,7 @@ static const char *
 put_path(const struct smtp *s, struct envelope *e, struct buf *out,
     struct slice address)
 {
-	bool is_ascii = true;
-	bool ok;
+	bool is_ascii, ok;
 
 	buf_reset(out);
 	buf_put_char(out, '<');
@@ -542,8 +541,7 @@ put_path(const struct smtp *s, struct envelope *e, struct buf *out,
 	buf_put_char(out, '>');
 	if (!ok || out->failed)
 		return "not a mail address";
-	for (size_t i = 0; i < out->n; i++)
-		is_ascii &= (unsigned char)out->p[i] < 0x80;
+	is_ascii = slice_is_ascii(buf_slice(out));
 	if (!is_ascii && s->no_utf8)
 		return "the address is not ASCII, and the relay does not take "
 		       "such (SMTPUTF8)";

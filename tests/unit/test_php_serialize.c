@@ -370,6 +370,21 @@ START_TEST(each_value_knows_its_bytes)
 }
 END_TEST
 
+START_TEST(what_is_null_or_not_there_is_nothing)
+{
+	struct php_serialize_value v = parsed(SLICE_LIT(
+	    "a:5:{s:1:\"a\";i:3;s:1:\"b\";R:2;s:1:\"n\";N;s:1:\"m\";R:3;"
+	    "i:7;b:0;}"));
+
+	ck_assert_int_eq(php_serialize_at(&v, "a")->integer, 3);
+	ck_assert_int_eq(php_serialize_at(&v, "b")->integer, 3);
+	ck_assert_ptr_nonnull(php_serialize_at(&v, "7"));
+	ck_assert_ptr_null(php_serialize_at(&v, "n"));
+	ck_assert_ptr_null(php_serialize_at(&v, "m"));
+	ck_assert_ptr_null(php_serialize_at(&v, "A"));
+}
+END_TEST
+
 START_TEST(of_two_equal_keys_the_last_is_found)
 {
 	struct php_serialize_value v = parsed(SLICE_LIT(
@@ -507,6 +522,7 @@ php_serialize_suite(void)
 	tcase_add_test(tc, every_cut_of_a_value_is_rejected);
 	tcase_add_test(tc, no_memory_is_retry_not_reject);
 	tcase_add_test(tc, each_value_knows_its_bytes);
+	tcase_add_test(tc, what_is_null_or_not_there_is_nothing);
 	tcase_add_test(tc, of_two_equal_keys_the_last_is_found);
 	tcase_add_test(tc, references_lead_to_their_values);
 	tcase_add_test(tc, a_tree_made_by_hand_is_written);

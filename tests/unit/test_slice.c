@@ -126,6 +126,15 @@ START_TEST(a_trim_takes_blanks_at_both_ends_only)
 }
 END_TEST
 
+START_TEST(ascii_has_no_byte_over_127)
+{
+	ck_assert(slice_is_ascii(S("a\0\x7F")));
+	ck_assert(slice_is_ascii(SLICE_NONE));
+	ck_assert(!slice_is_ascii(S("ab\x80")));
+	ck_assert(!slice_is_ascii(S("\xC3\xBC.de")));
+}
+END_TEST
+
 START_TEST(comparing_looks_at_all_bytes_also_at_nul)
 {
 	ck_assert(!slice_eq(S("a\0b"), S("a\0c")));
@@ -185,6 +194,7 @@ slice_suite(void)
 	tcase_add_loop_test(
 	    tc, a_cut_never_splits_a_character, 0, NELEMS(utf8_rows));
 	tcase_add_test(tc, a_trim_takes_blanks_at_both_ends_only);
+	tcase_add_test(tc, ascii_has_no_byte_over_127);
 	tcase_add_test(tc, comparing_looks_at_all_bytes_also_at_nul);
 	tcase_add_test(tc, a_slice_past_the_end_is_empty);
 	tcase_add_test(

@@ -4,10 +4,10 @@
 
 #include "base/buf.h"
 #include "base/xalloc.h"
+#include "formats/base64.h"
 #include "formats/utf8.h"
 
 #include <ctype.h>
-#include <openssl/evp.h>
 #include <string.h>
 
 #define WORDS_MAX 500
@@ -146,15 +146,10 @@ char *
 esp_basic_auth(const char *user, const char *password)
 {
 	struct buf plain = BUF_INIT(4096), header = BUF_INIT(8192);
-	unsigned char *coded;
 
 	buf_printf(&plain, "%s:%s", user, password);
-	coded = xcalloc(plain.n / 3 + 2, 4);
-	if (plain.n > 0)
-		EVP_EncodeBlock(
-		    coded, (const unsigned char *)plain.p, (int)plain.n);
-	buf_printf(&header, "Authorization: Basic %s", (char *)coded);
-	free(coded);
+	buf_put_str(&header, "Authorization: Basic ");
+	base64_put(&header, buf_slice(&plain));
 	buf_clear(&plain);
 	return buf_take(&header);
 }
