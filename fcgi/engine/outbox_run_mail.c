@@ -63,14 +63,8 @@ static bool
 is_to_be_given_up(void *arg)
 {
 	struct reading *r = arg;
-	struct outbox_sender *s = r->s;
-	mono_ms now = clock_mono(s->env->clock);
 
-	if (!work_stopping(s->env))
-		return false;
-	if (s->stop_at == 0)
-		s->stop_at = now + s->env->config->daemon.shutdown_grace_ms;
-	return now >= s->stop_at;
+	return work_overdue(r->s->env, &r->s->stop_at);
 }
 
 static enum rc

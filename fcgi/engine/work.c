@@ -43,3 +43,15 @@ work_stopping(const struct work_env *env)
 {
 	return env->stopping && env->stopping(env->arg);
 }
+
+bool
+work_overdue(const struct work_env *env, mono_ms *stop_at)
+{
+	mono_ms now = clock_mono(env->clock);
+
+	if (!work_stopping(env))
+		return false;
+	if (*stop_at == 0)
+		*stop_at = now + env->config->daemon.shutdown_grace_ms;
+	return now >= *stop_at;
+}

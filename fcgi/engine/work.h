@@ -48,5 +48,8 @@ void work_php_leave(const struct work_env *env);
 
 /* Is the program about to stop? */
 bool work_stopping(const struct work_env *env);
+/* Has what is in hand had shutdown_grace for it, too? *stop_at is the caller's
+ * for as long as it asks, 0 at first. */
+bool work_overdue(const struct work_env *env, mono_ms *stop_at);
 
 #endif

@@ -185,7 +185,7 @@ begin_request(struct php *p, struct job *const *jobs, size_t n, bool export)
 	for (size_t i = 0; i < n; i++)
 		p->slots[i] = (struct php_slot){ .job = jobs[i] };
 	p->nslots = p->left = n;
-	p->hello = p->ended = p->maintenance = p->overran = false;
+	p->hello = p->ended = p->maintenance = p->overran = p->goes_on = false;
 	p->asked_take = take != NULL;
 	p->mode = PHP_MODE_HOOK;
 	p->child = (struct php_child){ .pid = 0 };
@@ -443,7 +443,6 @@ php_abandon(struct executor *e, outcome_fn *report, void *arg)
 	 */
 	p->goes_on = php_child_signal(&p->child, SIGTERM, &err) == RC_REJECT;
 	close_request(p, true);
-	p->goes_on = false;
 }
 
 static void

@@ -63,7 +63,7 @@ struct php {
 	mono_ms deadline;       /* of what runs now; INT64_MAX: none */
 	unsigned signals;       /* sent to the child */
 	bool overran;
-	bool goes_on;       /* abandoned, and its child could not be ended */
+	bool goes_on; /* it was abandoned, and its child not ours to end */
 	struct err failure; /* of a request that could not be sent */
 
 	outcome_fn *report; /* during poll() and abandon() */

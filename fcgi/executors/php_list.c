@@ -35,7 +35,7 @@ struct asking {
 	size_t left;  /* not answered */
 	size_t begun; /* PHP is at it; l->n: at none */
 	unsigned ends;
-	bool timed_out;
+	bool timed_out, given_up;
 	struct err failure; /* rc: what it comes to; RC_OK: nothing failed */
 };
 
@@ -153,9 +153,13 @@ wait_for_end(struct asking *k, struct php *p, mono_ms until)
 	while (p->request) {
 		mono_ms left = until - clock_mono(k->clock);
 
-		if (left <= 0) {
-			k->timed_out = true;
+		k->timed_out = left <= 0;
+		k->given_up = k->l->give_up && k->l->give_up(k->l->arg);
+		if (k->timed_out || k->given_up) {
 			ops->abandon(&p->base, php_no_outcome, NULL);
+			if (k->l->goes_on)
+				*k->l->goes_on =
+				    p->goes_on && k->begun < k->l->n;
 			return;
 		}
 		ops->poll(&p->base, left < POLL_MS ? (int)left : POLL_MS,
@@ -203,7 +207,7 @@ ask_once(struct asking *k, struct php *p, mono_ms until)
 	p->base.ops->begin(&p->base, NULL, 0);
 	wait_for_end(k, p, until);
 	p->ask = NULL;
-	if (k->begun < k->l->n && !k->timed_out)
+	if (k->begun < k->l->n && !k->timed_out && !k->given_up)
 		note_death(k);
 out:
 	buf_clear(&list);
@@ -215,14 +219,17 @@ may_go_on(const struct asking *k, const struct php *p, size_t left_before)
 {
 	bool moved = k->left < left_before || k->begun < k->l->n;
 
-	return k->failure.rc != RC_REJECT && !k->timed_out && p->hello &&
-	       moved && k->ends < ENDS_MAX &&
+	return k->failure.rc != RC_REJECT && !k->timed_out && !k->given_up &&
+	       p->hello && moved && k->ends < ENDS_MAX &&
 	       !(k->l->over && k->l->over(k->l->arg));
 }
 
 static enum rc
 why_not_all(const struct asking *k, const struct php *p, struct err *err)
 {
+	if (k->given_up)
+		return err_set(err, RC_RETRY,
+		    "PHP was given up with %zu of %zu left", k->left, k->l->n);
 	if (k->timed_out)
 		return err_set(err, RC_RETRY,
 		    "PHP's time was over with %zu of %zu left", k->left,

@@ -45,13 +45,18 @@ struct php_list {
 	bool (*over)(void *arg);
 	/* Called about once a second while PHP is waited for; may be NULL. */
 	void (*tick)(void *arg);
+	/* Asked as often: shall PHP be ended under what it is at? NULL: no. */
+	bool (*give_up)(void *arg);
+	/* Told, where its time was over or it was given up: PHP is not ours to
+	 * end, and still at what `begun` named last. NULL: nobody asks. */
+	bool *goes_on;
 	void *arg;
 };
 /*
  * php_list_run - blocks until all is answered or the time is over. RC_RETRY:
- * php-fpm is away or full, the site does not boot, PHP died or the time was
- * over: what was answered holds, the rest is as if not asked for (but what
- * `begun` named). RC_REJECT: PHP refused all, in its words.
+ * php-fpm is away or full, the site does not boot, PHP died, the time was over
+ * or it was given up: what was answered holds, the rest is as if not asked for
+ * (but what `begun` named). RC_REJECT: PHP refused all, in its words.
  */
 MUSTUSE enum rc php_list_run(const struct php_executor_opts *opts,
     const struct php_list *l, struct err *err);

@@ -283,6 +283,33 @@ START_TEST(an_entry_that_takes_too_long_costs_that_one)
 }
 END_TEST
 
+static bool
+is_given_up(void *arg)
+{
+	const struct scene *s = arg;
+
+	return s->taken > 0;
+}
+
+START_TEST(who_is_given_up_is_waited_for_no_longer)
+{
+	struct scene s;
+	bool goes_on = false;
+
+	scene_open(&s, HELLO DONE("0") BEGIN("1") "Z\n");
+	s.list.give_up = is_given_up;
+	s.list.goes_on = &goes_on;
+	s.list.timeout_ms = 10 * TIMEOUT_MS;
+	ck_assert_int_eq(scene_run(&s), RC_RETRY);
+	ck_assert_str_eq(s.err.text, "PHP was given up with 2 of 3 left");
+	ck_assert_str_eq(buf_str(&s.seen), "0:a0 ");
+	ck_assert_str_eq(php_peer_asked(&s.peer), "0,1,2;");
+	/* The peer is no child of php-fpm's. */
+	ck_assert(goes_on);
+	scene_close(&s);
+}
+END_TEST
+
 START_TEST(nothing_to_ask_asks_nobody)
 {
 	struct php_executor_opts opts = { .address = NULL };
@@ -311,6 +338,7 @@ php_list_suite(void)
 	    t, what_begins_and_other_frames_are_handed_on_in_their_order);
 	tcase_add_test(t, who_sees_no_use_in_it_is_not_asked_for_the_rest);
 	tcase_add_test(t, an_entry_that_takes_too_long_costs_that_one);
+	tcase_add_test(t, who_is_given_up_is_waited_for_no_longer);
 	tcase_add_test(t, nothing_to_ask_asks_nobody);
 	suite_add_tcase(s, t);
 	return s;
