@@ -8,6 +8,9 @@
 #include "base/log.h"
 #include "queues/tasks_internal.h"
 
+#define DROP_AT_ONCE 1000
+#define HAND_TRIES 5
+
 /* ---- types and counts ---------------------------------------------------- */
 
 struct types {
@@ -170,6 +173,7 @@ struct handing {
 	struct arena arena;
 	struct task_intake in; /* what is in the inbox */
 	struct slice *elements;
+	uint64_t *ids; /* of our own */
 	size_t n, own;
 };
 
@@ -204,17 +208,42 @@ collect(struct handing *h, struct db *db, struct err *err)
 		return rc;
 	h->elements = arena_array(
 	    &h->arena, db_rows_count(rows) + fresh + 1, sizeof *h->elements);
-	if (!h->elements) {
+	h->ids =
+	    arena_array(&h->arena, db_rows_count(rows) + 1, sizeof *h->ids);
+	if (!h->elements || !h->ids) {
 		db_rows_free(rows);
 		return err_set(err, RC_RETRY, "no memory for tasks");
 	}
-	while (rc == RC_OK && db_rows_next(rows))
+	while (rc == RC_OK && db_rows_next(rows)) {
+		h->ids[h->n] = db_u64(rows, 0);
 		rc = as_kept(h, rows, &h->elements[h->n++], err);
+	}
 	h->own = h->n;
 	for (size_t i = h->in.stale; rc == RC_OK && i < h->in.list.n; i++)
 		h->elements[h->n++] = h->in.list.elements[i];
 	db_rows_free(rows);
 	return rc;
+}
+
+/* RC_AGAIN: PHP has written meanwhile. */
+static enum rc
+put_value(struct handing *h, struct db *db, const struct task_rows *r,
+    struct slice value, struct err *err)
+{
+	uint64_t changed = 1;
+	enum rc rc;
+
+	if (r->present)
+		rc = db_exec(db, h->scope, SQL_TASKS_OPTION_SWAP,
+		    SQL_ARGS(
+			V_TEXT(value), V_STR(h->names.value), V_TEXT(r->value)),
+		    &changed, err);
+	else
+		rc = db_exec(db, h->scope, SQL_TASKS_OPTION_ADD,
+		    SQL_ARGS(V_STR(h->names.value), V_TEXT(value),
+			V_STR(r->autoload)),
+		    NULL, err);
+	return rc == RC_NONE || changed == 0 ? RC_AGAIN : rc;
 }
 
 static enum rc
@@ -228,27 +257,30 @@ put_transient(struct handing *h, struct db *db, const struct task_rows *r,
 	rc = db_exec(db, h->scope, SQL_TASKS_OPTION_PUT,
 	    SQL_ARGS(V_STR(h->names.timeout), V_STR(until), V_STR(r->autoload)),
 	    NULL, err);
-	if (rc == RC_OK)
-		rc = db_exec(db, h->scope, SQL_TASKS_OPTION_PUT,
-		    SQL_ARGS(V_STR(h->names.value), V_TEXT(value),
-			V_STR(r->autoload)),
-		    NULL, err);
-	return rc;
+	return rc == RC_OK ? put_value(h, db, r, value, err) : rc;
 }
 
-/* A list that we remember would be taken for a stale writer's when we come
- * back: the plugin has it by our own hand now. */
+/*
+ * Those that were read: the companion may have stored more meanwhile. A list
+ * that we remember would be taken for a stale writer's when we come back: the
+ * plugin has it by our own hand now.
+ */
 static enum rc
 forget_ours(struct handing *h, struct db *db, struct err *err)
 {
-	const struct sql_value its[] = { V_U64(h->q->blog_id),
-		V_BYTES(h->q->name) };
-	const struct sql_args args = { .values = its, .nvalues = 2 };
-	enum rc rc = db_exec(db, h->scope, SQL_TASKS_CLEAR, &args, NULL, err);
+	struct sql_args drop = *SQL_ARGS(V_U64(h->q->blog_id));
+	enum rc rc = RC_OK;
 
+	for (size_t i = 0; rc == RC_OK && i < h->own; i += drop.nids) {
+		drop.ids = h->ids + i;
+		drop.nids =
+		    h->own - i < DROP_AT_ONCE ? h->own - i : DROP_AT_ONCE;
+		rc = db_exec(db, h->scope, SQL_TASKS_DROP, &drop, NULL, err);
+	}
 	if (rc == RC_OK)
-		rc = db_exec(
-		    db, h->scope, SQL_TASKS_SNAPSHOTS_FORGET, &args, NULL, err);
+		rc = db_exec(db, h->scope, SQL_TASKS_SNAPSHOTS_FORGET,
+		    SQL_ARGS(V_U64(h->q->blog_id), V_BYTES(h->q->name)), NULL,
+		    err);
 	return rc;
 }
 
@@ -286,9 +318,7 @@ hand_back(struct handing *h, struct db *db, const struct task_rows *r,
 			rc = put_transient(h, db, r, buf_slice(&list), err);
 	} else if (rc == RC_OK && h->in.list.placeholder) {
 		/* Nobody else would know it for an empty list. */
-		rc = db_exec(db, h->scope, SQL_TASKS_OPTION_WRITE,
-		    SQL_ARGS(V_STR("a:0:{}"), V_STR(h->names.value)), NULL,
-		    err);
+		rc = put_value(h, db, r, SLICE_LIT("a:0:{}"), err);
 	}
 	if (rc == RC_OK)
 		rc = forget_ours(h, db, err);
@@ -336,7 +366,12 @@ tasks_hand_back(struct db *db, const struct sql_scope *scope,
 	if (rc == RC_OK)
 		rc = tasks_admit(db, scope, q, NULL, err);
 	if (rc == RC_OK)
+		rc = RC_AGAIN;
+	for (int i = 0; i < HAND_TRIES && rc == RC_AGAIN; i++)
 		rc = db_transact(db, hand_back_body, &h, err);
+	if (rc == RC_AGAIN)
+		rc = err_set(err, RC_RETRY,
+		    "PHP keeps writing the transient %.*s", SLICE_FMT(q->name));
 	if (rc == RC_OK)
 		*n = h.own;
 	task_intake_clear(&h.in);

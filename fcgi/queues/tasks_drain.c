@@ -98,6 +98,7 @@ drain_body(struct db *db, void *arg, struct err *err)
 {
 	struct drain *d = arg;
 	struct db_rows *rows = NULL;
+	struct task_rows r = { 0 };
 	enum rc rc = db_select(db, d->scope, SQL_TASKS_INBOX_LOCK,
 	    SQL_ARGS(V_STR(d->names.value)), &rows, err);
 
@@ -105,8 +106,14 @@ drain_body(struct db *db, void *arg, struct err *err)
 	 * it. */
 	if (rc == RC_OK && !db_rows_next(rows))
 		rc = RC_NONE;
+	/* PHP writes the time before the list, which may be new by now. */
 	if (rc == RC_OK)
+		rc = task_rows_read(db, d->scope, &d->names, NULL, &r, err);
+	if (rc == RC_OK) {
+		d->out->expired = task_rows_expired(&r);
 		rc = drain_locked(d, rows, err);
+	}
+	db_rows_free(r.rows);
 	db_rows_free(rows);
 	return rc;
 }
@@ -173,6 +180,7 @@ drain_by_swap(struct drain *d, struct err *err)
 		struct task_rows r;
 
 		rc = task_rows_read(d->db, d->scope, &d->names, NULL, &r, err);
+		d->out->expired = rc == RC_OK && task_rows_expired(&r);
 		if (rc == RC_OK)
 			rc = r.present ? swap_once(d, &r, err) : RC_NONE;
 		db_rows_free(r.rows);

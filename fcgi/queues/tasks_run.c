@@ -13,6 +13,8 @@
 #define CLAIM_MAX 1000
 #define LOST_MAX 100
 #define ENDED_MAX 500
+/* Others have their turn, too. */
+#define ENDED_PORTIONS 100
 /* For the counts, and so that a plugin's id is not at once used again. */
 #define ENDED_S 172800
 
@@ -395,19 +397,32 @@ rescue(struct db *db, const struct sql_scope *scope, const struct task_queue *q,
 	return rc;
 }
 
-/* Delete what a statement selects. */
+/* All that a statement selects, which is a portion each time. */
 static enum rc
-forget(struct db *db, const struct sql_scope *scope, struct db_rows *rows,
-    enum sql_id how, const struct sql_args *which, struct err *err)
+forget(struct db *db, const struct sql_scope *scope, enum sql_id what,
+    const struct sql_args *which, enum sql_id how, const struct sql_args *its,
+    struct err *err)
 {
-	struct sql_args args = *which;
 	uint64_t ids[ENDED_MAX];
+	struct sql_args args = *its;
+	enum rc rc = RC_OK;
 
-	while (args.nids < ENDED_MAX && db_rows_next(rows))
-		ids[args.nids++] = db_u64(rows, 0);
 	args.ids = ids;
-	return args.nids > 0 ? db_exec(db, scope, how, &args, NULL, err)
-			     : RC_OK;
+	args.nids = ENDED_MAX;
+	for (int i = 0;
+	     rc == RC_OK && i < ENDED_PORTIONS && args.nids == ENDED_MAX; i++) {
+		struct db_rows *rows = NULL;
+
+		args.nids = 0;
+		rc = db_select(db, scope, what, which, &rows, err);
+		while (
+		    rc == RC_OK && args.nids < ENDED_MAX && db_rows_next(rows))
+			ids[args.nids++] = db_u64(rows, 0);
+		db_rows_free(rows);
+		if (rc == RC_OK && args.nids > 0)
+			rc = db_exec(db, scope, how, &args, NULL, err);
+	}
+	return rc;
 }
 
 enum rc
@@ -416,26 +431,18 @@ tasks_tend(struct db *db, const struct sql_scope *scope,
 {
 	uint32_t keep =
 	    q->snapshot_s > TASK_SNAPSHOT_S ? q->snapshot_s : TASK_SNAPSHOT_S;
-	struct db_rows *rows = NULL;
 	enum rc rc;
 
 	*rescued = 0;
 	rc = rescue(db, scope, q, rescued, err);
 	if (rc == RC_OK)
-		rc = db_select(db, scope, SQL_TASKS_ENDED,
-		    SQL_ARGS(V_U64(q->blog_id), V_U64(ENDED_S)), &rows, err);
-	if (rc == RC_OK)
-		rc = forget(db, scope, rows, SQL_TASKS_DROP,
+		rc = forget(db, scope, SQL_TASKS_ENDED,
+		    SQL_ARGS(V_U64(q->blog_id), V_U64(ENDED_S)), SQL_TASKS_DROP,
 		    SQL_ARGS(V_U64(q->blog_id)), err);
-	db_rows_free(rows);
-	rows = NULL;
 	if (rc == RC_OK)
-		rc = db_select(db, scope, SQL_TASKS_SNAPSHOTS_OLD,
+		rc = forget(db, scope, SQL_TASKS_SNAPSHOTS_OLD,
 		    SQL_ARGS(V_U64(keep), V_U64(q->blog_id), V_BYTES(q->name)),
-		    &rows, err);
-	if (rc == RC_OK)
-		rc = forget(db, scope, rows, SQL_TASKS_SNAPSHOTS_DROP,
+		    SQL_TASKS_SNAPSHOTS_DROP,
 		    SQL_ARGS(V_U64(q->blog_id), V_BYTES(q->name)), err);
-	db_rows_free(rows);
 	return rc;
 }

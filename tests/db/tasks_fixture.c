@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/buf.h"
+#include "base/clock.h"
 #include "sql/schema.h"
 
 struct tx tx;
@@ -95,4 +96,50 @@ tx_is(const char *option, const char *value)
 			  option, buf_str(&text)) == 1,
 	    "%s is not %s", option, value);
 	buf_clear(&text);
+}
+
+/* ---- somebody else ------------------------------------------------------- */
+
+static pthread_t writer;
+
+/* The server shows waits as they were when they were last asked for, if that
+ * is less than 0.1 s ago. */
+#define LOOK_MS 150
+
+static void *
+writer_main(void *then)
+{
+	bool waits = false;
+
+	db_thread_begin();
+	for (int i = 0; i < 60 && !waits; i++) {
+		clock_sleep_ms(LOOK_MS);
+		waits = db_test_u64("SELECT COUNT(*) FROM"
+				    " information_schema.INNODB_TRX WHERE"
+				    " trx_state = 'LOCK WAIT'"
+				    " AND trx_mysql_thread_id = %llu",
+			    (unsigned long long)db_connection_id(t.db)) == 1;
+	}
+	ck_assert(waits);
+	db_test_sql("%s", (const char *)then);
+	db_test_sql("COMMIT");
+	db_thread_end();
+	return NULL;
+}
+
+void
+tx_meanwhile(const char *first, const char *then)
+{
+	static char text[4096];
+
+	(void)snprintf(text, sizeof text, "%s", then);
+	db_test_sql("BEGIN");
+	db_test_sql("%s", first);
+	ck_assert_int_eq(pthread_create(&writer, NULL, writer_main, text), 0);
+}
+
+void
+tx_join(void)
+{
+	pthread_join(writer, NULL);
 }

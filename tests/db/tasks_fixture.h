@@ -26,4 +26,12 @@ int tx_timeout_left(void);
 /* Fails the test unless the option is there with that value. */
 void tx_is(const char *option, const char *value);
 
+/*
+ * Somebody is in the middle of a transaction on another connection that wrote
+ * `first`; once t.db waits for it, it writes `then` and commits. tx_join()
+ * after the call that waits.
+ */
+void tx_meanwhile(const char *first, const char *then);
+void tx_join(void);
+
 #endif

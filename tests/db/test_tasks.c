@@ -255,6 +255,23 @@ START_TEST(an_expired_inbox_is_thrown_away_if_it_shall_be)
 }
 END_TEST
 
+START_TEST(an_inbox_that_is_renewed_meanwhile_is_not_thrown_away)
+{
+	tx_open("InnoDB");
+	tx.q.discard_expired = true;
+	tx_list("a", NULL);
+	tx_timeout(-10);
+	tx_meanwhile("UPDATE wp_options SET option_value ="
+		     " '[{\"type\":\"b\"}]' WHERE option_name = '" TX_VALUE "'",
+	    "UPDATE wp_options SET option_value = UNIX_TIMESTAMP() + 86400"
+	    " WHERE option_name = '" TX_TIMEOUT "'");
+	ck_taken(1, 0);
+	tx_join();
+	ck_assert(!in.expired);
+	ck_assert_uint_eq(ready("b"), 1);
+}
+END_TEST
+
 START_TEST(the_inbox_time_is_extended_in_its_last_half_day)
 {
 	tx_open("InnoDB");
@@ -459,6 +476,8 @@ tasks_suite(void)
 	tcase_add_test(tc, a_placeholder_is_an_empty_inbox);
 	tcase_add_test(tc, an_expired_inbox_is_processed_and_said);
 	tcase_add_test(tc, an_expired_inbox_is_thrown_away_if_it_shall_be);
+	tcase_add_test(
+	    tc, an_inbox_that_is_renewed_meanwhile_is_not_thrown_away);
 	tcase_add_test(tc, the_inbox_time_is_extended_in_its_last_half_day);
 	tcase_add_test(tc, a_list_that_changes_case_alone_is_another);
 	tcase_add_test(tc, autoload_stays_as_it_was);

@@ -376,6 +376,28 @@ START_TEST(what_is_over_is_forgotten_in_time)
 }
 END_TEST
 
+START_TEST(however_much_is_over_is_forgotten_at_once)
+{
+	size_t rescued;
+
+	tx_open("InnoDB");
+	db_test_sql(
+	    "INSERT INTO wp_wpcron_tasks (blog_id, queue, state,"
+	    " snapshot, available_at, taken_at, ended_at, element) SELECT 1,"
+	    " 'q', 'done', MD5(seq), UTC_TIMESTAMP(6), UTC_TIMESTAMP(6),"
+	    " UTC_TIMESTAMP(6) - INTERVAL 3 DAY, ''"
+	    " FROM seq_1_to_1203");
+	db_test_sql("INSERT INTO wp_wpcron_task_snapshots (blog_id, queue,"
+		    " seen_at, elements) SELECT 1, 'q', UTC_TIMESTAMP(6)"
+		    " - INTERVAL 1 DAY, '' FROM seq_1_to_503");
+	CK_RC(RC_OK, tasks_tend(t.db, &t.scope, &tx.q, &rescued, &t.err));
+	ck_assert_uint_eq(
+	    db_test_u64("SELECT COUNT(*) FROM wp_wpcron_tasks"), 0);
+	ck_assert_uint_eq(
+	    db_test_u64("SELECT COUNT(*) FROM wp_wpcron_task_snapshots"), 0);
+}
+END_TEST
+
 START_TEST(counts_are_by_state_and_time)
 {
 	struct task_counts c;
@@ -489,6 +511,38 @@ START_TEST(a_lock_without_its_time_is_an_orphan)
 	put_lock(5, 55);
 	CK_RC(RC_OK, tasks_unlock(t.db, &t.scope, &tx.q, mine, &t.err));
 	ck_assert_int_eq(lock(), TASK_LOCK_OTHERS);
+}
+END_TEST
+
+/* Between our look and our writing. */
+START_TEST(a_lock_that_is_taken_meanwhile_is_anothers)
+{
+	mine[0] = '\0';
+	tx_open("InnoDB");
+	tx_meanwhile("INSERT INTO wp_options (option_name, option_value,"
+		     " autoload) VALUES ('" TX_LOCK "', '1700000000', 'no')",
+	    "INSERT INTO wp_options (option_name, option_value, autoload)"
+	    " VALUES ('" TX_LOCK_TIMEOUT "', UNIX_TIMESTAMP() + 60, 'no')");
+	ck_assert_int_eq(lock(), TASK_LOCK_OTHERS);
+	tx_join();
+	tx_is(TX_LOCK, "1700000000");
+	ck_assert_str_eq(mine, "");
+}
+END_TEST
+
+START_TEST(an_orphan_that_is_taken_meanwhile_is_anothers)
+{
+	mine[0] = '\0';
+	tx_open("InnoDB");
+	put_lock(61, -1);
+	tx_meanwhile("UPDATE wp_options SET option_value = '1700000000'"
+		     " WHERE option_name = '" TX_LOCK "'",
+	    "UPDATE wp_options SET option_value = UNIX_TIMESTAMP() + 60"
+	    " WHERE option_name = '" TX_LOCK_TIMEOUT "'");
+	ck_assert_int_eq(lock(), TASK_LOCK_OTHERS);
+	tx_join();
+	tx_is(TX_LOCK, "1700000000");
+	ck_assert_str_eq(mine, "");
 }
 END_TEST
 
@@ -680,6 +734,54 @@ START_TEST(a_placeholder_goes_when_a_queue_is_handed_back)
 }
 END_TEST
 
+START_TEST(what_php_appends_meanwhile_is_not_overwritten)
+{
+	size_t n;
+
+	tx_open("InnoDB");
+	tx_list("a", NULL);
+	drain();
+	db_test_sql("DELETE FROM wp_options");
+	tx_meanwhile("UPDATE wp_wpcron_tasks SET error = 'x'",
+	    "INSERT INTO wp_options (option_name, option_value, autoload)"
+	    " VALUES ('" TX_VALUE "', '[{\"type\":\"b\"}]', 'no')");
+	CK_RC(RC_OK, tasks_hand_back(t.db, &t.scope, &tx.q, &n, &t.err));
+	tx_join();
+	ck_assert_uint_eq(n, 1);
+	drain();
+	ck_assert_uint_eq(claim(7, 10), 2);
+	ck_assert(slice_eq_str(tasks[0].type, "a"));
+	ck_assert(slice_eq_str(tasks[1].type, "b"));
+}
+END_TEST
+
+/* By a PHP process that does not know yet that we go. */
+START_TEST(what_the_companion_stores_meanwhile_is_not_forgotten)
+{
+	struct task_inbox in;
+	size_t n;
+
+	tx_open("InnoDB");
+	tx_list("a", NULL);
+	drain();
+	db_test_sql("CREATE TRIGGER appender AFTER UPDATE ON wp_options FOR"
+		    " EACH ROW INSERT INTO wp_wpcron_tasks (blog_id, queue,"
+		    " state, snapshot, available_at, taken_at, element) SELECT"
+		    " 1, 'q', 'list', SHA2(UUID(), 256), UTC_TIMESTAMP(6),"
+		    " UTC_TIMESTAMP(6), '[{\"type\":\"b\"}]' WHERE"
+		    " NEW.option_name = '" TX_VALUE "'");
+	CK_RC(RC_OK, tasks_hand_back(t.db, &t.scope, &tx.q, &n, &t.err));
+	ck_assert_uint_eq(n, 1);
+	db_test_sql("DROP TRIGGER appender");
+	db_test_sql(
+	    "DELETE FROM wp_options WHERE option_name = '" TX_VALUE "'");
+	CK_RC(RC_OK, tasks_drain(t.db, &t.scope, &tx.q, &in, &t.err));
+	ck_assert_uint_eq(in.taken, 1);
+	ck_assert_uint_eq(claim(7, 10), 1);
+	ck_assert(slice_eq_str(tasks[0].type, "b"));
+}
+END_TEST
+
 START_TEST(a_dead_task_is_revived_with_no_attempts)
 {
 	uint64_t id;
@@ -738,6 +840,7 @@ add_running(TCase *tc)
 	    tc, a_claim_that_is_over_goes_back_or_counts_as_a_failure);
 	tcase_add_test(tc, what_was_begun_is_not_released);
 	tcase_add_test(tc, what_is_over_is_forgotten_in_time);
+	tcase_add_test(tc, however_much_is_over_is_forgotten_at_once);
 	tcase_add_test(tc, counts_are_by_state_and_time);
 }
 
@@ -755,6 +858,8 @@ tasks_run_suite(void)
 	    anothers_lock_is_waited_for_until_it_is_an_orphan, 0,
 	    (int)NELEMS(locks));
 	tcase_add_test(tc, a_lock_without_its_time_is_an_orphan);
+	tcase_add_test(tc, a_lock_that_is_taken_meanwhile_is_anothers);
+	tcase_add_test(tc, an_orphan_that_is_taken_meanwhile_is_anothers);
 	tcase_add_test(tc, a_lock_of_ours_is_renewed_in_time);
 	tcase_add_test(tc, the_event_is_kept_five_minutes_ahead);
 	tcase_add_test(tc, the_event_is_restored_for_the_plugin);
@@ -763,6 +868,9 @@ tasks_run_suite(void)
 	tcase_add_test(tc, a_queue_without_rows_is_handed_back_with_both);
 	tcase_add_test(tc, a_queue_is_not_handed_back_into_what_is_unreadable);
 	tcase_add_test(tc, a_placeholder_goes_when_a_queue_is_handed_back);
+	tcase_add_test(tc, what_php_appends_meanwhile_is_not_overwritten);
+	tcase_add_test(
+	    tc, what_the_companion_stores_meanwhile_is_not_forgotten);
 	tcase_add_test(tc, a_dead_task_is_revived_with_no_attempts);
 	tcase_add_test(tc, all_that_waits_is_thrown_away_at_once);
 	suite_add_tcase(s, tc);
