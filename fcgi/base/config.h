@@ -253,6 +253,13 @@ const struct route *config_route(
  */
 const struct policy *config_policy(const struct config *c, const char *site,
     struct slice hook, const struct route *route);
+/*
+ * Do the jobs of this route and policy reach the world outside, so that they
+ * are held on a copy of the site? Those that mail do, unless every mail goes to
+ * one address (redirect_to of the site's relay).
+ */
+bool config_is_outbound(const struct config *c, const char *site,
+    const struct route *route, const struct policy *policy);
 
 /* The [integration SITE/ID] section; one of defaults alone (line 0) where there
  * is none. */
@@ -262,6 +269,9 @@ const struct config_integration *config_integration(
 /* The relay of a site; NULL: it has none. */
 const struct config_smtp *config_smtp(
     const struct config *c, const struct config_site *site);
+/* Mails are for some alone (redirect_to, allow_recipients): what the outbox
+ * does not take must not be sent by others, who would send it to everybody. */
+bool config_smtp_confines(const struct config_smtp *smtp);
 /* The i-th [tasks SITE/...] of a site; NULL: there are no more. */
 const struct config_tasks *config_tasks(
     const struct config *c, const char *site, size_t i);

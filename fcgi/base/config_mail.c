@@ -257,6 +257,12 @@ config_smtp(const struct config *c, const struct config_site *site)
 	return NULL;
 }
 
+bool
+config_smtp_confines(const struct config_smtp *smtp)
+{
+	return smtp->redirect_to || smtp->allow_recipients.n > 0;
+}
+
 const struct config_tasks *
 config_tasks(const struct config *c, const char *site, size_t i)
 {

@@ -392,3 +392,23 @@ config_policy(const struct config *c, const char *site, struct slice hook,
 		builtin++;
 	return &own->merged[at][builtin][route->kind][series];
 }
+
+static bool
+is_redirected(const struct config *c, const char *site)
+{
+	for (size_t i = 0; i < c->nsites; i++) {
+		const struct config_smtp *smtp = config_smtp(c, &c->sites[i]);
+
+		if (strcmp(c->sites[i].name, site) == 0)
+			return smtp && smtp->redirect_to;
+	}
+	return false;
+}
+
+bool
+config_is_outbound(const struct config *c, const char *site,
+    const struct route *route, const struct policy *policy)
+{
+	return route->kind == EXECUTOR_WEBHOOK || policy->outbound ||
+	       (policy->mail == MAIL_BY_OUTBOX && !is_redirected(c, site));
+}

@@ -74,13 +74,15 @@ passes_filters(const struct admission *a, const struct candidate *c)
 /* On a copy of the site everything that leaves it is held. */
 static bool
 held_here(
-    const struct site_run *s, const struct route *r, const struct policy *p)
+    const struct admission *a, const struct route *r, const struct policy *p)
 {
+	const struct site_run *s = a->site;
+
 	/* What Newspack's constant allows, the work on contacts knows. */
 	if (r->kind == EXECUTOR_CONTACT)
 		return s->standing == SITE_COPY;
 	return s->standing != SITE_ORIGINAL &&
-	       (r->kind == EXECUTOR_WEBHOOK || p->outbound);
+	       config_is_outbound(a->config, s->site->name, r, p);
 }
 
 static mono_ms
@@ -213,7 +215,7 @@ engine_admit(void *arg, enum lane lane, const struct candidate *c,
 		return ADMIT_BAR;
 	*policy = config_policy(a->config, name, c->hook, *route);
 	if ((*policy)->paused || is_paused(a, c) || !passes_filters(a, c) ||
-	    held_here(a->site, *route, *policy) || !executor_ready(a, *route))
+	    held_here(a, *route, *policy) || !executor_ready(a, *route))
 		return ADMIT_BAR;
 	/* Only moved to the table: asked again when it is claimed. */
 	if (c->kind == JOB_EVENT && c->id == 0)

@@ -342,6 +342,9 @@ build(struct email *e, struct mime_mail *m, struct err *err)
 	if (rc != RC_OK || smtp->foreign_from == FOREIGN_FROM_SEND ||
 	    !is_foreign(smtp, buf_slice(&m->sender)))
 		return rc;
+	if (smtp->foreign_from == FOREIGN_FROM_PHP &&
+	    config_smtp_confines(smtp))
+		return RC_OK;
 	if (smtp->foreign_from == FOREIGN_FROM_PHP)
 		return err_set(err, RC_REJECT,
 		    "its From is of none of the relay's from_domains; "

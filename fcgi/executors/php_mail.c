@@ -26,11 +26,11 @@ static const struct {
 };
 
 static const char *
-foreign_name(enum foreign_from f)
+foreign_name(enum foreign_from f, bool confines)
 {
 	switch (f) {
 	case FOREIGN_FROM_PHP:
-		return "php";
+		return confines ? "send" : "php";
 	case FOREIGN_FROM_SEND:
 		return "send";
 	case FOREIGN_FROM_REWRITE:
@@ -75,18 +75,23 @@ php_mail_render(struct buf *out, const struct sql_scope *scope,
     uint32_t blog_id, const struct config_site *site,
     const struct config_smtp *smtp)
 {
+	bool confines = config_smtp_confines(smtp);
+
 	buf_put_char(out, '{');
 	put_statements(out, scope);
 	buf_printf(out,
 	    ",\"blog_id\":%" PRIu32 ",\"chunk\":%d,\"max_size\":%" PRIu64
 	    ",\"priority\":%d",
 	    blog_id, CHUNK, (uint64_t)site->outbox_max_mib * MIB, PRIORITY);
+	buf_printf(out, ",\"confines\":%s", confines ? "true" : "false");
 	put_text(out, "plugin_smtp",
-	    site->plugin_smtp == PLUGIN_SMTP_TAKE_OVER ? "take-over" : "leave");
+	    confines || site->plugin_smtp == PLUGIN_SMTP_TAKE_OVER ? "take-over"
+								   : "leave");
 	put_text(out, "key_file", site->outbox_key_file);
 	put_text(out, "from", smtp->from);
 	put_text(out, "envelope_from", smtp->envelope_from);
-	put_text(out, "foreign_from", foreign_name(smtp->foreign_from));
+	put_text(
+	    out, "foreign_from", foreign_name(smtp->foreign_from, confines));
 	buf_put_str(out, ",\"from_domains\":[");
 	for (size_t i = 0; i < smtp->from_domains.n; i++) {
 		if (i > 0)

@@ -10,7 +10,9 @@
  * What php/mail.php needs to put mails into the outbox, as JSON: the request's
  * field `outbox`. {store: {name: SQL with ?}, blog_id, chunk, max_size,
  * plugin_smtp, from, envelope_from, from_domains, foreign_from, key_file,
- * priority}; the names are those of sql/outbox.sql. Check out->failed.
+ * priority, confines}; the names are those of sql/outbox.sql. Where the relay
+ * confines (config.h), as little as can be is left to PHP, and that is not
+ * sent. Check out->failed.
  */
 void php_mail_render(struct buf *out, const struct sql_scope *scope,
     uint32_t blog_id, const struct config_site *site,

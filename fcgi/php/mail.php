@@ -16,6 +16,8 @@
  *     key_file       64 hexadecimal digits that seal the chunks; null: none
  *     envelope_from  null: the mail's Sender or From
  *     from, from_domains, foreign_from: php, send, rewrite
+ *     confines       mails are for some alone, as PHP would not send them: what
+ *                    our mailer cannot store fails
  *
  * Frames, behind the job, each of a mail:
  *   mail       {id, job, ordinal, size, n, again}  n recipients; again: it was
@@ -302,11 +304,12 @@ final class WPCron_FCGI_Mail {
 		return null;
 	}
 
-	/** PHP sends what our mailer made; `$counts`: it has no ordinal yet. */
+	/** May PHP send what our mailer made? `$counts`: it has no ordinal yet. */
 	public static function pass( $why, $counts ) {
 		self::$ordinal += $counts ? 1 : 0;
-		self::leave( $why );
+		self::leave( self::$outbox['confines'] ? 'not sent, since it would go to others than redirect_to or allow_recipients say: ' . $why : $why );
 		self::$decided = true;
+		return ! self::$outbox['confines'];
 	}
 
 	private static function leave( $why ) {

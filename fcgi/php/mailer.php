@@ -42,7 +42,7 @@ final class WPCron_FCGI_Mailer extends WPCron_FCGI_Mailer_Parent {
 			$why = $this->wpcron_check_from();
 		}
 		if ( null !== $why ) {
-			WPCron_FCGI_Mail::pass( $why, true );
+			$this->wpcron_pass( $why, true );
 			return parent::preSend();
 		}
 		$transport    = $this->Mailer;
@@ -64,9 +64,17 @@ final class WPCron_FCGI_Mailer extends WPCron_FCGI_Mailer_Parent {
 			$this->doCallback( true, $this->to, $this->cc, $this->bcc, $this->Subject, $this->Body, $this->From, array() );
 			return true;
 		}
-		WPCron_FCGI_Mail::pass( $why, false );
+		$this->wpcron_pass( $why, false );
 		// Once more, for the way that WordPress would have gone.
 		return parent::preSend() && parent::postSend();
+	}
+
+	/** wp_mail() catches it, and tells of a mail that could not be sent. */
+	private function wpcron_pass( $why, $counts ) {
+		if ( ! WPCron_FCGI_Mail::pass( $why, $counts ) ) {
+			$exception = class_exists( 'PHPMailer\PHPMailer\Exception', false ) ? 'PHPMailer\PHPMailer\Exception' : 'phpmailerException';
+			throw new $exception( $why );
+		}
 	}
 
 	/** Why a From of another domain keeps it out of the outbox, or null. */

@@ -9,7 +9,7 @@
  * first start), again (1: send what was released once more, until nothing is),
  * ask (1: only php_executor_export(), no jobs), outbox (1: jobs store their
  * mails), and of that max_mib, take_over (1), key_file, from, envelope_from,
- * from_domain, foreign (send, rewrite or php).
+ * from_domain, redirect_to, foreign (send, rewrite or php).
  *
  * A job is a line: id, hook, args, own, start, log, separated by tabs; a cron
  * event: "event", id, hook, args, recurrence (these three in hexadecimal),
@@ -147,6 +147,7 @@ set_option(struct run *r, const char *key, const char *value)
 	    set_text(key, value, "lock", &r->lock) ||
 	    set_text(key, value, "key_file", &r->site.outbox_key_file) ||
 	    set_text(key, value, "from", &r->smtp.from) ||
+	    set_text(key, value, "redirect_to", &r->smtp.redirect_to) ||
 	    set_text(key, value, "envelope_from", &r->smtp.envelope_from) ||
 	    set_text(key, value, "from_domain", &r->from_domain) ||
 	    set_text(key, value, "foreign", &r->foreign) ||

@@ -569,6 +569,18 @@ class SiteTest(CtlTest):
         self.json("action", "run", str(hook), code=FAILED)
         self.assertEqual(self.row(hook)["status"], "failed")
 
+    def test_a_copy_of_a_shop_mails_no_customer(self):
+        hook = "woocommerce_send_queued_transactional_email"
+        args = '["woocommerce_order_status_completed",[1]]'
+        mail = self.s.insert_actions(1, hook, args)
+        self.set_home("http://copy.example")
+        self.assertEqual(self.json("run")["left"], 1)
+        self.call("action", "run", str(mail), code=FAILED)
+        self.assertIn("held", self.stderr)
+        self.assertEqual(self.s.statuses(), {"pending": 1})
+        self.assertEqual(self.json("site", "adopt", "--discard-pending",
+                                   "--yes")["discarded"], 1)
+
     def test_what_was_held_can_be_discarded(self):
         self.s.insert_actions(1100, "hook_a", spread=100)
         self.s.insert_actions(3, "php_outbound", due_in=9000)

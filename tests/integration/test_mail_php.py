@@ -346,6 +346,21 @@ class LeftTest(MailCase):
                   from_domain="example.com", foreign="send")
         self.assertEqual(self.only()[0]["sender"], "shop@example.org")
 
+    def test_nothing_goes_past_an_address_that_is_to_get_all(self):
+        self.send(self.job("mail_send", "a@example.com", "S", "T",
+                           "From: shop@example.org"),
+                  from_domain="example.com", redirect_to="test@own.test")
+        self.assertEqual(self.only()[0]["sender"], "shop@example.org")
+        open(self.s.notes, "w").close()
+        reply = self.send(self.job("mail_long", "ann@example.com", 1100000),
+                          max_mib=1, redirect_to="test@own.test")
+        self.assertEqual(reply.counts, (0, 1), reply.text)
+        self.assertRegex(reply.why, "^not sent, .*redirect_to.*max_mib")
+        self.assertEqual(self.mailed(), [])
+        failed, sent = self.notes()
+        self.assertRegex(failed, "^failed: .*more than outbox_max_mib allows")
+        self.assertEqual(sent, "not sent")
+
     def test_another_domain_may_be_rewritten(self):
         for headers, reply_to in (
                 ("From: Shop <shop@example.org>", "Shop <shop@example.org>"),

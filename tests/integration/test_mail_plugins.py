@@ -70,6 +70,10 @@ class ShapesTest(MailCase):
     def test_or_taken_over(self):
         self.assert_stored(self.run_shape("init-smtp", take_over=1))
 
+    def test_or_goes_where_all_mails_are_to_go(self):
+        self.assert_stored(self.run_shape(
+            "init-smtp", redirect_to="test@own.test"))
+
     def test_what_is_taken_over_and_cannot_be_stored_goes_the_plugins_way(self):
         self.s.mysql("RENAME TABLE wp_wpcron_outbox TO wp_away")
         try:

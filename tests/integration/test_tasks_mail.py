@@ -131,6 +131,13 @@ class Mails(TasksCase):
         m = self.sent(mail(**foreign), done=1)[-1][1]
         self.assertEqual(m["From"], "Ann <ann@other.test>")
 
+    def test_and_none_where_all_mails_go_to_one_address(self):
+        self.configure(rest=RELAY % (
+            "from_domains = example.org\nredirect_to = test@own.test"))
+        (_, m), = self.sent(mail(subject="s", message="m",
+                                 headers=["From: ann@other.test"]), done=1)
+        self.assertIn("ann@other.test", m["From"])
+
     def test_mails_of_a_function_go_to_the_outbox(self):
         self.configure(handlers=HANDLERS)
         (row, m), = self.sent(

@@ -94,6 +94,43 @@ START_TEST(a_site_has_the_relay_that_it_names)
 }
 END_TEST
 
+#define SHOP_MAIL "woocommerce_send_queued_transactional_email"
+
+static const struct {
+	const char *text, *hook;
+	bool held;
+} on_a_copy[] = {
+	{ SITE, "h", false },
+	{ SITE "[route]\nh = webhook https://x.test/\n", "h", true },
+	{ SITE "[policy h]\noutbound = yes\n", "h", true },
+	{ SITE, SHOP_MAIL, true },
+	{ RELAY, SHOP_MAIL, true },
+	{ RELAY "allow_recipients = *@own.test\n", SHOP_MAIL, true },
+	{ RELAY "redirect_to = t@own.test\n", SHOP_MAIL, false },
+	{ RELAY "redirect_to = t@own.test\n[policy " SHOP_MAIL
+		"]\noutbound = yes\n",
+	    SHOP_MAIL, true },
+	{ RELAY "redirect_to = t@own.test\n[site b]\nroot = /\n"
+		"[policy h]\nmail = outbox\n",
+	    "h", false },
+	{ "[site b]\nroot = /\nsmtp = r\n" SITE
+	  "[smtp r]\nhost = x\nredirect_to = t@own.test\n",
+	    SHOP_MAIL, true },
+};
+
+START_TEST(what_mails_is_held_on_a_copy_unless_it_goes_to_one_address)
+{
+	struct config *c = parse(on_a_copy[_i].text);
+	struct slice hook = slice_str(on_a_copy[_i].hook);
+	const struct route *route = config_route(c, "a", hook);
+
+	ck_assert_int_eq(config_is_outbound(
+			     c, "a", route, config_policy(c, "a", hook, route)),
+	    on_a_copy[_i].held);
+	config_unref(c);
+}
+END_TEST
+
 START_TEST(a_queue_of_tasks_has_its_handlers_and_its_hook_a_route)
 {
 	struct config *c = parse(
@@ -192,6 +229,9 @@ config_mail_suite(void)
 	tcase_add_loop_test(
 	    tc, what_is_wrong_is_named_with_its_line, 0, (int)NELEMS(bad_rows));
 	tcase_add_test(tc, a_site_has_the_relay_that_it_names);
+	tcase_add_loop_test(tc,
+	    what_mails_is_held_on_a_copy_unless_it_goes_to_one_address, 0,
+	    (int)NELEMS(on_a_copy));
 	tcase_add_test(
 	    tc, a_queue_of_tasks_has_its_handlers_and_its_hook_a_route);
 	tcase_add_test(

@@ -91,6 +91,26 @@ START_TEST(the_rules_of_site_and_relay_are_told)
 }
 END_TEST
 
+/* Else PHP or a plugin would send it to those who are not to get it. */
+START_TEST(a_relay_for_some_alone_leaves_little_to_php)
+{
+	const char *allowed[] = { "*@own.test" };
+	const struct config_site site = { .outbox_max_mib = 2 };
+	const struct config_smtp smtps[] = {
+		{ .redirect_to = NULL },
+		{ .redirect_to = "test@own.test" },
+		{ .allow_recipients = { allowed, 1 } },
+	};
+	json_t *v = render(&site, &smtps[_i]);
+
+	ck_assert_int_eq(json_is_true(json_object_get(v, "confines")), _i > 0);
+	ck_assert_str_eq(text(v, "foreign_from"), _i > 0 ? "send" : "php");
+	ck_assert_str_eq(
+	    text(v, "plugin_smtp"), _i > 0 ? "take-over" : "leave");
+	json_decref(v);
+}
+END_TEST
+
 START_TEST(how_to_reach_the_relay_is_not)
 {
 	const struct config_site site = { .outbox_max_mib = 25 };
@@ -172,6 +192,8 @@ php_mail_suite(void)
 	tcase_add_loop_test(tc, statements_keep_their_question_marks, 0,
 	    (int)NELEMS(statements));
 	tcase_add_test(tc, the_rules_of_site_and_relay_are_told);
+	tcase_add_loop_test(
+	    tc, a_relay_for_some_alone_leaves_little_to_php, 0, 3);
 	tcase_add_test(tc, how_to_reach_the_relay_is_not);
 	tcase_add_loop_test(
 	    tc, a_job_is_named_by_its_first_try, 0, (int)NELEMS(jobs));

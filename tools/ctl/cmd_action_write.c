@@ -39,7 +39,7 @@ refuse_run(const struct ctl *c, struct place *p, uint64_t id, struct slice hook)
 		site, &p->facts, p->db, &p->scope, &standing, &err) != RC_OK)
 		return ctl_error(c, &err);
 	if (standing != SITE_ORIGINAL && standing != SITE_UNKNOWN &&
-	    (r->kind == EXECUTOR_WEBHOOK || policy->outbound))
+	    config_is_outbound(c->config, site->name, r, policy))
 		return ctl_fail(c, EXIT_SOME_FAILED,
 		    "action %" PRIu64 " leaves the site, and this is %s: it is "
 		    "held until `wp-cronctl site adopt`",

@@ -102,8 +102,8 @@ is_outbound(const struct ctl *c, struct slice hook)
 	const char *site = c->sites[0]->name;
 	const struct route *r = config_route(c->config, site, hook);
 
-	return r->kind == EXECUTOR_WEBHOOK ||
-	       config_policy(c->config, site, hook, r)->outbound;
+	return config_is_outbound(
+	    c->config, site, r, config_policy(c->config, site, hook, r));
 }
 
 struct cursor {

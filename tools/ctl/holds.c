@@ -219,8 +219,8 @@ hold_copy(const struct ctl *c, struct place *p, struct slice hook, json_t *out,
 		    p->site, &p->facts, p->db, &p->scope, &standing, err);
 	if (rc == RC_OK &&
 	    (standing == SITE_COPY || standing == SITE_STAGING) &&
-	    (r->kind == EXECUTOR_WEBHOOK ||
-		config_policy(c->config, name, hook, r)->outbound))
+	    config_is_outbound(
+		c->config, name, r, config_policy(c->config, name, hook, r)))
 		hold(out, "copy", true,
 		    "it leaves the site, and this is %s: held until "
 		    "`wp-cronctl site adopt`",
