@@ -181,6 +181,11 @@ judge(
 		r->reason = reason_of(m, "the messenger did not send it");
 	} else if (strcmp(sts, "MEX") == 0) {
 		return false;
+	} else if (b->lane == MESSAGES_GENERATE && !m->ok && *sts == '\0') {
+		/* Generated once more, others would get theirs twice. */
+		r->end = MESSAGES_REFUSED;
+		r->reason =
+		    reason_of(m, "not all that was made of it is saved");
 	} else if (m->answered && !m->ok && strcmp(sts, c->was) == 0) {
 		r->end = MESSAGES_PASSED;
 		r->strike = true;

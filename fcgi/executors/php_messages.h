@@ -17,10 +17,12 @@ struct php_message {
 	struct slice mail;
 
 	bool answered;
-	bool ok;             /* generate: it is MIC no more; send: MSN */
-	bool begun;          /* PHP began with it, whatever came of it */
-	bool locked;         /* the plugin's lock was taken: nothing was done */
-	struct slice status; /* STS_ID after it; "": the row is gone */
+	bool ok;     /* generate: it is MIC no more; send: MSN */
+	bool begun;  /* PHP began with it, whatever came of it */
+	bool locked; /* the plugin's lock was taken: nothing was done */
+	/* STS_ID after it; "": the row is gone; generate, not ok: and only some
+	 * of what it was to become is saved. */
+	struct slice status;
 	struct slice message; /* !ok, or MFL, MDO: why */
 	unsigned mails;       /* send: how many the outbox has of it */
 	bool kick;            /* the plugin wanted a batch of sending at once */

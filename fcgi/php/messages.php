@@ -19,7 +19,9 @@
  * Frames are those of WPCron_FCGI_Part; the fields of an answer:
  *   generate, send: status ("": no row), locked, mails; kick: "send" where
  *              the plugin would ask itself by HTTP for that at once; msg also
- *              where the plugin has failed the row
+ *              where the plugin has failed the row. generate, not ok and no
+ *              row: only some of what was made of it is saved. Where none is,
+ *              and where nobody knows, there is no status
  *   describe   told
  */
 
@@ -59,6 +61,9 @@ final class WPCron_FCGI_Messages {
 	private static $lock;   // array( option, value ) that is there by this process
 	private static $lock_s; // how long the next one may hold
 	private static $kick = '';
+	// Of the row that is generated: what was saved; tokens of what was not.
+	private static $saved  = 0;
+	private static $failed = array();
 
 	private static function why_not( $op ) {
 		list( $plugin, $rows ) = self::OPS[ $op ];
@@ -117,6 +122,7 @@ final class WPCron_FCGI_Messages {
 		add_action( 'added_option', array( __CLASS__, 'on_lock' ), 10, 2 );
 		add_action( 'updated_option', array( __CLASS__, 'on_locked_again' ), 10, 3 );
 		add_action( 'deleted_option', array( __CLASS__, 'on_unlock' ) );
+		add_action( 'AHEE__EE_Message_Repository__saveAll__after', array( __CLASS__, 'on_save' ) );
 	}
 
 	/** Its request to itself would start a batch; the program does it instead. */
@@ -204,12 +210,37 @@ final class WPCron_FCGI_Messages {
 		}
 	}
 
+	/** The plugin tells nobody else: what could not be saved throws nothing. */
+	public static function on_save( $told ) {
+		$told          = (array) $told + array( 'updated' => 0, 'errors' => array() );
+		self::$saved  += (int) $told['updated'];
+		self::$failed += array_fill_keys( (array) $told['errors'], true );
+	}
+
 	/* ---- rows ---------------------------------------------------------- */
+
+	/** Where nothing was read nothing is known, which is not "no such row". */
+	private static function value( $sql, array $args ) {
+		global $wpdb;
+		$value = $wpdb->get_var( $wpdb->prepare( $sql, $args ) );
+		if ( '' !== (string) $wpdb->last_error ) {
+			throw new RuntimeException( 'database: ' . $wpdb->last_error );
+		}
+		return (string) $value;
+	}
 
 	/** STS_ID; "": there is no such row. */
 	private static function status( $id ) {
 		global $wpdb;
-		return (string) $wpdb->get_var( $wpdb->prepare( "SELECT STS_ID FROM {$wpdb->prefix}esp_message WHERE MSG_ID = %d", $id ) );
+		return self::value( "SELECT STS_ID FROM {$wpdb->prefix}esp_message WHERE MSG_ID = %d", array( $id ) );
+	}
+
+	/** How many it made of a row and did not save, at a second attempt neither. */
+	private static function unsaved() {
+		global $wpdb;
+		$tokens = array_map( 'strval', array_keys( self::$failed ) );
+		$places = implode( ',', array_fill( 0, max( 1, count( $tokens ) ), '%s' ) );
+		return $tokens ? count( $tokens ) - (int) self::value( "SELECT COUNT(*) FROM {$wpdb->prefix}esp_message WHERE STS_ID <> 'MIC' AND MSG_token IN ($places)", $tokens ) : 0;
 	}
 
 	private static function reason( $id ) {
@@ -241,13 +272,23 @@ final class WPCron_FCGI_Messages {
 		if ( ! self::is_free( 'generation', $entry ) ) {
 			return self::locked( $status );
 		}
-		$message = self::message( $id, array( 'MIC' ) );
+		$message      = self::message( $id, array( 'MIC' ) );
+		self::$saved  = 0;
+		self::$failed = array();
 		try {
 			$message && self::processor()->batch_generate_from_queue( array( $message ), true );
 		} finally {
 			self::unlock();
 		}
-		$status = self::status( $id );
+		$status  = self::status( $id );
+		$unsaved = '' === $status ? self::unsaved() : 0;
+		if ( $unsaved > 0 ) {
+			$why = "Event Espresso could not save $unsaved of the messages that it made of this one";
+			if ( 0 === self::$saved ) {
+				throw new RuntimeException( $why );
+			}
+			return self::told( false, $status, $why );
+		}
 		if ( 'MIC' !== $status ) {
 			return self::told( true, $status, in_array( $status, array( 'MFL', 'MDO' ), true ) ? self::reason( $id ) : '' );
 		}

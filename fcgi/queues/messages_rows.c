@@ -1,6 +1,7 @@
 /*
  * What is written to the plugin's rows, each from the status it had only.
  */
+#include <inttypes.h>
 #include <string.h>
 
 #include "base/macros.h"
@@ -68,6 +69,8 @@ messages_letter(struct db *db, const struct sql_scope *scope, uint32_t blog_id,
 			buf_printf(
 			    &title, " (%.*s)", SLICE_FMT(db_text(rows, 2)));
 		letter.created_at = db_i64(rows, 3) > 0 ? db_i64(rows, 3) : 0;
+	} else {
+		buf_printf(&title, "message %" PRIu64, id);
 	}
 	db_rows_free(rows);
 	messages_reason_put(&why, reason);

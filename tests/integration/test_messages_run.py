@@ -158,6 +158,51 @@ class FailureTest(Case):
         self.assertNotIn(good, stati)
         self.assertEqual(list(messages.letters(s)), [bad])
 
+    def unsaved(self, which=""):
+        """The database does not take what a row becomes."""
+        s = self.s
+        for when in "INSERT", "UPDATE":
+            name = "refuse_" + when.lower()
+            s.mysql("CREATE TRIGGER %s BEFORE %s ON wp_esp_message FOR EACH"
+                    " ROW IF NEW.STS_ID = 'MID' %s THEN SIGNAL SQLSTATE"
+                    " '45000' SET MESSAGE_TEXT = 'no room'; END IF" % (
+                        name, when, which))
+            self.addCleanup(s.mysql, "DROP TRIGGER IF EXISTS " + name)
+
+    def test_what_is_not_saved_is_not_lost(self):
+        s = self.s
+        mic = espresso.mic(s, many=2)
+        self.unsaved()
+        r = self.run_once()[-1]
+        self.assertEqual((r["generated"], r["sent"]), (0, 0), r)
+        self.assertEqual(espresso.statuses(s)[mic], "MIC")
+        self.assertGreater(r["restored"], 0)
+        for name in "refuse_insert", "refuse_update":
+            s.mysql("DROP TRIGGER " + name)
+        time.sleep(0.3)
+        self.run_once()
+        self.assertNotIn(mic, espresso.statuses(s))
+        self.assertEqual(espresso.count(s, "MSN"), 2)
+        self.assertEqual(messages.letters(s), {})
+
+    def test_what_is_saved_in_part_is_a_letter(self):
+        s = self.s
+        mic = espresso.mic(s, many=3)
+        self.unsaved("AND NEW.MSG_recipient_ID = 2")
+        r = self.run_once()[-1]
+        self.assertEqual((r["generated"], r["sent"], r["failed"]), (0, 2, 1))
+        self.assertNotIn(mic, espresso.statuses(s))
+        self.assertIn("could not save 1 of", messages.letters(s)[mic])
+
+    def test_a_status_that_cannot_be_read_is_not_an_answer(self):
+        s = self.s
+        mic = espresso.mic(s, many=1)
+        espresso.knobs(s, {"on": "saved", "ids": [mic], "do": "query",
+                           "with": "SELECT STS_ID", "times": 1})
+        r = self.run_once(for_ms=2000)[-1]
+        self.assertGreater(r["restored"], 0, r)
+        self.assertEqual(messages.letters(s), {})
+
     def test_rows_that_are_being_written_wait(self):
         s = self.s
         half = espresso.mic(s, data={})
