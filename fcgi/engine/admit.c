@@ -1,4 +1,6 @@
 /* What may be claimed: routes, filters, pauses, limits, site identity. */
+#include <string.h>
+
 #include "base/log.h"
 #include "engine/engine_internal.h"
 #include "engine/site_prepare.h"
@@ -199,6 +201,20 @@ pace_admit(struct admission *a, const struct candidate *c, enum lane lane,
 	return a->closed ? ADMIT_FULL : ADMIT_ALONE;
 }
 
+/* What is left to PHP goes the way of any hook. */
+static const struct route *
+route_of(const struct admission *a, struct slice hook)
+{
+	const struct config *c = a->config;
+	const struct site_run *s = a->site;
+	const struct route *r = config_route(c, s->site->name, hook);
+
+	if (r->kind == EXECUTOR_QUEUE && strcmp(r->target, "messages") == 0 &&
+	    chores_left_to_php(s->engine->chores, s))
+		r = &c->routes[c->nroutes - 1];
+	return r;
+}
+
 enum admit
 engine_admit(void *arg, enum lane lane, const struct candidate *c,
     const struct route **route, const struct policy **policy)
@@ -210,7 +226,7 @@ engine_admit(void *arg, enum lane lane, const struct candidate *c,
 	enum admit verdict, how;
 	int64_t p95;
 
-	*route = config_route(a->config, name, c->hook);
+	*route = route_of(a, c->hook);
 	if (executor_lane((*route)->kind) != lane)
 		return ADMIT_BAR;
 	*policy = config_policy(a->config, name, c->hook, *route);
@@ -253,6 +269,5 @@ engine_policy(void *arg, struct slice hook)
 	struct admission *a = arg;
 	const char *name = a->site->site->name;
 
-	return config_policy(
-	    a->config, name, hook, config_route(a->config, name, hook));
+	return config_policy(a->config, name, hook, route_of(a, hook));
 }

@@ -203,6 +203,8 @@ run_locked(struct chores *c, struct site_run *s, enum chore what)
 	s->chores.of[what].running--;
 	if (rc == RC_OK && !report.absent)
 		say_held(s, what, report.held);
+	if (rc == RC_OK && what == CHORE_MESSAGES)
+		s->chores.left_to_php = report.left_to_php;
 	if (rc != RC_OK)
 		report.wait_ms = AGAIN_MS;
 	else if (report.absent)
@@ -292,6 +294,17 @@ chores_senders(struct chores *c, struct site_run *s, unsigned senders)
 	pthread_mutex_lock(&c->lock);
 	s->chores.senders = senders;
 	pthread_mutex_unlock(&c->lock);
+}
+
+bool
+chores_left_to_php(struct chores *c, const struct site_run *s)
+{
+	bool left;
+
+	pthread_mutex_lock(&c->lock);
+	left = s->chores.left_to_php;
+	pthread_mutex_unlock(&c->lock);
+	return left;
 }
 
 void

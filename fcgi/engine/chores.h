@@ -37,6 +37,7 @@ struct chore_state {
 		mono_ms not_before;
 		char held[128]; /* why nothing is done, as it was said */
 	} of[CHORE_COUNT];
+	bool left_to_php;             /* messages, as it was found last */
 	mono_ms look_at[CHORE_COUNT]; /* the claimer's alone */
 	mono_ms tick_look_at;         /* likewise */
 	const void *seen; /* likewise: the configuration at the last look */
@@ -53,6 +54,8 @@ void chores_want(
     struct chores *c, struct site_run *s, enum chore what, bool tick);
 /* Mails of this blog's network go through so many connections of this node. */
 void chores_senders(struct chores *c, struct site_run *s, unsigned senders);
+/* Does PHP work Event Espresso's messages off, by the plugin's own events? */
+bool chores_left_to_php(struct chores *c, const struct site_run *s);
 /*
  * The claimer's look at a blog, on its connection: is there anything to do?
  * RC_RETRY: the database is away.

@@ -62,6 +62,7 @@ run_messages(const struct work_env *env, bool tick, struct chore_report *out,
 	    &report, err);
 
 	out->absent = report.absent;
+	out->left_to_php = report.left_to_php;
 	out->more = report.more;
 	out->wait_ms = report.wait_ms;
 	if (!*report.held && out->wait_ms > MESSAGES_WAIT_MS)
@@ -180,7 +181,8 @@ look_at_messages(const struct look *l, bool *due, struct err *err)
 		*due = false;
 		return RC_OK;
 	}
-	*due = *due || l->first;
+	/* Until PHP's turn is over. */
+	*due = *due || l->first || chores_left_to_php(s->engine->chores, s);
 	return rc == RC_OK ? look_at_tick(l, err) : rc;
 }
 

@@ -131,18 +131,35 @@ is_same_request(struct messages_run *run)
 }
 
 static bool
-is_open(struct messages_run *run)
+is_replaced(struct messages_run *run)
 {
-	if (is_same_request(run))
-		return false;
 	if (run->told.replaced)
 		messages_held(run, MESSAGES_HELD_MS,
 		    "a filter of this site replaces Event Espresso's batches: "
 		    "they are left to it");
-	else if (run->facts.maintenance >= 2 || run->told.maintenance >= 2)
-		messages_held(run, MESSAGES_HELD_MS,
-		    "Event Espresso is in full maintenance mode");
-	return *run->report->held == '\0';
+	return run->told.replaced;
+}
+
+/* Else report->held. What is PHP's, PHP is to do: its own events run there
+ * from now on, and nothing keeps its batches idle. */
+static enum rc
+check_open(struct messages_run *run, struct err *err)
+{
+	struct err why = ERR_INIT;
+	enum rc rc;
+
+	run->report->left_to_php = is_same_request(run) || is_replaced(run);
+	if (!run->report->left_to_php) {
+		if (run->facts.maintenance >= 2 || run->told.maintenance >= 2)
+			messages_held(run, MESSAGES_HELD_MS,
+			    "Event Espresso is in full maintenance mode");
+		return RC_OK;
+	}
+	rc = messages_hand_back(run->env, &why);
+	/* What could not be written ends by itself. */
+	return rc != RC_OK && db_is_lost(run->env->db)
+		   ? err_set(err, rc, "%s", why.text)
+		   : RC_OK;
 }
 
 /* A copy mails nobody, by PHP's batches neither. */
@@ -263,7 +280,9 @@ work_off(struct messages_run *run, struct err *err)
 	while (rc == RC_OK && (generated || sent) && !messages_over(run)) {
 		generated = sent = false;
 		rc = messages_refresh(run, err);
-		if (rc == RC_OK && !is_open(run))
+		if (rc == RC_OK)
+			rc = check_open(run, err);
+		if (rc == RC_OK && *run->report->held)
 			return RC_OK;
 		/* Renewed, and written anew should PHP have replaced it. */
 		if (rc == RC_OK)
@@ -291,10 +310,10 @@ run_held(struct messages_run *run, struct err *err)
 		run->report->absent = true;
 		return RC_OK;
 	}
-	if (!is_open(run))
-		return RC_OK;
-	rc = keep_idle(run, err);
-	if (rc != RC_OK || run->stop)
+	rc = check_open(run, err);
+	if (rc == RC_OK && !*run->report->held)
+		rc = keep_idle(run, err);
+	if (rc != RC_OK || *run->report->held)
 		return rc;
 	if (!is_original(run))
 		return RC_OK;

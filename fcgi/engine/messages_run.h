@@ -19,6 +19,7 @@ struct messages_opts {
 struct messages_report {
 	uint64_t generated, sent, failed, restored, waiting;
 	bool absent;             /* the plugin or its tables are not there */
+	bool left_to_php;        /* with the plugin's two events */
 	bool more;               /* there is more to do at once */
 	int64_t wait_ms;         /* look again then: PHP's lock, the window */
 	char held[ERR_TEXT_MAX]; /* why nothing was done; "" */

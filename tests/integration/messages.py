@@ -13,8 +13,8 @@ import subprocess
 import espresso
 from stack import Stack
 
-# How long a lock holds that a killed PHP leaves behind, and the window; then
-# where its mails go.
+# How long a lock holds that a killed PHP leaves behind, the window, and
+# something else that works the queue off; then where its mails go.
 MU_PLUGIN = """<?php
 add_filter( 'FHEE__EE_Messages_Queue__lock_expiry', function ( $s ) {
     return (int) get_option( 'wpcron_test_lock_s', $s );
@@ -22,6 +22,12 @@ add_filter( 'FHEE__EE_Messages_Queue__lock_expiry', function ( $s ) {
 add_filter( 'FHEE__EE_Messages_Queue__rate_limit_expiry', function ( $s ) {
     return (int) get_option( 'wpcron_test_window_s', $s );
 } );
+if ( get_option( 'wpcron_test_replaced' ) ) {
+    add_filter( 'FHEE__EED_Messages__run_cron__use_wp_cron', '__return_false' );
+    add_action( 'FHEE__EED_Messages__run_cron__end', function () {
+        wpcron_espresso_note( 'instead', 0 );
+    } );
+}
 """
 SENDMAIL = """#!/bin/sh
 exec cat > {dir}/$$

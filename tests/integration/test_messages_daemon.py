@@ -71,6 +71,37 @@ class DaemonTest(unittest.TestCase):
         finally:
             d.stop()
 
+    def test_in_same_request_mode_php_s_batches_go_on(self):
+        """What was queued before is sent by nobody else."""
+        s = self.s
+        d = s.start_daemon(daemon=DAEMON, site="messages_rate = 100000/h\n")
+        try:
+            s.wait_until(lambda: espresso.window(s), 30)
+            espresso.same_request(s)
+            ids = [espresso.message(s, "MID", 10), espresso.mic(s, 30, many=1)]
+            s.wait_until(lambda: espresso.window(s) is None, 30)
+            self.assertEqual(list(espresso.statuses(s)), ids)
+            espresso.schedule(s, "generate")
+            espresso.schedule(s, "send")
+            s.wait_until(lambda: espresso.count(s, "MSN") == 2, 60)
+            espresso.same_request(s, False)
+            s.wait_until(lambda: espresso.window(s)[0] == 0, 90)
+            espresso.message(s, "MID", 10)
+            s.wait_until(lambda: espresso.count(s, "MSN") == 3, 30)
+        finally:
+            d.stop()
+
+    def test_what_replaces_the_plugin_s_batches_has_its_turn(self):
+        s = self.s
+        set_option(s, "wpcron_test_replaced", "1")
+        d = s.start_daemon(daemon=DAEMON, site="messages_rate = 100000/h\n")
+        try:
+            s.wait_until(lambda: "chore.held" in d.log_text(), 30)
+            espresso.schedule(s, "send")
+            s.wait_until(lambda: espresso.calls(s, "instead"), 60)
+        finally:
+            d.stop()
+
     def tick(self):
         return self.s.value("SELECT MAX(value) FROM wp_wpcron_meta"
                             " WHERE name = 'messages/1/tick'")
