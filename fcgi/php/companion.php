@@ -649,21 +649,20 @@ final class WPCron_FCGI_Companion_Tasks {
 		return $names;
 	}
 
-	/** An empty list in the form that the plugin gives it. */
+	/** An empty list in the form that the plugin gives it; else what it stored. */
 	public static function before_read( $value, $name ) {
 		if ( self::$reading || get_current_blog_id() !== self::$blog || ! self::is_there() ) {
 			return $value;
 		}
 		$stored = self::stored( $name );
-		if ( ! is_string( $stored ) ) {
-			return is_array( $stored ) ? array() : $value;
-		}
-		$form = self::form( $stored );
-		if ( 0 === strpos( $stored, self::PLACEHOLDER ) ) {
-			list( $form ) = explode( ':', substr( $stored, strlen( self::PLACEHOLDER ) ) );
-		}
-		$empty = array( 'a' => array(), 'j' => '[]', 'sa' => 'a:0:{}' );
+		$form   = self::is_placeholder( $stored )
+			? strtok( substr( $stored, strlen( self::PLACEHOLDER ) ), ':' ) : self::form( $stored );
+		$empty  = array( 'a' => array(), 'j' => '[]', 'sa' => 'a:0:{}' );
 		return isset( $empty[ $form ] ) ? $empty[ $form ] : $value;
+	}
+
+	private static function is_placeholder( $stored ) {
+		return is_string( $stored ) && 0 === strpos( $stored, self::PLACEHOLDER );
 	}
 
 	/** Past the filter. */
@@ -680,10 +679,13 @@ final class WPCron_FCGI_Companion_Tasks {
 		if ( ! $form ) {
 			return $value;
 		}
+		$stored = self::newest( $name );
+		if ( $stored && ! self::is_placeholder( $stored ) && ! self::form( $stored ) ) {
+			return $value; // What it read was all of that.
+		}
 		// The plugin has not seen what is stored: the program's placeholder, or
 		// a list of processes that do not hand over, which it takes itself.
-		$stored = self::newest( $name );
-		$list   = self::form( $stored ) === $form ? self::list_of( $stored, $form ) : null;
+		$list = self::form( $stored ) === $form ? self::list_of( $stored, $form ) : null;
 		if ( $list ) {
 			return self::joined( $stored, $value, $form );
 		}

@@ -302,13 +302,31 @@ class HandOverTest(AppendersCase):
     def test_what_is_no_list_of_tasks_stays_the_plugins(self):
         for value, read in (("array( 1, 2 )", [1, 2]), ("'text'", "text"),
                             ("array( 'k' => array( 'type' => 'x' ) )",
-                             {"k": {"type": "x"}}), ("5", 5),
+                             {"k": {"type": "x"}}), ("5", "5"),
                             ("'[1]'", "[1]")):
             with self.subTest(value):
-                said, _, stored = self.seen(value)
-                self.assertTrue(said)
+                said, got, stored = self.seen(value)
+                self.assertEqual((said, got), (True, read))
                 self.assertNotIn("wpcron-fcgi:", stored)
                 self.assertEqual(self.lists(), [])
+
+    def test_what_is_added_to_what_is_no_list_overwrites_nothing(self):
+        x, y = ('a:1:{s:4:"type";s:1:"%s";}' % name for name in "xy")
+        add = "get_transient( 'myplugin_task_queue' ) + array( '%s' =>" \
+            " array( 'type' => 'y' ) )"
+        for stored, key, want in (
+                ('a:1:{s:5:"job_7";%s}' % x, "job_8",
+                 'a:2:{s:5:"job_7";%ss:5:"job_8";%s}' % (x, y)),
+                ("a:2:{i:0;i:1;i:1;%s}" % x, "2",
+                 "a:3:{i:0;i:1;i:1;%si:2;%s}" % (x, y))):
+            with self.subTest(stored):
+                self.store(stored)
+                said, _, now = self.seen(add % key)
+                self.assertEqual((said, now, self.lists()), (True, want, []))
+        # The plugin has seen what it leaves out.
+        self.store("a:1:{i:0;i:1;}")
+        _, _, now = self.seen("array( array( 'type' => 'y' ) )")
+        self.assertEqual((now, self.lists()), ("a:1:{i:0;%s}" % y, []))
 
     def test_without_our_table_nothing_is_lost(self):
         self.s.mysql("RENAME TABLE wp_wpcron_tasks TO wp_away")
