@@ -186,6 +186,15 @@ final class WPCron_FCGI_Tasks {
 		return get_transient( $transient );
 	}
 
+	/** Likewise: the companion would add it to what is there. */
+	private static function write( $transient, $value, $ttl ) {
+		if ( wp_using_ext_object_cache() ) {
+			wp_cache_set( $transient, $value, 'transient', $ttl );
+		} else {
+			set_transient( $transient, $value, $ttl );
+		}
+	}
+
 	/** Its value while it is ours; false: somebody else's. */
 	private static function lock( $transient, $ttl ) {
 		if ( self::read( $transient ) ) {
@@ -207,7 +216,7 @@ final class WPCron_FCGI_Tasks {
 		if ( strlen( $bytes ) > self::INBOX_MAX ) {
 			return self::no( 'too_large', sprintf( 'The transient has %d bytes, more than can be taken at once.', strlen( $bytes ) ) );
 		}
-		set_transient( $entry['t'], array(), self::DAY_S );
+		self::write( $entry['t'], array(), self::DAY_S );
 		self::$parts = str_split( $bytes, self::PART );
 		return self::yes( array( 'types' => $types, 'taken' => true, 'size' => strlen( $bytes ) ) );
 	}
@@ -215,16 +224,17 @@ final class WPCron_FCGI_Tasks {
 	/** Of a list of tasks, each once; null: it is none. */
 	private static function types( $value ) {
 		$list = is_string( $value ) ? json_decode( $value, true ) : $value;
-		if ( ! is_array( $list ) ) {
+		if ( ! is_array( $list ) || array_filter( array_keys( $list ), 'is_string' ) ) {
 			return null;
 		}
 		$types = array();
 		foreach ( $list as $task ) {
 			$task = is_string( $task ) ? json_decode( $task, true ) : $task;
-			if ( ! is_array( $task ) ) {
+			$type = is_array( $task ) && isset( $task['type'] ) ? $task['type'] : null;
+			if ( ! is_string( $type ) && ! is_int( $type ) ) {
 				return null;
 			}
-			$types[] = isset( $task['type'] ) && is_scalar( $task['type'] ) ? (string) $task['type'] : '';
+			$types[] = (string) $type;
 		}
 		return array_values( array_unique( $types ) );
 	}
@@ -236,7 +246,7 @@ final class WPCron_FCGI_Tasks {
 		}
 		$value = maybe_unserialize( (string) base64_decode( $entry['v'], true ) );
 		// It says no when the value is there already.
-		set_transient( $entry['t'], $value, $entry['ttl'] );
+		self::write( $entry['t'], $value, $entry['ttl'] );
 		return self::read( $entry['t'] ) == $value ? self::yes()
 			: self::no( 'not_written', sprintf( 'The transient %s has another value after it was written.', $entry['t'] ) );
 	}

@@ -55,7 +55,8 @@ MUSTUSE enum rc tasks_inbox(struct db *db, const struct sql_scope *scope,
 /* Move what is there into the table; R1 to R3, R4 without a row engine. */
 MUSTUSE enum rc tasks_drain(struct db *db, const struct sql_scope *scope,
     const struct task_queue *q, struct task_inbox *out, struct err *err);
-/* Likewise, a list that PHP has read and emptied (object cache). */
+/* Likewise, a list that PHP has read and emptied (object cache): one that is
+ * none of tasks becomes a dead letter. */
 MUSTUSE enum rc tasks_take_list(struct db *db, const struct sql_scope *scope,
     const struct task_queue *q, struct slice value, struct task_inbox *out,
     struct err *err);

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "formats/md5.h"
 #include "queues/dead_letters.h"
 #include "queues/tasks_internal.h"
 
@@ -287,6 +288,43 @@ tasks_discard_inbox(struct db *db, const struct sql_scope *scope,
 	return rc;
 }
 
+/* It is here alone: what we should be able to read, and are not, is kept. */
+static enum rc
+keep_unreadable(struct db *db, const struct sql_scope *scope,
+    const struct task_queue *q, uint64_t source, struct slice list,
+    const char *why, struct err *err)
+{
+	const struct dead_letter letter = {
+		.blog_id = q->blog_id,
+		.kind = DEAD_TASK,
+		.queue = q->name,
+		.source = source,
+		.title = SLICE_LIT("a list of tasks"),
+		.reason = slice_str(why),
+		.payload = list,
+	};
+
+	log_event(LOG_ERR, "tasks.unreadable", LOG_SLICE("queue", q->name),
+	    LOG_S("why", why));
+	return dead_letter_add(db, scope, &letter, err);
+}
+
+/* One of no row, whose letter no other list is to replace. */
+static enum rc
+keep_unreadable_value(
+    const struct drain *d, struct slice list, const char *why, struct err *err)
+{
+	unsigned char digest[MD5_LEN];
+	uint64_t source;
+	struct md5 m;
+
+	md5_init(&m);
+	md5_put(&m, list);
+	md5_end(&m, digest);
+	memcpy(&source, digest, sizeof source);
+	return keep_unreadable(d->db, d->scope, d->q, source, list, why, err);
+}
+
 enum rc
 tasks_take_list(struct db *db, const struct sql_scope *scope,
     const struct task_queue *q, struct slice value, struct task_inbox *out,
@@ -301,14 +339,12 @@ tasks_take_list(struct db *db, const struct sql_scope *scope,
 	*out = (struct task_inbox){ .present = true };
 	task_intake_init(&d.in, db, scope, q);
 	rc = task_intake_read(&d.in, value, &why);
-	if (rc == RC_REJECT) {
-		not_a_list(out, &why);
-		rc = RC_OK;
-	} else if (rc != RC_OK) {
+	if (rc == RC_REJECT)
+		rc = keep_unreadable_value(&d, value, why.text, err);
+	else if (rc != RC_OK)
 		rc = err_set(err, rc, "%s", why.text);
-	} else if (d.in.list.n > 0) {
+	else if (d.in.list.n > 0)
 		rc = db_transact(db, store_pending, &d, err);
-	}
 	task_intake_clear(&d.in);
 	return rc;
 }
@@ -361,26 +397,6 @@ struct admission {
 	size_t n, taken;
 };
 
-/* The plugin hands over what it could read; we should be able to. */
-static enum rc
-keep_unreadable(struct db *db, const struct admission *x,
-    const struct db_rows *rows, const char *why, struct err *err)
-{
-	const struct dead_letter letter = {
-		.blog_id = x->q->blog_id,
-		.kind = DEAD_TASK,
-		.queue = x->q->name,
-		.source = db_u64(rows, 0),
-		.title = SLICE_LIT("a list of tasks"),
-		.reason = slice_str(why),
-		.payload = db_text(rows, 3),
-	};
-
-	log_event(LOG_ERR, "tasks.unreadable", LOG_SLICE("queue", x->q->name),
-	    LOG_S("why", why));
-	return dead_letter_add(db, x->scope, &letter, err);
-}
-
 static enum rc
 admit_one(struct db *db, struct admission *x, const struct db_rows *rows,
     int64_t now, struct err *err)
@@ -396,7 +412,8 @@ admit_one(struct db *db, struct admission *x, const struct db_rows *rows,
 	task_intake_init(&in, db, x->scope, x->q);
 	rc = task_intake_parse(&in, db_text(rows, 3), &why);
 	if (rc == RC_REJECT)
-		rc = keep_unreadable(db, x, rows, why.text, err);
+		rc = keep_unreadable(db, x->scope, x->q, db_u64(rows, 0),
+		    db_text(rows, 3), why.text, err);
 	else if (rc != RC_OK)
 		rc = err_set(err, rc, "%s", why.text);
 	else

@@ -330,6 +330,28 @@ START_TEST(a_list_that_php_has_read_is_taken_without_a_row)
 }
 END_TEST
 
+START_TEST(what_php_has_taken_and_nobody_can_read_is_a_dead_letter)
+{
+	static const char *const lists[] = {
+		"a:1:{s:5:\"job_7\";a:1:{s:4:\"type\";s:1:\"a\";}}",
+		"a:1:{i:0;a:1:{s:4:\"type\";d:1.5;}}",
+	};
+
+	tx_open("InnoDB");
+	for (size_t i = 0; i < NELEMS(lists); i++) {
+		CK_RC(RC_OK, tasks_take_list(t.db, &t.scope, &tx.q,
+				 slice_str(lists[i]), &in, &t.err));
+		ck_assert(!in.unreadable && in.taken == 0);
+	}
+	for (size_t i = 0; i < NELEMS(lists); i++)
+		ck_assert_uint_eq(
+		    db_test_u64("SELECT COUNT(*) FROM wp_wpcron_dead_letters"
+				" WHERE kind = 'task' AND payload = '%s'",
+			lists[i]),
+		    1);
+}
+END_TEST
+
 /* ---- without transactions ---- */
 
 START_TEST(without_transactions_tasks_are_taken_too)
@@ -482,6 +504,8 @@ tasks_suite(void)
 	tcase_add_test(tc, a_list_that_changes_case_alone_is_another);
 	tcase_add_test(tc, autoload_stays_as_it_was);
 	tcase_add_test(tc, a_list_that_php_has_read_is_taken_without_a_row);
+	tcase_add_test(
+	    tc, what_php_has_taken_and_nobody_can_read_is_a_dead_letter);
 	tcase_add_test(tc, without_transactions_tasks_are_taken_too);
 	tcase_add_test(tc, a_crash_before_the_swap_loses_none_and_doubles_none);
 	tcase_add_test(tc, a_crash_after_the_swap_loses_none_and_doubles_none);

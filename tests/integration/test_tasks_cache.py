@@ -61,6 +61,19 @@ class WithoutCompanion(CacheCase):
         self.assertEqual(self.log(), ["note 1"])
         self.assertFalse(self.cached())
 
+    def test_what_is_no_list_of_tasks_stays_where_it_is(self):
+        for stored in ("array( 'job_7' => array( 'type' => 'note' ) )",
+                       "array( array( 'type' => 1.5 ) )",
+                       "array( array( 'type' => true ) )",
+                       "array( array( 'payload' => 1 ) )",
+                       "'{\"job_7\":{\"type\":\"note\"}}'"):
+            with self.subTest(stored):
+                self.s.wp_eval("set_transient( '%s', %s, 600 );" % (
+                    QUEUE, stored))
+                before = self.cached()
+                self.assertIn("no list", self.run_tasks()["held"])
+                self.assertEqual((self.cached(), self.rows()), (before, []))
+
     def test_the_plugin_at_work_is_waited_for(self):
         self.enqueue("note", 1)
         self.s.wp_eval("set_transient( MYPLUGIN_LOCK, time(), 60 );")
@@ -117,6 +130,10 @@ class WithCompanion(CacheCase):
         self.enqueue("note", 5)
         self.run_tasks(**{"for": 3000})
         self.assertEqual(self.log(), ["note %d" % i for i in range(1, 6)])
+        # What was taken is there no longer, to be taken again one day.
+        self.assertEqual(self.s.wp_eval(
+            "echo wp_json_encode( wp_cache_get( '%s', 'transient' ) );"
+            % QUEUE), "[]")
 
     def test_appenders_at_once_lose_nothing(self):
         self.enqueue("note", -1)
