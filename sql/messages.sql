@@ -257,6 +257,20 @@ SELECT j.message_id, j.lane, j.claim_id
    AND j.deadline <= UTC_TIMESTAMP(6)
  LIMIT ?
 
+-- Their number of the sending is in the name of the job.
+-- name: messages.refusals
+-- in:   blog:u64, ids
+-- rows: those of these whose mail no relay takes, and what it said
+SELECT j.message_id, o.reply
+  FROM {base}wpcron_messages j
+  JOIN {base}wpcron_outbox o
+    ON o.blog_id = j.blog_id
+   AND o.job = CAST(CONCAT('message:', j.message_id, ':', j.sending) AS BINARY)
+   AND o.state = 'dead'
+ WHERE j.blog_id = ?
+   AND j.lane = 'send'
+   AND j.message_id IN ({ids})
+
 -- name: messages.failed
 -- in:   blog:u64, max:u64
 -- rows: messages that may be sent once more

@@ -47,6 +47,13 @@ MUSTUSE enum rc messages_error_set(struct db *db, const struct sql_scope *scope,
 MUSTUSE enum rc messages_letter(struct db *db, const struct sql_scope *scope,
     uint32_t blog_id, uint64_t id, struct slice reason, unsigned tries,
     struct err *err);
+/*
+ * The relay's verdict may come before the row is MSN, and says nothing to a row
+ * that is not: what it refused of these sendings is said now, once they are.
+ */
+MUSTUSE enum rc messages_heed_refusals(struct db *db,
+    const struct sql_scope *scope, uint32_t blog_id, const uint64_t *ids,
+    size_t n, struct err *err);
 /* At most MESSAGES_REASON_MAX bytes, addresses masked. */
 void messages_reason_put(struct buf *out, struct slice reason);
 

@@ -334,6 +334,9 @@ settle_body(struct db *db, void *arg, struct err *err)
 	for (size_t i = 0; i < s->n && rc == RC_OK; i++)
 		if (s->r[i].end != MESSAGES_DONE)
 			rc = end_one(s, db, &s->r[i], err);
+	if (rc == RC_OK && s->lane == MESSAGES_SEND)
+		rc = messages_heed_refusals(
+		    db, s->scope, s->blog_id, s->done, s->ndone, err);
 	return rc;
 }
 

@@ -207,6 +207,7 @@ static enum rc
 resolve_send(struct doubt *d, struct db *db, const char *sts, struct err *err)
 {
 	static const char words[] = "the messenger did not send it";
+	enum rc rc;
 
 	if (strcmp(sts, "MEX") == 0 && d->running)
 		return resolve_mex(d, db, err);
@@ -224,7 +225,10 @@ resolve_send(struct doubt *d, struct db *db, const char *sts, struct err *err)
 		    "", err);
 	/* MSN; or it was deleted, or is something else by another's hand, as
 	 * MEX before PHP was asked by us. */
-	return end(d, db, "done", false, 0, "", err);
+	rc = end(d, db, "done", false, 0, "", err);
+	return rc == RC_OK ? messages_heed_refusals(
+				 db, d->scope, d->blog_id, &d->id, 1, err)
+			   : rc;
 }
 
 /* ---- one entry ----------------------------------------------------------- */

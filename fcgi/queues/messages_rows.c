@@ -295,3 +295,26 @@ messages_refused(struct db *db, const struct sql_scope *scope, uint32_t blog_id,
 	buf_clear(&why);
 	return rc;
 }
+
+enum rc
+messages_heed_refusals(struct db *db, const struct sql_scope *scope,
+    uint32_t blog_id, const uint64_t *ids, size_t n, struct err *err)
+{
+	struct sql_args args = *SQL_ARGS(V_U64(blog_id));
+	struct db_rows *rows = NULL;
+	enum rc rc;
+
+	args.ids = ids;
+	args.nids = n;
+	if (n == 0)
+		return RC_OK;
+	rc = db_select(db, scope, SQL_MESSAGES_REFUSALS, &args, &rows, err);
+	while (rc == RC_OK && db_rows_next(rows)) {
+		rc = messages_refused(
+		    db, scope, blog_id, db_u64(rows, 0), db_text(rows, 1), err);
+		if (rc == RC_NONE)
+			rc = RC_OK;
+	}
+	db_rows_free(rows);
+	return rc;
+}

@@ -33,9 +33,9 @@ letters(void)
 	return db_test_u64("SELECT COUNT(*) FROM wp_wpcron_dead_letters");
 }
 
-/* Sent by us, and settled so. */
+/* Sent by us, which PHP makes `sts` of, and settled so. */
 static void
-sent(uint64_t id, enum messages_end end, int64_t wait_ms)
+sent_as(uint64_t id, const char *sts, enum messages_end end, int64_t wait_ms)
 {
 	const struct messages_result r = { .id = id,
 		.end = end,
@@ -47,8 +47,17 @@ sent(uint64_t id, enum messages_end end, int64_t wait_ms)
 	CK_RC(RC_OK, messages_claim(t.db, &t.scope, 1, MESSAGES_SEND, CLAIM,
 			 &id, 1, 60000, &arena, &c, &n, &t.err));
 	ck_assert_uint_eq(n, 1);
+	db_test_sql("UPDATE wp_esp_message SET STS_ID = '%s' WHERE MSG_ID ="
+		    " %" PRIu64,
+	    sts, id);
 	CK_RC(RC_OK, messages_settle(t.db, &t.scope, 1, MESSAGES_SEND, CLAIM,
 			 &r, 1, &t.err));
+}
+
+static void
+sent(uint64_t id, enum messages_end end, int64_t wait_ms)
+{
+	sent_as(id, "MID", end, wait_ms);
 }
 
 /* ---- verdicts and retries ---- */
@@ -80,6 +89,38 @@ START_TEST(a_relay_s_refusal_moves_a_sent_row)
 	CK_RC(RC_OK, messages_retry(t.db, &t.scope, 1, &n, &t.err));
 	ck_assert_uint_eq(n, 0);
 	STATUS_IS(id, "MRT");
+}
+END_TEST
+
+static void
+dead_mail(const char *job)
+{
+	db_test_sql("INSERT INTO wp_wpcron_outbox (blog_id, state, job,"
+		    " ordinal, digest, sender, recipients, created_at,"
+		    " not_before, told, reply) VALUES (1, 'dead', '%s', 1,"
+		    " REPEAT('x', 32), '', '[]', UTC_TIMESTAMP(6),"
+		    " UTC_TIMESTAMP(6), 1, '550 no')",
+	    job);
+}
+
+START_TEST(a_refusal_that_came_before_the_row_was_sent_is_heeded)
+{
+	uint64_t id = messages_fixture_add("MID", 20, 900, "payment");
+	uint64_t old = messages_fixture_add("MID", 20, 900, "payment");
+	char job[64];
+
+	(void)snprintf(job, sizeof job, "message:%" PRIu64 ":1", id);
+	dead_mail(job);
+	/* Of another sending. */
+	(void)snprintf(job, sizeof job, "message:%" PRIu64 ":2", old);
+	dead_mail(job);
+	sent_as(old, "MSN", MESSAGES_DONE, 0);
+	sent_as(id, "MSN", MESSAGES_DONE, 0);
+	STATUS_IS(id, "MRT");
+	STATE_IS(id, "refused");
+	ck_assert_uint_eq(letters(), 1);
+	STATUS_IS(old, "MSN");
+	STATE_IS(old, "done");
 }
 END_TEST
 
@@ -378,6 +419,8 @@ messages_rows_suite(void)
 	TCase *l = tables("lists");
 
 	tcase_add_test(v, a_relay_s_refusal_moves_a_sent_row);
+	tcase_add_test(
+	    v, a_refusal_that_came_before_the_row_was_sent_is_heeded);
 	tcase_add_test(
 	    v, a_verdict_on_a_row_that_is_no_more_sent_changes_nothing);
 	tcase_add_test(v, only_what_failed_here_is_retried_when_its_time_comes);

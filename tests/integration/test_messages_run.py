@@ -11,6 +11,8 @@ import unittest
 import espresso
 import messages
 from newspack import set_option
+from outboxes import Outbox
+from smtp_stand_in import SmtpStandIn
 
 SMTP = "[smtp relay]\nhost = 127.0.0.1\nport = 9\nsecurity = none\n"
 
@@ -536,6 +538,52 @@ class OutboxTest(Case):
         self.run_once(for_ms=4000)
         self.assertEqual(espresso.statuses(s)[one], "MSN")
         self.assertEqual(self.mails(), ["message:%d:1" % one])
+
+
+class VerdictTest(Case):
+    """A relay that has the last word."""
+
+    def setUp(self):
+        super().setUp()
+        self.relay = SmtpStandIn()
+        self.addCleanup(self.relay.close)
+        self.relay.fail("rcpt", 550, "5.1.1 nobody of that name", times=100)
+        self.box = Outbox(self.s, self.relay.port)
+
+        messages.configure(self.s, self.lines + "smtp = relay\n", SMTP)
+
+    def refused(self, message):
+        s = self.s
+        self.assertEqual(espresso.statuses(s)[message], "MRT")
+        self.assertIn("nobody of that name",
+                      espresso.meta(s, message)["MSG_error"])
+        self.assertIn("nobody of that name", messages.letters(s)[message])
+        self.assertEqual(messages.journal(s)[message]["state"], "refused")
+        self.assertEqual(self.run_once()[-1]["sent"], 0)
+
+    def test_a_refused_mail_is_a_message_to_be_retried_by_hand(self):
+        s = self.s
+        one = espresso.message(s, "MID", 10)
+        self.run_once()
+        self.assertEqual(espresso.statuses(s)[one], "MSN")
+        self.assertEqual(self.box.send()["dead"], 1)
+        self.refused(one)
+
+    def test_a_verdict_before_the_row_says_sent_is_not_lost(self):
+        s = self.s
+        messages.configure(s, "messages_rate = 100000/h\n"
+                           "messages_backoff = 2s..2s\nsmtp = relay\n", SMTP)
+        set_option(s, "wpcron_test_lock_s", "1")
+        one = espresso.message(s, "MID", 10)
+        espresso.knobs(s, {"on": "sent", "ids": [one], "do": "kill",
+                           "times": 1})
+        self.run_once()
+        self.assertEqual(espresso.statuses(s)[one], "MID")
+        self.assertEqual(self.box.send()["dead"], 1)
+        self.assertEqual(espresso.statuses(s)[one], "MID")
+        time.sleep(2.1)
+        self.run_once(for_ms=2000)
+        self.refused(one)
 
 
 class BesideTest(Case):
