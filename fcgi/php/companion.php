@@ -40,15 +40,10 @@ if ( defined( 'WPCRON_FCGI_COMPANION' ) || ! isset( $GLOBALS['wpdb'] )
 define( 'WPCRON_FCGI_COMPANION', '1.2' );
 
 final class WPCron_FCGI_Companion {
-	/** Seconds to wait for the lock; without it the window is milliseconds. */
-	const WAIT_S = 2;
 	/** In wp_schedule_single_event() two events this near are one. */
 	const NEAR_S = 600;
 
-	/** SQL of the lock's name while it is ours. */
 	private static $lock;
-	private static $waited_in_vain = false;
-	private static $update_sent = false;
 	/** The option as this process would see it if it were alone. */
 	private static $view;
 
@@ -56,24 +51,24 @@ final class WPCron_FCGI_Companion {
 	private $old, $new, $stored;
 
 	public static function start() {
+		self::$lock = new WPCron_FCGI_Companion_Lock( self::name(), 'cron' );
 		// Last, so that what other plugins make of the value is merged, too.
 		add_filter( 'pre_update_option_cron', array( __CLASS__, 'before_write' ), PHP_INT_MAX, 2 );
 		// First: others' callbacks may take their time.
 		add_action( 'update_option_cron', array( __CLASS__, 'after_write' ), PHP_INT_MIN, 0 );
 		add_action( 'add_option_cron', array( __CLASS__, 'after_write' ), PHP_INT_MIN, 0 );
-		add_action( 'shutdown', array( __CLASS__, 'release' ), PHP_INT_MAX, 0 );
 	}
 
 	/** What WordPress is to write in place of $new. */
 	public static function before_write( $new, $old ) {
-		self::release();
+		self::$lock->release();
 		self::$view = null;
 		$text       = maybe_serialize( $new );
 		$known      = maybe_serialize( $old );
 		if ( $text === $known ) {
 			return $new; // WordPress will not write.
 		}
-		self::lock();
+		self::$lock->take();
 		$stored = self::stored();
 		if ( null === $stored || $stored === $known ) {
 			return $new; // Nobody else wrote.
@@ -110,7 +105,7 @@ final class WPCron_FCGI_Companion {
 	 * told from that. A shared cache must have what is true for all.
 	 */
 	public static function after_write() {
-		self::release();
+		self::$lock->release();
 		if ( null !== self::$view && ! wp_using_ext_object_cache() ) {
 			$all = wp_cache_get( 'alloptions', 'options' );
 			if ( isset( $all['cron'] ) ) {
@@ -294,51 +289,19 @@ final class WPCron_FCGI_Companion {
 
 	/**
 	 * The program computes the same name in the same way. Names are the whole
-	 * server's, and of at most 64 characters.
+	 * server's, and of at most 64 characters. Of a transient: nobody else's.
 	 */
-	public static function name() {
+	public static function name( $transient = null ) {
 		global $wpdb;
-		return "CONCAT('wp-cron-fcgi/', LEFT(SHA2(CONCAT(DATABASE(), '/$wpdb->options'), 256), 40))";
-	}
-
-	/**
-	 * A process that has changed the option in a transaction may wait here for
-	 * one that waits for the end of that transaction. It does so only once.
-	 */
-	private static function lock() {
-		$name = self::name();
-		$wait = self::$waited_in_vain ? 0 : self::WAIT_S;
-		if ( '1' === self::value( "SELECT GET_LOCK($name, $wait)" ) ) {
-			self::$lock = $name;
-			add_filter( 'query', array( __CLASS__, 'before_query' ) );
-		} else {
-			self::$waited_in_vain = true;
-		}
-	}
-
-	public static function release() {
-		if ( self::$lock ) {
-			remove_filter( 'query', array( __CLASS__, 'before_query' ) );
-			self::query( 'SELECT RELEASE_LOCK(' . self::$lock . ')' );
-		}
-		self::$lock        = null;
-		self::$update_sent = false;
-	}
-
-	/** No action tells that WordPress' UPDATE failed; the next query does. */
-	public static function before_query( $sql ) {
-		if ( self::$update_sent ) {
-			self::release();
-		}
-		self::$update_sent = self::$lock && "'cron'" === substr( $sql, -6 );
-		return $sql;
+		$of = null === $transient ? '' : ", x'" . bin2hex( "/$transient" ) . "'";
+		return "CONCAT('wp-cron-fcgi/', LEFT(SHA2(CONCAT(DATABASE(), '/$wpdb->options'$of), 256), 40))";
 	}
 
 	/**
 	 * First column of the first row, or null. Not through $wpdb's methods:
 	 * its last_query, rows_affected, num_queries stay what WordPress made.
 	 */
-	private static function value( $sql ) {
+	public static function value( $sql ) {
 		$result = self::run( $sql );
 		$row    = $result ? mysqli_fetch_row( $result ) : null;
 		return $row[0] ?? null;
@@ -354,7 +317,7 @@ final class WPCron_FCGI_Companion {
 	}
 
 	/** The rows; false: no answer; null: the connection is lost. */
-	private static function query( $sql ) {
+	public static function query( $sql ) {
 		$dbh = $GLOBALS['wpdb']->dbh;
 		try {
 			$result = @mysqli_query( $dbh, $sql );
@@ -363,6 +326,54 @@ final class WPCron_FCGI_Companion {
 			return false; // It is closed, or somebody has mysqli throw.
 		}
 		return 2006 === $number || 2013 === $number ? null : $result;
+	}
+}
+
+/** Of an option, from the look at what is stored until WordPress has written. */
+final class WPCron_FCGI_Companion_Lock {
+	/** Seconds to wait for it; without it the window is milliseconds. */
+	const WAIT_S = 2;
+
+	private $name, $end;
+	private $is_ours = false, $waited_in_vain = false, $update_sent = false;
+
+	/** SQL of its name. */
+	public function __construct( $name, $option ) {
+		$this->name = $name;
+		$this->end  = "'$option'";
+		add_action( 'shutdown', array( $this, 'release' ), PHP_INT_MAX, 0 );
+	}
+
+	/**
+	 * A process that has changed the option in a transaction may wait here for
+	 * one that waits for the end of that transaction. It does so only once.
+	 */
+	public function take() {
+		$wait = $this->waited_in_vain ? 0 : self::WAIT_S;
+		if ( '1' === WPCron_FCGI_Companion::value( "SELECT GET_LOCK($this->name, $wait)" ) ) {
+			$this->is_ours = true;
+			add_filter( 'query', array( $this, 'before_query' ) );
+		} else {
+			$this->waited_in_vain = true;
+		}
+	}
+
+	public function release() {
+		if ( $this->is_ours ) {
+			remove_filter( 'query', array( $this, 'before_query' ) );
+			WPCron_FCGI_Companion::query( "SELECT RELEASE_LOCK($this->name)" );
+		}
+		$this->is_ours     = false;
+		$this->update_sent = false;
+	}
+
+	/** No action tells that WordPress' UPDATE failed; the next query does. */
+	public function before_query( $sql ) {
+		if ( $this->update_sent ) {
+			$this->release();
+		}
+		$this->update_sent = $this->is_ours && substr( $sql, -strlen( $this->end ) ) === $this->end;
+		return $sql;
 	}
 }
 
@@ -619,6 +630,8 @@ final class WPCron_FCGI_Companion_Tasks {
 
 	private static $given   = 0;
 	private static $reading = false;
+	/** Of each of them: what one adds to a list none shall write away. */
+	private static $locks = array();
 	/** The site whose names these are, in a network. */
 	private static $blog;
 	/** Asked once, so that what a process reads and writes goes together. */
@@ -629,7 +642,15 @@ final class WPCron_FCGI_Companion_Tasks {
 		foreach ( self::names() as $name ) {
 			add_filter( "pre_transient_$name", array( __CLASS__, 'before_read' ), PHP_INT_MAX, 2 );
 			add_filter( "pre_set_transient_$name", array( __CLASS__, 'before_write' ), PHP_INT_MAX, 3 );
+			$lock = new WPCron_FCGI_Companion_Lock( WPCron_FCGI_Companion::name( $name ), "_transient_$name" );
+			add_action( "set_transient_$name", array( $lock, 'release' ), PHP_INT_MIN, 0 );
+			self::$locks[ $name ] = $lock;
 		}
+	}
+
+	/** For who takes the list; null: it is not handed over. */
+	public static function lock_of( $name ) {
+		return self::$locks[ $name ] ?? null;
 	}
 
 	/** Autoloaded; behind an object cache only the database has the newest. */
@@ -679,8 +700,11 @@ final class WPCron_FCGI_Companion_Tasks {
 		if ( ! $form ) {
 			return $value;
 		}
+		self::$locks[ $name ]->release();
+		self::$locks[ $name ]->take();
 		$stored = self::newest( $name );
 		if ( $stored && ! self::is_placeholder( $stored ) && ! self::form( $stored ) ) {
+			self::$locks[ $name ]->release();
 			return $value; // What it read was all of that.
 		}
 		// The plugin has not seen what is stored: the program's placeholder, or

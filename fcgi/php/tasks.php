@@ -164,9 +164,13 @@ final class WPCron_FCGI_Tasks {
 		if ( false === $lock ) {
 			return self::yes( array( 'locked' => true, 'types' => array() ) );
 		}
+		$adding = is_callable( array( 'WPCron_FCGI_Companion_Tasks', 'lock_of' ) )
+			? WPCron_FCGI_Companion_Tasks::lock_of( $entry['t'] ) : null;
+		$adding && $adding->take();
 		try {
 			return self::drain( $entry );
 		} finally {
+			$adding && $adding->release();
 			if ( null !== $lock && (string) self::read( $entry['l'] ) === $lock ) {
 				delete_transient( $entry['l'] );
 			}

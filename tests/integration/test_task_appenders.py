@@ -364,6 +364,27 @@ class HandOverTest(AppendersCase):
                 self.assertEqual((said, got, now), (True, read, want))
                 self.assertEqual(self.lists(), [])
 
+    def test_who_adds_to_it_waits_for_who_is_adding(self):
+        x, y, z = ('a:1:{s:4:"type";s:1:"%s";}' % name for name in "xyz")
+        add = "set_transient( 'myplugin_task_queue'," \
+            " array( array( 'type' => '%s' ) ) );"
+        self.store("a:1:{i:0;%s}" % x)
+        slow = threading.Thread(target=self.s.wp_eval, args=("""
+            add_filter( 'pre_update_option__transient_myplugin_task_queue',
+                function ( $v ) {
+                    file_put_contents( MYPLUGIN_LOG, 'about to write' );
+                    sleep( 1 );
+                    return $v;
+                } );""" + add % "y",))
+        slow.start()
+        self.s.wait_until(lambda: os.path.getsize(self.log))
+        self.s.wp_eval(add % "z")
+        slow.join()
+        self.assertEqual(self.s.value(
+            "SELECT option_value FROM wp_options WHERE option_name ="
+            " '_transient_myplugin_task_queue'"),
+            "a:3:{i:0;%si:1;%si:2;%s}" % (x, y, z))
+
     def test_where_nobody_lives_it_is_the_plugins_own_again(self):
         enqueue = "myplugin_enqueue_task( array( 'type' => 'note' ) );"
         self.s.wp_eval(enqueue)
