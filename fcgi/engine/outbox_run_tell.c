@@ -34,6 +34,7 @@ struct telling {
 	struct arena *arena;
 	const struct outbox_verdict *v;
 	size_t n;
+	bool heard[PAGE]; /* by PHP, or it has not to hear of it */
 	uint64_t told[PAGE];
 	size_t ntold;
 };
@@ -96,34 +97,55 @@ refused_words(const struct outbox_verdict *v)
 	return v->reply;
 }
 
-/* wp_mail_failed, in one request. RC_RETRY: PHP has no time for it now. */
 static enum rc
-tell_php(const struct telling *t, struct err *err)
+tell_failures(const struct telling *t, struct php_mail_failure *f, size_t n,
+    struct err *err)
 {
-	struct php_mail_failure f[PAGE];
 	struct php_executor_opts opts;
-	size_t n = 0;
 	enum rc rc;
 
-	for (size_t i = 0; i < t->n; i++)
-		if (is_failure(&t->v[i]))
-			f[n++] = (struct php_mail_failure){
-				.job = t->v[i].job,
-				.subject = t->v[i].subject,
-				.reason = refused_words(&t->v[i]),
-				.to = refused_list(t->arena, &t->v[i]),
-			};
 	if (n == 0)
 		return RC_OK;
 	rc = work_php_enter(t->env, PHP_WAIT_MS, &opts, err);
-	/* A site without PHP has nobody who listens. */
 	if (rc != RC_OK)
-		return rc == RC_REJECT ? RC_OK : rc;
+		return rc;
 	opts.blog_id = t->blog_id;
 	opts.home = t->facts->siteurl;
 	rc = php_messages_failed(&opts, f, n, PHP_TIMEOUT_MS, err);
 	work_php_leave(t->env);
-	return rc == RC_REJECT ? RC_OK : rc;
+	return rc;
+}
+
+/*
+ * wp_mail_failed. RC_RETRY: PHP has no time now for those not heard; nobody
+ * hears of one a second time.
+ */
+static enum rc
+tell_php(struct telling *t, struct err *err)
+{
+	struct php_mail_failure f[PAGE];
+	size_t at[PAGE], n = 0;
+	enum rc rc;
+
+	for (size_t i = 0; i < t->n; i++) {
+		t->heard[i] = !is_failure(&t->v[i]);
+		if (t->heard[i])
+			continue;
+		at[n] = i;
+		f[n++] = (struct php_mail_failure){
+			.job = t->v[i].job,
+			.subject = t->v[i].subject,
+			.reason = refused_words(&t->v[i]),
+			.to = refused_list(t->arena, &t->v[i]),
+		};
+	}
+	rc = tell_failures(t, f, n, err);
+	/* A site without PHP has nobody who listens. */
+	if (rc == RC_REJECT)
+		rc = RC_OK;
+	for (size_t i = 0; i < n; i++)
+		t->heard[at[i]] = rc == RC_OK || f[i].begun;
+	return rc;
 }
 
 /* ---- tables -------------------------------------------------------------- */
@@ -208,7 +230,7 @@ tell_blog(struct telling *t, struct err *err)
 	} else if (rc == RC_OK) {
 		php = tell_php(t, err);
 		for (size_t i = 0; i < t->n && rc == RC_OK; i++)
-			if (php == RC_OK || !is_failure(&t->v[i]))
+			if (t->heard[i])
 				rc = tell_one(
 				    t, &t->v[i], php == RC_OK ? err : &ignored);
 	}

@@ -15,7 +15,7 @@ enum {
 struct ask {
 	/* The caller's; one of them. */
 	struct php_message *messages;
-	const struct php_mail_failure *failures;
+	struct php_mail_failure *failures;
 	const struct php_plain_option *options;
 	uint32_t lock_s; /* the plugin's lock is to expire by then */
 	struct arena *a;
@@ -53,7 +53,7 @@ run(const struct php_executor_opts *opts, struct php_list *l, struct ask *k,
 		l->what = "messages";
 	l->arg = k;
 	rc = php_list_run(opts, l, err);
-	if (k->failure.rc != RC_OK && rc != RC_REJECT)
+	if (rc == RC_OK && k->failure.rc != RC_OK)
 		return err_set(err, k->failure.rc, "%s", k->failure.text);
 	return rc;
 }
@@ -164,6 +164,14 @@ render_mail_failure(struct buf *out, void *arg, size_t i)
 }
 
 static void
+begin_mail_failure(void *arg, size_t i)
+{
+	struct ask *k = arg;
+
+	k->failures[i].begun = true;
+}
+
+static void
 take_mail_failure(void *arg, size_t i, const json_t *answer)
 {
 	struct ask *k = arg;
@@ -174,8 +182,7 @@ take_mail_failure(void *arg, size_t i, const json_t *answer)
 
 enum rc
 php_messages_failed(const struct php_executor_opts *opts,
-    const struct php_mail_failure *f, size_t n, uint32_t timeout_ms,
-    struct err *err)
+    struct php_mail_failure *f, size_t n, uint32_t timeout_ms, struct err *err)
 {
 	struct ask k = { .failures = f };
 	struct php_list l = { .what = "mail",
@@ -184,6 +191,7 @@ php_messages_failed(const struct php_executor_opts *opts,
 		.timeout_ms = timeout_ms,
 		.once = true,
 		.render = render_mail_failure,
+		.begun = begin_mail_failure,
 		.take = take_mail_failure };
 
 	return run(opts, &l, &k, err);

@@ -49,14 +49,15 @@ MUSTUSE enum rc php_messages_send(const struct php_executor_opts *opts,
     struct php_message *m, size_t n, uint32_t timeout_ms, struct arena *a,
     struct err *err);
 /* do_action( 'wp_mail_failed', WP_Error ) for mails of any job that the relay
- * refused; with the reason as `message`. By php/mail.php. */
+ * refused; with the reason as `message`. By php/mail.php. RC_RETRY: those not
+ * begun have to be told still. RC_REJECT: a listener failed. */
 struct php_mail_failure {
 	struct slice job;                 /* "action:12" */
 	struct slice subject, reason, to; /* to: JSON list */
+	bool begun; /* set here: listeners have heard of it, or some */
 };
 MUSTUSE enum rc php_messages_failed(const struct php_executor_opts *opts,
-    const struct php_mail_failure *f, size_t n, uint32_t timeout_ms,
-    struct err *err);
+    struct php_mail_failure *f, size_t n, uint32_t timeout_ms, struct err *err);
 /*
  * What only PHP knows: JSON {version, same_request: bool, same_request_filter,
  * maintenance: 0|1|2, batch, rate: {default, window_s}, interval_s,

@@ -1,6 +1,7 @@
 """Mails of jobs in PHP reach a real mail server, by the whole program."""
 
 import json
+import re
 import unittest
 
 from mail_server import MailServer
@@ -101,14 +102,44 @@ class Mails(unittest.TestCase):
                             for line in s.logs(row)), s.logs(row))
 
 
+DEAD = """INSERT INTO wp_wpcron_outbox (blog_id, state, job, ordinal, digest,
+    message_id, sender, recipients, subject, told, created_at, not_before,
+    ended_at)
+VALUES (1, 'dead', 'event:%d', 1, REPEAT('x', 32), '', '',
+    '[{"to":"a@to.test","state":"dead","code":550}]', '', 0, UTC_TIMESTAMP(6),
+    UTC_TIMESTAMP(6), UTC_TIMESTAMP(6))"""
+
+
 class Refused(unittest.TestCase):
-    def test_a_refusal_is_told_to_the_action_and_to_plugins(self):
+    def start(self):
         s = site()
         self.addCleanup(s.close)
         relay = SmtpStandIn()
         self.addCleanup(relay.close)
         relay.fail("rcpt", 550, "5.1.1 no such user", times=99)
         s.start_daemon(site="smtp = relay\n", rest=RELAY % relay.port)
+        return s
+
+    def test_listeners_that_end_php_hear_of_each_mail_once(self):
+        s = self.start()
+        s.mysql("INSERT INTO wp_options (option_name, option_value)"
+                " VALUES ('mailer_dies', '1')")
+        s.wait_until(lambda: s.value(
+            "SELECT COUNT(*) FROM information_schema.tables WHERE table_name"
+            " = 'wp_wpcron_outbox_chunks'"), what="our tables")
+        with s.connect(s.db_name) as db, db.cursor() as c:
+            for i in range(1, 13):
+                c.execute(DEAD % i)
+            db.commit()
+        action(s, "mailer_one", ["ann@example.org", "one", "hello"])
+        s.wait_until(lambda: s.value(
+            "SELECT COUNT(*) FROM wp_wpcron_outbox WHERE told = 0") == 0 and
+            s.value("SELECT COUNT(*) FROM wp_wpcron_outbox") == 13, 60)
+        heard = re.findall(r'"event:(\d+): ', s.option("mailer_failures"))
+        self.assertEqual(sorted(map(int, heard)), list(range(1, 13)))
+
+    def test_a_refusal_is_told_to_the_action_and_to_plugins(self):
+        s = self.start()
         row = action(s, "mailer_one", ["ann@example.org", "one", "hello"])
         s.wait_until(lambda: any("refused" in line for line in s.logs(row)),
                      60, what="the relay's answer in the action's log")

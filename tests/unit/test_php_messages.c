@@ -127,7 +127,7 @@ END_TEST
 
 START_TEST(a_failure_is_told_once_and_its_addressees_are_a_list)
 {
-	const struct php_mail_failure f[] = {
+	struct php_mail_failure f[] = {
 		{ .job = SLICE_LIT("action:1"), .to = SLICE_LIT("[\"a\"]") },
 		{ .job = SLICE_LIT("action:2"), .to = SLICE_LIT("\",x") },
 	};
@@ -138,6 +138,24 @@ START_TEST(a_failure_is_told_once_and_its_addressees_are_a_list)
 	    php_messages_failed(&s.opts, f, 2, TIMEOUT_MS, &s.err), RC_REJECT);
 	ck_assert_str_eq(s.err.text, "PHP ended without an answer");
 	ck_assert_str_eq(php_peer_asked(&s.peer), "0,1;");
+	scene_close(&s);
+}
+END_TEST
+
+#define DIES(i) BEGIN(i) "\f" HELLO
+
+/* A listener that ends PHP each time is not let in for ever. */
+START_TEST(who_was_told_of_is_known_though_others_were_not)
+{
+	struct php_mail_failure f[9] = { { .begun = false } };
+	struct scene s;
+
+	scene_open(&s, HELLO DIES("0") DIES("1") DIES("2") DIES("3") DIES("4")
+			   DIES("5") DIES("6") DIES("7") DIES("8"));
+	ck_assert_int_eq(
+	    php_messages_failed(&s.opts, f, 9, TIMEOUT_MS, &s.err), RC_RETRY);
+	for (size_t i = 0; i < 9; i++)
+		ck_assert_int_eq(f[i].begun, i < 8);
 	scene_close(&s);
 }
 END_TEST
@@ -174,6 +192,7 @@ php_messages_suite(void)
 	tcase_add_test(t, what_has_no_room_is_not_answered);
 	tcase_add_test(t, an_option_that_was_not_written_is_no_success);
 	tcase_add_test(t, a_failure_is_told_once_and_its_addressees_are_a_list);
+	tcase_add_test(t, who_was_told_of_is_known_though_others_were_not);
 	tcase_add_test(t, a_description_is_the_callers);
 	suite_add_tcase(s, t);
 	return s;
