@@ -45,6 +45,7 @@ final class WPCron_FCGI_Mailer extends WPCron_FCGI_Mailer_Parent {
 			$this->wpcron_pass( $why, true );
 			return parent::preSend();
 		}
+		$this->wpcron_take_named();
 		$transport    = $this->Mailer;
 		$this->Mailer = 'smtp';
 		try {
@@ -67,6 +68,24 @@ final class WPCron_FCGI_Mailer extends WPCron_FCGI_Mailer_Parent {
 		$this->wpcron_pass( $why, false );
 		// Once more, for the way that WordPress would have gone.
 		return parent::preSend() && parent::postSend();
+	}
+
+	/**
+	 * Recipients that a plugin names in a header of its own: sendmail would
+	 * read them there, and take Bcc out.
+	 */
+	private function wpcron_take_named() {
+		foreach ( $this->CustomHeader as $i => $header ) {
+			if ( ! preg_match( '/^(?:resent-)?(?:to|cc|(bcc))$/Di', trim( $header[0] ), $is ) ) {
+				continue;
+			}
+			foreach ( $this->parseAddresses( $header[1] ) as $one ) {
+				$this->addBCC( $one['address'] );
+			}
+			if ( isset( $is[1] ) ) {
+				unset( $this->CustomHeader[ $i ] );
+			}
+		}
 	}
 
 	/** wp_mail() catches it, and tells of a mail that could not be sent. */

@@ -74,6 +74,17 @@ class ShapesTest(MailCase):
         self.assert_stored(self.run_shape(
             "init-smtp", redirect_to="test@own.test"))
 
+    def test_who_is_named_in_a_header_of_a_plugins_own_gets_it(self):
+        reply = self.run_shape("init-headers")
+        self.assertEqual(reply.counts, (1, 0), reply.text)
+        row, mail, data = self.only()
+        self.assertEqual(sorted(row["to"]), [
+            "again@example.com", "ann@example.com", "archive@example.com",
+            "hidden@example.com", "seen@example.com"])
+        self.assertNotRegex(data, b"archive|again|hidden")
+        self.assertEqual((mail["Cc"], mail["Bcc"], mail["X-Bcc"]),
+                         ("seen@example.com", None, "left"))
+
     def test_what_is_taken_over_and_cannot_be_stored_goes_the_plugins_way(self):
         self.s.mysql("RENAME TABLE wp_wpcron_outbox TO wp_away")
         try:
