@@ -502,6 +502,8 @@ outbox_send_one(struct outbox_sender *s, struct outbox_mail *m, struct err *err)
 		return RC_OK;
 	/* One that was not begun leaves the former unsettled. */
 	rc = outbox_flush(s, NULL, err);
+	if (rc != RC_OK && rc != RC_NONE)
+		return rc;
 	s->done = s->fresh;
 	s->done.result.reply = slice_str(s->done.reply);
 	return rc;
