@@ -163,6 +163,21 @@ give_slot(struct outbox_sender *s)
 		return; /* its time ends it */
 }
 
+/* An administrator may say so at any time. */
+static enum rc
+look_for_pause(struct outbox_sender *s, struct err *err)
+{
+	bool paused = false;
+	enum rc rc = outbox_paused(
+	    s->env->db, &s->env->scope, s->smtp->name, &paused, err);
+
+	if (rc == RC_OK && paused) {
+		why(s->report, "relay %s is paused", s->smtp->name);
+		s->stop = true;
+	}
+	return rc;
+}
+
 /* Between two mails. RC_NONE: another one has our slot. */
 static enum rc
 keep(struct outbox_sender *s, struct err *err)
@@ -333,6 +348,8 @@ send_claim(struct outbox_sender *s, size_t *n, struct err *err)
 	     i < *n && rc == RC_OK && !is_over(s) && s->lowest == lowest; i++) {
 		rc = keep(s, err);
 		if (rc == RC_OK)
+			rc = look_for_pause(s, err);
+		if (rc == RC_OK && !s->stop)
 			rc = outbox_send_one(s, &m[i], err);
 	}
 	/* What was taken from us is somebody else's to send. */
@@ -373,15 +390,10 @@ send_all(struct outbox_sender *s, struct err *err)
 static enum rc
 begin(struct outbox_sender *s, struct err *err)
 {
-	bool paused = false;
-	enum rc rc = outbox_paused(
-	    s->env->db, &s->env->scope, s->smtp->name, &paused, err);
+	enum rc rc = look_for_pause(s, err);
 
-	if (rc == RC_OK && paused) {
-		why(s->report, "relay %s is paused", s->smtp->name);
-		s->stop = true;
-		return RC_OK;
-	}
+	if (s->stop)
+		return rc;
 	if (rc == RC_OK)
 		rc = read_key(s, err);
 	if (rc == RC_OK)

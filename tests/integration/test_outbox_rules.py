@@ -217,6 +217,23 @@ class Standing(Case):
         self.assertEqual(box.send()["sent"], 1)
 
 
+    def test_a_pause_stops_a_run_after_the_mail_in_hand(self):
+        relay = self.relay()
+        relay.stall("end", 2)
+        box = self.box(relay)
+        box.put_many(15)
+        sender = box.start("paused", for_ms=6000)
+        self.s.wait_until(lambda: "DATA" in relay.verbs(), 20)
+        self.s.mysql(
+            "INSERT INTO wp_wpcron_policies (blog_id, kind, pattern,"
+            " paused_at) VALUES (0, 'smtp', 'relay', UTC_TIMESTAMP(6))")
+        self.addCleanup(self.s.mysql, "DELETE FROM wp_wpcron_policies")
+        self.s.wait_until(
+            lambda: box.states() == {"sent": 1, "ready": 14}, 20)
+        sender.stop()
+        self.assertEqual(len(relay.mails), 1)
+
+
 class Sealed(Case):
     def key_file(self, text=KEY):
         path = self.s.path("key")
