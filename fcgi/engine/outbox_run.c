@@ -44,13 +44,15 @@ outbox_random(void)
 }
 
 uint32_t
-outbox_mail_term_ms(const struct config_smtp *smtp)
+outbox_mail_term_ms(const struct config_smtp *smtp, size_t nrecipients)
 {
-	/* Greeting, EHLO twice, TLS, AUTH, MAIL, the last RCPT, DATA, and a
-	 * second connection where the first was gone. */
+	size_t n = nrecipients < OUTBOX_RECIPIENTS_MAX ? nrecipients
+						       : OUTBOX_RECIPIENTS_MAX;
+	/* Greeting, EHLO twice, TLS, AUTH, MAIL, DATA, and a second connection
+	 * where the first was gone; each RCPT. */
 	uint64_t ms =
-	    2 * ((uint64_t)smtp->connect_ms + (uint64_t)smtp->reply_ms * 8) +
-	    smtp->data_ms + 10000;
+	    2 * ((uint64_t)smtp->connect_ms + (uint64_t)smtp->reply_ms * 7) +
+	    (uint64_t)smtp->reply_ms * n + smtp->data_ms + 10000;
 
 	return ms > UINT32_MAX / 2 ? UINT32_MAX / 2 : (uint32_t)ms;
 }
@@ -280,7 +282,8 @@ outbox_flush(
 	const struct outbox_result *done =
 	    s->done.is_there ? &s->done.result : NULL;
 	enum rc rc = outbox_step(s->env->db, &s->env->scope, s->claim_id, done,
-	    next, outbox_mail_term_ms(s->smtp), err);
+	    next, outbox_mail_term_ms(s->smtp, next ? next->nrecipients : 0),
+	    err);
 
 	if (rc != RC_OK && rc != RC_NONE)
 		return rc;

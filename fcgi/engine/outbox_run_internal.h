@@ -112,7 +112,8 @@ MUSTUSE enum rc outbox_send_one(
 MUSTUSE enum rc outbox_flush(
     struct outbox_sender *s, const struct outbox_mail *next, struct err *err);
 /* The term of a mail whose bytes leave. */
-uint32_t outbox_mail_term_ms(const struct config_smtp *smtp);
+uint32_t outbox_mail_term_ms(
+    const struct config_smtp *smtp, size_t nrecipients);
 /* A random number that names a claim or an owner; never 0. */
 uint64_t outbox_random(void);
 

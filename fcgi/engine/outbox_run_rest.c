@@ -57,7 +57,7 @@ outbox_rest_look(struct outbox_sender *s, struct err *err)
 		return rc;
 	if (rests_ms <= 0) {
 		rc = lease_take(env->db, &env->scope, r->lease, s->owner,
-		    s->slot_ttl_ms + outbox_mail_term_ms(s->smtp), &r->token,
+		    s->slot_ttl_ms + outbox_mail_term_ms(s->smtp, 1), &r->token,
 		    err);
 		rests_ms = PROBED_MS;
 	} else {

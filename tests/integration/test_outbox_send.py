@@ -250,6 +250,28 @@ class Unknown(Case):
         row = box.row(mail)
         self.assertEqual((row["state"], row["unknown"]), ("sent", 0))
 
+    def test_a_mail_to_many_is_not_taken_for_lost_before_each_has_his_time(
+            self):
+        relay = self.relay()
+        relay.stall("rcpt", 2)
+        box = self.box(relay)
+        one = box.put()
+        many = box.put(to=["r%d@to.test" % i for i in range(230)])
+        sender = box.start("many", for_ms=8000)
+        terms = []
+        for mail in (one, many):
+            self.s.wait_until(lambda: self.s.value(
+                "SELECT begun FROM wp_wpcron_outbox WHERE mail_id = %s",
+                (mail,)), 20)
+            terms.append(self.s.value(
+                "SELECT TIMESTAMPDIFF(SECOND, UTC_TIMESTAMP(6),"
+                " claimed_until) FROM wp_wpcron_outbox WHERE mail_id = %s",
+                (mail,)))
+            relay.stall("rcpt", 2)
+        sender.stop()
+        # reply_timeout is 5 s, and at most 100 are named in one go.
+        self.assertGreater(terms[1] - terms[0], 99 * 5 - 10, terms)
+
     def test_an_answer_lost_is_tried_once_more_after_the_wait(self):
         relay = self.relay()
         relay.drop("end", stored=True)
