@@ -14,6 +14,9 @@
 /* domain_rates: more lines than anybody writes. */
 #define OUTBOX_DOMAINS_MAX ((size_t)64)
 
+/* Of a recipient that the configuration leaves out: nobody's failure. */
+#define OUTBOX_DROPPED_WORDS "not in allow_recipients"
+
 /* ---- rates --------------------------------------------------------------- */
 
 /* A rate shared by all nodes, of which this connection holds a slice. */

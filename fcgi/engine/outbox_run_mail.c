@@ -8,7 +8,6 @@
 #include "engine/outbox_run_internal.h"
 #include "formats/mail_address.h"
 
-#define DROPPED_WORDS "not in allow_recipients"
 /* A rate that frees something so soon is waited for. */
 #define SHORT_WAIT_MS 1500
 /* Where a rate is used up but for urgent mail, that is looked for so often. */
@@ -127,7 +126,7 @@ drop_others(const struct config_smtp *smtp, struct outbox_mail *m)
 			continue;
 		r->state = OUTBOX_REFUSED;
 		r->code = 0;
-		r->words = SLICE_LIT(DROPPED_WORDS);
+		r->words = SLICE_LIT(OUTBOX_DROPPED_WORDS);
 	}
 }
 
@@ -148,7 +147,8 @@ count(const struct outbox_mail *m)
 			t.open++;
 		else if (r->state == OUTBOX_ACCEPTED)
 			t.accepted++;
-		else if (!t.refused && !slice_eq_str(r->words, DROPPED_WORDS))
+		else if (!t.refused &&
+			 !slice_eq_str(r->words, OUTBOX_DROPPED_WORDS))
 			t.refused = r;
 	}
 	return t;
@@ -166,7 +166,8 @@ say_over(struct outbox_sender *s, const struct outbox_mail *m, int code,
 	else if (t.refused)
 		say(s, m, OUTBOX_DEAD, 0, t.refused->code, t.refused->words);
 	else
-		say(s, m, OUTBOX_DROPPED, 0, 0, SLICE_LIT(DROPPED_WORDS));
+		say(s, m, OUTBOX_DROPPED, 0, 0,
+		    SLICE_LIT(OUTBOX_DROPPED_WORDS));
 }
 
 /* ---- giving up ----------------------------------------------------------- */

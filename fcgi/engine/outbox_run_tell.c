@@ -51,6 +51,14 @@ job_number(struct slice job, const char *kind, uint64_t *id)
 	return slice_u64(s, id);
 }
 
+/* By the relay, or by us who had no way to send it; not left out on purpose. */
+static bool
+is_refused(const struct outbox_recipient *r)
+{
+	return r->state == OUTBOX_REFUSED &&
+	       !slice_eq_str(r->words, OUTBOX_DROPPED_WORDS);
+}
+
 /* Somebody wanted it and does not get it. */
 static bool
 is_failure(const struct outbox_verdict *v)
@@ -58,8 +66,7 @@ is_failure(const struct outbox_verdict *v)
 	if (v->end == OUTBOX_DEAD)
 		return true;
 	for (size_t i = 0; v->end == OUTBOX_SENT && i < v->nrecipients; i++)
-		if (v->recipients[i].state == OUTBOX_REFUSED &&
-		    v->recipients[i].code != 0)
+		if (is_refused(&v->recipients[i]))
 			return true;
 	return false;
 }
@@ -75,7 +82,7 @@ refused_list(struct arena *a, const struct outbox_verdict *v)
 
 	buf_put_char(&out, '[');
 	for (size_t i = 0; i < v->nrecipients; i++) {
-		if (v->recipients[i].state != OUTBOX_REFUSED)
+		if (!is_refused(&v->recipients[i]))
 			continue;
 		if (any)
 			buf_put_char(&out, ',');
@@ -92,7 +99,7 @@ static struct slice
 refused_words(const struct outbox_verdict *v)
 {
 	for (size_t i = 0; v->end == OUTBOX_SENT && i < v->nrecipients; i++)
-		if (v->recipients[i].state == OUTBOX_REFUSED)
+		if (is_refused(&v->recipients[i]))
 			return v->recipients[i].words;
 	return v->reply;
 }

@@ -352,6 +352,20 @@ class Told(Case):
         box.send()
         self.assertEqual(len(self.lines(ids[0])), 1)
 
+    def test_it_tells_of_whom_we_refused_and_not_of_whom_we_left_out(self):
+        relay = self.relay()
+        box = self.box(relay, more="allow_recipients = *@to.test, wrong\n")
+        self.s.insert_actions(2, "hook_of_parts")
+        left, wrong = [r["action_id"] for r in self.s.actions(
+            "hook = 'hook_of_parts'")][-2:]
+        box.put("action:%d" % left, to=("a@else.test", "a@to.test"))
+        box.put("action:%d" % wrong,
+                to=("b@else.test", "wrong", "a@to.test"))
+        self.assertEqual(box.send()["sent"], 2)
+        self.assertRegex(self.lines(left)[0], "^mail accepted by the relay:")
+        self.assertRegex(self.lines(wrong)[0],
+                         "not for everybody: not a mail address")
+
     def test_several_senders_tell_a_verdict_once(self):
         relay = self.relay()
         relay.stall("end", 0.2, times=None)
