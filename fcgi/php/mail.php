@@ -86,7 +86,8 @@ final class WPCron_FCGI_Mail {
 		// Files that a job loads would end its batch.
 		self::load();
 		self::$job      = (string) $job;
-		self::$priority = (int) ( null === $priority ? self::$outbox['priority'] : $priority );
+		// The sender knows those of Event Espresso alone.
+		self::$priority = min( 30, max( 10, (int) ( null === $priority ? self::$outbox['priority'] : $priority ) ) );
 		self::$before   = isset( $GLOBALS['phpmailer'] ) ? $GLOBALS['phpmailer'] : null;
 	}
 

@@ -359,6 +359,14 @@ class SendTest(MessagesCase):
             [("message:%d:1" % high, 10, "ready"),
              ("message:%d:4" % low, 30, "ready")])
 
+    def test_a_priority_that_the_sender_does_not_know_is_the_nearest(self):
+        s = self.s
+        rows = [espresso.message(s, priority=p) for p in (0, 40)]
+        self.ask("send", [(m, "message:%d:1" % m) for m in rows], outbox=1)
+        self.assertEqual([r["priority"] for r in s.mysql(
+            "SELECT priority FROM wp_wpcron_outbox ORDER BY mail_id")],
+            [10, 30])
+
     def test_a_message_without_a_name_is_not_stored(self):
         one = espresso.message(self.s)
         reply = self.ask("send", [(one,)], outbox=1)
