@@ -362,8 +362,10 @@ final class WPCron_FCGI_Outbox {
 	const CONNECT_S = 5;
 	const READ_S    = 60;
 	const TRIES     = 3;
+	const OTHER_S   = 5; // who stores the same one and lives has done so by then
+	const HALF      = -1;
 	// Lost connections, the last two by the server's own words; deadlock, lock wait.
-	const AGAIN     = array( 2006, 2013, 1927, 4031, 1213, 1205 );
+	const AGAIN     = array( 2006, 2013, 1927, 4031, 1213, 1205, self::HALF );
 	const DUPLICATE = 1062;
 	const NONCE     = 12;
 	const TAG       = 16;
@@ -425,12 +427,7 @@ final class WPCron_FCGI_Outbox {
 				throw $e;
 			}
 		}
-		// Somebody else stores the same mail, and took this one for given up.
-		$row = $this->find( $mail );
-		if ( null === $row ) {
-			throw new RuntimeException( 'the outbox forgot it while it was stored' );
-		}
-		return array( $row[0], true );
+		return array( $this->stored_by_other( $mail ), true );
 	}
 
 	/** Its id if it is whole. What a run of the job that died left half is dropped. */
@@ -443,6 +440,22 @@ final class WPCron_FCGI_Outbox {
 			$this->rows( 'forget', 'ii', array( $this->outbox['blog_id'], $row[0] ) );
 		}
 		return null;
+	}
+
+	/** Somebody else stores the same mail, and took this one for given up. */
+	private function stored_by_other( array $mail ) {
+		$end = microtime( true ) + self::OTHER_S;
+		do {
+			$row = $this->find( $mail );
+			if ( null === $row ) {
+				throw new RuntimeException( 'the outbox forgot it while it was stored' );
+			}
+			if ( 'writing' !== $row[1] ) {
+				return $row[0];
+			}
+			usleep( 50000 );
+		} while ( microtime( true ) < $end );
+		throw new RuntimeException( 'another run of its job has stored half of it', self::HALF );
 	}
 
 	/** array( id, state ), or null */

@@ -117,6 +117,22 @@ class StoredTest(MailCase):
         self.assertEqual(self.s.value(
             "SELECT COUNT(*) FROM wp_wpcron_outbox_chunks"), 1)
 
+    def test_what_another_run_left_half_meanwhile_is_made_anew(self):
+        """It took this run for dead, and then died itself."""
+        job = self.job("mail_send", "ann@example.com")
+        with self.s.connect(self.s.db_name) as db, db.cursor() as c:
+            c.execute("LOCK TABLES wp_wpcron_outbox_chunks WRITE")
+            run = self.start_lines([self.line(job)], outbox=1)
+            self.s.wait_until(self.rows)
+            self.s.mysql("UPDATE wp_wpcron_outbox SET mail_id = mail_id +"
+                         " 1000")
+            c.execute("UNLOCK TABLES")
+        reply = self.finish(run)
+        self.assertEqual(reply.kinds(), ["done"], reply.text)
+        row, mail, _ = self.only()
+        self.assertEqual((row["state"], mail["Subject"]),
+                         ("ready", "Subject"))
+
     def test_a_mail_is_stored_though_the_job_rolls_back(self):
         reply = self.send(self.job("mail_in_transaction", "ann@example.com"))
         self.assertEqual(reply.kinds(), ["failed"])
