@@ -16,6 +16,8 @@
 #define BUDGET_MS 60000
 /* What is held is looked at again then. */
 #define HELD_MS 10000
+/* Of queues of tasks, of which not all are held. */
+#define QUEUES_AGAIN_MS 1000
 /* PHP's own batches are kept idle meanwhile, and that is renewed. */
 #define MESSAGES_WAIT_MS 30000
 /* Is the plugin's schedule silent? */
@@ -76,6 +78,7 @@ run_tasks(const struct work_env *env, struct chore_report *out, struct err *err)
 {
 	const struct config_tasks *t;
 	enum rc rc = tasks_forget_run(env, err), worst = rc;
+	bool all_held = true;
 
 	out->absent = true;
 	for (size_t i = 0; rc != RC_RETRY && !work_stopping(env) &&
@@ -91,11 +94,15 @@ run_tasks(const struct work_env *env, struct chore_report *out, struct err *err)
 		if (report.wait_ms > 0 &&
 		    (out->wait_ms == 0 || report.wait_ms < out->wait_ms))
 			out->wait_ms = report.wait_ms;
+		all_held = all_held && *report.held;
 		if (*report.held)
 			(void)snprintf(out->held, sizeof out->held,
 			    "%.64s: %.*s", t->name,
 			    (int)(sizeof out->held - 70), report.held);
 	}
+	/* A queue that is held holds up no other. */
+	if (*out->held && !all_held)
+		out->wait_ms = QUEUES_AGAIN_MS;
 	return worst;
 }
 

@@ -25,7 +25,6 @@ enum {
 	/* The plugin's own rhythm while tasks remain. */
 	PHP_EVERY_MS = 10000,
 	PHP_LOCK_WAIT_MS = 2000,
-	WAIT_MAX_MS = 60000,
 	CACHE_EVERY_MS = 60000,
 	TAKE_TRIES = 4,
 	TAKE_WAIT_MS = 500,
@@ -292,7 +291,8 @@ leave_to_php(struct tasks_turn *t, const char *types, struct err *err)
 		rc = give_back(t, &n, err);
 	if (rc != RC_OK)
 		return rc;
-	if (work_php_enter(t->env, PLACE_MS, &opts, err) != RC_OK)
+	if (!tasks_turn_every(t, "process", PHP_EVERY_MS) ||
+	    work_php_enter(t->env, PLACE_MS, &opts, err) != RC_OK)
 		return RC_OK;
 	rc = php_tasks_process(
 	    &opts, t->q.hook, t->c->timeout_ms * t->c->batch + BOOT_MS, err);
@@ -588,9 +588,6 @@ tasks_run(const struct work_env *env, const struct config_tasks *c,
 		rc = run(&t, err);
 	let_go(&t);
 	log_turn(&t);
-	if (out->wait_ms == 0 && t.next_ms > 0)
-		out->wait_ms =
-		    t.next_ms < WAIT_MAX_MS ? t.next_ms : WAIT_MAX_MS;
 	return rc;
 }
 

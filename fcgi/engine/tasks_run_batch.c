@@ -94,21 +94,6 @@ log_end(const struct tasks_turn *t, const struct task *task, bool ok, bool dead,
 	    fields);
 }
 
-/* When it is tried again: the spec's back-off, of which a day is the most. */
-static void
-note_retry(struct tasks_turn *t, const struct task *task)
-{
-	const uint64_t most = 86400000;
-	uint64_t wait = task->backoff_ms;
-
-	for (uint32_t i = 0; i < task->attempts && wait < most; i++)
-		wait *= 2;
-	if (wait > most)
-		wait = most;
-	if (t->next_ms == 0 || (int64_t)wait < t->next_ms)
-		t->next_ms = (int64_t)wait + 1;
-}
-
 /* RC_NONE: it is not ours any more. */
 static enum rc
 settle(struct tasks_turn *t, const struct task *task, bool ok, bool for_good,
@@ -131,8 +116,6 @@ settle(struct tasks_turn *t, const struct task *task, bool ok, bool for_good,
 		t->out->done += ok;
 		t->out->failed += !ok && !dead;
 		t->out->dead += dead;
-		if (!ok && !dead)
-			note_retry(t, task);
 		log_end(t, task, ok, dead, began, buf_str(&error));
 	} else if (rc == RC_NONE) {
 		log_event(LOG_WARN, "task.lost",

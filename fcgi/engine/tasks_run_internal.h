@@ -34,7 +34,6 @@ struct tasks_turn {
 	mono_ms until;     /* no task begins later */
 	mono_ms renew_at;
 	bool lost;          /* the lease or PHP's lock: begin nothing more */
-	int64_t next_ms;    /* the soonest retry of this turn; 0: none */
 	struct err failure; /* of the database, in a callback */
 	struct task_webhook *webhook;
 };

@@ -3,7 +3,7 @@
 import time
 import unittest
 
-from tasks_case import HOOK, TasksCase
+from tasks_case import HOOK, TasksCase, task
 
 
 class Daemon(TasksCase):
@@ -35,6 +35,33 @@ class Daemon(TasksCase):
         ahead = int(self.s.wp_eval("echo wp_next_scheduled( '%s' );" % HOOK))
         self.assertGreater(ahead - time.time(), 200)
         self.s.wait_until(lambda: self.lock() is None)
+
+    def test_a_task_that_waits_holds_up_no_other(self):
+        s = self.s
+        self.addCleanup(self.start_daemon().stop)
+        enqueue = ("myplugin_enqueue_task( array( 'type' => '%s',"
+                   " 'payload' => %d, 'backoff' => 600 ) );")
+        s.wp_eval(enqueue % ("fail", 0))
+        s.wait_until(lambda: self.states() == ["delayed"], 30)
+        for i in range(3):
+            s.wp_eval(enqueue % ("note", i))
+            s.wait_until(lambda: "note %d" % i in self.log(), 15)
+
+    def test_a_queue_that_is_held_holds_up_no_other(self):
+        s = self.s
+        self.configure(rest="[tasks default/other]\nhook = other\n"
+                            "handler note = php:myplugin_note")
+        self.set_option("_transient_other", "no list")
+        self.addCleanup(s.mysql, "DELETE FROM wp_options WHERE option_name ="
+                        " '_transient_other'")
+        d = self.start_daemon()
+        self.addCleanup(d.stop)
+        s.wait_until(lambda: "chore.held" in d.log_text(), 30)
+        began = time.time()
+        for i in range(4):
+            self.put(task("note", i))
+            s.wait_until(lambda: "note %d" % i in self.log(), 30)
+        self.assertLess(time.time() - began, 28)
 
 
 if __name__ == "__main__":
