@@ -243,7 +243,9 @@ put_value(struct handing *h, struct db *db, const struct task_rows *r,
 		    SQL_ARGS(V_STR(h->names.value), V_TEXT(value),
 			V_STR(r->autoload)),
 		    NULL, err);
-	return rc == RC_NONE || changed == 0 ? RC_AGAIN : rc;
+	if (rc == RC_NONE || (rc == RC_OK && changed == 0))
+		return RC_AGAIN;
+	return rc;
 }
 
 static enum rc
