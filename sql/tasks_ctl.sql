@@ -28,11 +28,11 @@ SELECT t.task_id, t.state, t.type, t.attempts, t.max_attempts, t.backoff_ms,
 -- name: tasks_ctl.unfinished
 -- in: blog:u64
 -- rows: queues with tasks that wait or run, and how many
--- explain: rows 24000 all that wait, sorted
+-- explain: rows 30000 all that wait, sorted
 SELECT t.queue, COUNT(*)
   FROM {base}wpcron_tasks AS t FORCE INDEX (ended)
  WHERE t.blog_id = ?
-   AND t.state IN ('ready', 'running', 'pending', 'list')
+   AND t.state IN ('claimed', 'delayed', 'list', 'pending', 'ready', 'running')
  GROUP BY t.queue
 
 -- A transient is a value and, mostly, a row that says when it ends.

@@ -591,6 +591,37 @@ tasks_run(const struct work_env *env, const struct config_tasks *c,
 	return rc;
 }
 
+/* No rows are read of what a cache keeps. */
+static enum rc
+check_nothing_waits(const struct tasks_turn *t, struct err *err)
+{
+	struct task_counts n;
+	enum rc rc = tasks_count(t->env->db, &t->env->scope, &t->q, &n, err);
+
+	if (rc == RC_OK && n.ready + n.delayed + n.running > 0)
+		rc = err_set(err, RC_REJECT,
+		    "an object cache keeps the inbox of %s, where no rows are "
+		    "read: the %" PRIu64 " tasks that were taken stay here",
+		    t->c->queue, n.ready + n.delayed + n.running);
+	return rc;
+}
+
+static enum rc
+give_all_back(struct tasks_turn *t, size_t *n, struct err *err)
+{
+	const struct work_env *env = t->env;
+	enum rc rc;
+
+	if (env->facts->object_cache)
+		return check_nothing_waits(t, err);
+	rc = give_back(t, n, err);
+	if (rc != RC_OK)
+		return rc;
+	rc = tasks_restore_event(
+	    env->db, &env->scope, &t->q, env->facts->companion, err);
+	return rc == RC_NONE ? RC_OK : rc;
+}
+
 enum rc
 tasks_hand_back_run(const struct work_env *env, const struct config_tasks *c,
     size_t *n, struct err *err)
@@ -604,19 +635,8 @@ tasks_hand_back_run(const struct work_env *env, const struct config_tasks *c,
 	rc = take_lease(&t, err);
 	if (rc == RC_OK)
 		rc = tasks_turn_announce(&t, false, err);
-	if (rc == RC_OK && env->facts->object_cache)
-		rc = err_set(err, RC_REJECT,
-		    "an object cache keeps the inbox of %s, where no rows are "
-		    "read: what was taken stays here",
-		    c->queue);
 	if (rc == RC_OK)
-		rc = give_back(&t, n, err);
-	if (rc == RC_OK) {
-		rc = tasks_restore_event(
-		    env->db, &env->scope, &t.q, env->facts->companion, err);
-		if (rc == RC_NONE)
-			rc = RC_OK;
-	}
+		rc = give_all_back(&t, n, err);
 	let_go(&t);
 	return rc;
 }

@@ -27,8 +27,8 @@ MUSTUSE enum rc tasks_run(const struct work_env *env,
     const struct config_tasks *c, uint32_t budget_ms, struct tasks_report *out,
     struct err *err);
 /* Give the queue back to the plugin; *n tasks went. RC_NONE: another node, or
- * the plugin's processor, is at it. RC_REJECT: an object cache keeps the inbox.
- */
+ * the plugin's processor, is at it. RC_REJECT: tasks wait here, and
+ * an object cache keeps the inbox. */
 MUSTUSE enum rc tasks_hand_back_run(const struct work_env *env,
     const struct config_tasks *c, size_t *n, struct err *err);
 

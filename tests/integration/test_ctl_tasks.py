@@ -5,7 +5,7 @@ import time
 import unittest
 
 from cronrow import serialize, unserialize
-from ctl_mail import AGAIN, CONFIG, FAILED, USAGE, MailCtl
+from ctl_mail import CONFIG, FAILED, UNAVAILABLE, USAGE, MailCtl
 from newspack import set_option
 from stack import FIXTURES
 from tasks_case import HOOK, QUEUE, task
@@ -163,18 +163,77 @@ class ChangeTest(TasksCtl):
                          [b"early", b"late"])
 
     def test_uninstall_names_what_it_cannot_give_back(self):
-        self.row(task("note", "mine"))
-        self.s.mysql("UPDATE wp_wpcron_tasks SET queue = 'former_queue'")
-        self.call("uninstall", code=64)
-        self.assertIn("1 tasks of queues that no [tasks] names", self.stderr)
+        states = ("claimed", "delayed", "list", "pending", "ready", "running",
+                  "done", "dead")
+        for i, state in enumerate(states):
+            self.row(task("note", "mine"), state=state, place=i,
+                     queue="former_queue")
+        self.call("uninstall", code=USAGE)
+        self.assertIn("6 tasks of queues that no [tasks] names", self.stderr)
 
     def test_uninstall_gives_them_back(self):
+        self.addCleanup(self.call, "install")
         self.row(task("note", "mine"))
+        self.row(task("note", "late"), state="delayed", wait=600, place=1)
         self.call("uninstall", "--yes", "--format=json")
-        self.assertIn("1 tasks went back", self.stderr)
+        self.assertIn("2 tasks went back", self.stderr)
         stored = unserialize(self.s.option(PRE + QUEUE).encode())
-        self.assertEqual(stored[0][b"payload"], b"mine")
-        self.call("install")
+        self.assertEqual([stored[i][b"payload"] for i in range(2)],
+                         [b"mine", b"late"])
+        self.assertGreater(stored[1][b"available_after"], time.time() + 500)
+
+    def test_uninstall_drops_nothing_that_arrives_meanwhile(self):
+        self.addCleanup(self.call, "install")
+        self.put(task("note", 1))
+        self.row(task("note", 2))
+        self.s.mysql(
+            "CREATE TRIGGER appender AFTER UPDATE ON wp_options FOR EACH ROW"
+            " INSERT INTO wp_wpcron_tasks (blog_id, queue, state, snapshot,"
+            " available_at, taken_at, element) SELECT 1, %s, 'list',"
+            " UNHEX(SHA2(UUID(), 256)), UTC_TIMESTAMP(6), UTC_TIMESTAMP(6), %s WHERE"
+            " NEW.option_name = %s",
+            (QUEUE, serialize([task("note", 3)]), PRE + QUEUE))
+        try:
+            self.call("uninstall", "--yes", code=UNAVAILABLE)
+            self.assertIn("1 tasks were stored meanwhile", self.stderr)
+        finally:
+            self.s.mysql("DROP TRIGGER appender")
+        self.call("uninstall", "--yes")
+        stored = unserialize(self.s.option(PRE + QUEUE).encode())
+        self.assertEqual(sorted(t[b"payload"] for t in stored.values()),
+                         [1, 2, 3])
+
+
+class NetworkTest(TasksCtl):
+    @classmethod
+    def prepare(cls):
+        super().prepare()
+        cls.s.make_network(1)
+
+    def test_uninstall_gives_queues_of_the_main_blog_back(self):
+        self.addCleanup(self.call, "install")
+        self.row(task("note", "mine"))
+        self.call("uninstall", "--yes")
+        self.assertIsNotNone(self.s.option(PRE + QUEUE))
+        self.assertEqual(self.s.value(
+            "SELECT COUNT(*) FROM wp_2_options WHERE option_name LIKE"
+            " '%%myplugin%%' OR option_value LIKE '%%myplugin%%'", ()), 0)
+
+
+class CacheTest(TasksCtl):
+    @classmethod
+    def prepare(cls):
+        super().prepare()
+        cls.s.start_redis()
+        cls.s.install_object_cache()
+
+    def test_uninstall_refuses_only_while_tasks_wait(self):
+        self.addCleanup(self.call, "install")
+        self.row(task("note", "mine"), state="delayed", wait=600)
+        self.call("uninstall", "--yes", code=CONFIG)
+        self.assertIn("the 1 tasks that were taken stay here", self.stderr)
+        self.s.mysql("DELETE FROM wp_wpcron_tasks")
+        self.call("uninstall", "--yes")
 
 
 class NoQueueTest(MailCtl):

@@ -247,8 +247,9 @@ hand_back_work(
 
 	if (rc == RC_OK && messages_present(p->db, &p->scope, err) == RC_OK)
 		rc = messages_hand_back(&v.env, err);
-	for (size_t i = 0;
-	     rc == RC_OK && (q = config_tasks(c->config, p->site->name, i));
+	/* Queues of tasks are the main blog's. */
+	for (size_t i = 0; rc == RC_OK && p->blog_id == PLACE_BLOG &&
+			   (q = config_tasks(c->config, p->site->name, i));
 	     i++) {
 		size_t n = 0;
 
@@ -282,15 +283,15 @@ hand_back_all(
 	return rc;
 }
 
-/* What is lost with the tables, in words; "" when it is nothing. */
-/* Only queues that [tasks] names can be given back. */
+/* Those of the queues that [tasks] names, or of the others, which cannot be
+ * given back. */
 static enum rc
-count_orphan_tasks(
-    const struct ctl *c, struct place *p, uint64_t *n, struct err *err)
+count_tasks(const struct ctl *c, struct place *p, bool of_named, uint64_t *n,
+    struct err *err)
 {
 	struct db_rows *rows = NULL;
 	enum rc rc = db_select(p->db, &p->scope, SQL_TASKS_CTL_UNFINISHED,
-	    SQL_ARGS(V_U64(p->blog_id)), &rows, err);
+	    SQL_ARGS(V_U64(PLACE_BLOG)), &rows, err);
 
 	*n = 0;
 	while (rc == RC_OK && db_rows_next(rows)) {
@@ -301,12 +302,26 @@ count_orphan_tasks(
 		     (t = config_tasks(c->config, p->site->name, i)); i++)
 			named =
 			    named || slice_eq_str(db_text(rows, 0), t->queue);
-		*n += named ? 0 : db_u64(rows, 1);
+		*n += named == of_named ? db_u64(rows, 1) : 0;
 	}
 	db_rows_free(rows);
 	return rc;
 }
 
+/* By PHP processes that began before they could know. */
+static enum rc
+check_none_arrived(const struct ctl *c, struct place *p, struct err *err)
+{
+	uint64_t n = 0;
+	enum rc rc = p->own ? count_tasks(c, p, true, &n, err) : RC_OK;
+
+	if (rc == RC_OK && n > 0)
+		rc = err_set(err, RC_RETRY,
+		    "%" PRIu64 " tasks were stored meanwhile: try again", n);
+	return rc;
+}
+
+/* What is lost with the tables, in words; "" when it is nothing. */
 static enum rc
 put_loss(const struct ctl *c, struct place *p, struct buf *out, struct err *err)
 {
@@ -332,7 +347,7 @@ put_loss(const struct ctl *c, struct place *p, struct buf *out, struct err *err)
 		letters += db_u64(rows, 1);
 	db_rows_free(rows);
 	if (rc == RC_OK)
-		rc = count_orphan_tasks(c, p, &tasks, err);
+		rc = count_tasks(c, p, false, &tasks, err);
 	if (mails > 0)
 		buf_printf(
 		    out, "%" PRIu64 " mails that are not sent yet", mails);
@@ -365,6 +380,8 @@ uninstall(struct ctl *c, struct place *p)
 		rc = hand_back_all(c, p, &tasks, &err);
 	if (rc == RC_OK)
 		rc = give_all_back(p, &err);
+	if (rc == RC_OK)
+		rc = check_none_arrived(c, p, &err);
 	if (rc == RC_OK)
 		rc = schema_uninstall(p->db, &p->scope, &err);
 	if (rc != RC_OK)
