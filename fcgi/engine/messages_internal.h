@@ -40,6 +40,8 @@ struct messages_run {
 	bool lost;
 	bool stop;  /* PHP is away, or says no to all */
 	bool idled; /* by transients that are not in the database */
+	size_t
+	    given; /* of opts->ids: those that had their turn of generation */
 	/* What waits to be sent, as it was read. */
 	struct arena arena;
 	struct messages_row *rows;

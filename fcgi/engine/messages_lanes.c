@@ -356,7 +356,15 @@ run_batch(struct messages_run *run, enum messages_lane lane,
 
 /* ---- generation ---------------------------------------------------------- */
 
-/* The ids of wp-cronctl in the lane's statuses, in the order given. */
+static bool
+is_wanted(const struct messages_opts *o, enum messages_lane lane)
+{
+	return o->generate == o->send ||
+	       (lane == MESSAGES_GENERATE ? o->generate : o->send);
+}
+
+/* The ids of wp-cronctl in the lane's statuses, in the order given; to be
+ * generated those that had no turn. */
 static enum rc
 take_given(struct messages_run *run, enum messages_lane lane, struct arena *a,
     struct messages_row **out, size_t *n, struct err *err)
@@ -365,18 +373,14 @@ take_given(struct messages_run *run, enum messages_lane lane, struct arena *a,
 	const struct messages_opts *o = run->opts;
 	struct messages_status *s = arena_array(a, o->nids + 1, sizeof *s);
 	struct messages_row *rows = arena_array(a, o->nids + 1, sizeof *rows);
-	bool wanted = o->generate == o->send ||
-		      (lane == MESSAGES_GENERATE ? o->generate : o->send);
 	enum rc rc;
 
-	*n = 0;
 	*out = rows;
 	if (!s || !rows)
 		return err_set(err, RC_RETRY, "no memory for messages");
-	if (!wanted)
-		return RC_OK;
 	rc = messages_statuses(env->db, &env->scope, o->ids, o->nids, s, err);
-	for (size_t i = 0; rc == RC_OK && i < o->nids; i++) {
+	for (size_t i = lane == MESSAGES_GENERATE ? run->given : 0;
+	     rc == RC_OK && i < o->nids; i++) {
 		bool mic = strcmp(s[i].sts, "MIC") == 0;
 		bool idle = strcmp(s[i].sts, "MID") == 0 ||
 			    strcmp(s[i].sts, "MRS") == 0;
@@ -393,6 +397,10 @@ find_rows(struct messages_run *run, enum messages_lane lane, unsigned lowest,
 {
 	const struct work_env *env = run->env;
 
+	*n = 0;
+	*out = NULL;
+	if (!is_wanted(run->opts, lane))
+		return RC_OK;
 	if (run->opts->ids)
 		return take_given(run, lane, a, out, n, err);
 	return messages_waiting(env->db, &env->scope, env->blog_id, lane,
@@ -415,6 +423,16 @@ is_locked(struct messages_run *run, int64_t until)
 	return true;
 }
 
+/* Each has one turn: what PHP leaves as it is would be the first for ever. */
+static void
+pass_given(struct messages_run *run, uint64_t last)
+{
+	const struct messages_opts *o = run->opts;
+
+	while (run->given < o->nids && o->ids[run->given++] != last)
+		;
+}
+
 enum rc
 messages_generate_batch(
     struct messages_run *run, bool *progress, struct err *err)
@@ -434,7 +452,9 @@ messages_generate_batch(
 	run->report->waiting = n;
 	if (rc == RC_OK && take > 0 && !locked) {
 		rc = run_batch(run, MESSAGES_GENERATE, ids, take, &begun, err);
-		*progress = begun > 0;
+		*progress = begun > 0 || run->opts->ids;
+		if (run->opts->ids && !run->stop)
+			pass_given(run, ids[(begun > 0 ? begun : take) - 1]);
 		run->report->waiting = n - (begun < n ? begun : n);
 		/* What was made of them may be urgent. */
 		run->read_at = 0;
@@ -523,6 +543,9 @@ messages_send_batch(struct messages_run *run, bool *progress, struct err *err)
 	if (rc == RC_OK && got > 0) {
 		rc = send_some(run, ids, got, &begun, err);
 		run->next += got;
+		/* What was given back is before those that follow. */
+		if (begun < got && !run->opts->ids)
+			run->read_at = 0;
 		*progress = begun > 0;
 	}
 	run->report->waiting += run->nrows - run->next;

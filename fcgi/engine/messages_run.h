@@ -14,7 +14,7 @@ struct messages_opts {
 	/* Of wp-cronctl: these ids alone; no rate. */
 	const uint64_t *ids;
 	size_t nids;
-	bool generate, send; /* with ids: which; both false: both */
+	bool generate, send; /* which; both false: both */
 };
 struct messages_report {
 	uint64_t generated, sent, failed, restored, waiting;

@@ -131,6 +131,37 @@ class OrderTest(Case):
         r = self.run_once(ids=str(mic), generate=1)[-1]
         self.assertEqual((r["generated"], r["sent"]), (1, 0), r)
 
+    def test_only_generated_only_sent(self):
+        s = self.s
+        espresso.message(s, "MID", 10)
+        espresso.mic(s, priority=10, many=2)
+        r = self.run_once(generate=1)[-1]
+        self.assertEqual((r["generated"], r["sent"]), (1, 0), r)
+        self.assertEqual(espresso.count(s, "MID"), 3)
+        espresso.mic(s, priority=10, many=2)
+        r = self.run_once(send=1)[-1]
+        self.assertEqual((r["generated"], r["sent"]), (0, 3), r)
+
+    def test_given_ids_have_one_turn_each(self):
+        s = self.s
+        bad = [espresso.mic(s, many=1) for _ in range(11)]
+        good = [espresso.mic(s, many=1) for _ in range(2)]
+        espresso.knobs(s, {"on": "generate", "ids": bad, "do": "throw",
+                           "with": "no"})
+        r = self.run_once(ids=",".join(map(str, bad + good)), generate=1)[-1]
+        self.assertEqual((r["generated"], r["more"]), (2, False), r)
+        self.assertEqual([i for i, _ in espresso.calls(s, "generate")],
+                         bad + good)
+
+    def test_what_was_given_back_comes_before_what_follows(self):
+        s = self.s
+        ids = [espresso.message(s, "MID", 20, age_s=100 - n)
+               for n in range(60)]
+        espresso.knobs(s, {"on": "execute", "ids": ids[:10], "do": "exit"})
+        self.run_once()
+        sent = [i for i in self.sent() if i not in ids[:10]]
+        self.assertEqual(sent, ids[10:])
+
 
 class FailureTest(Case):
     def test_refused_ones_are_tried_again_and_then_are_letters(self):
