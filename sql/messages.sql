@@ -315,6 +315,16 @@ UPDATE {base}wpcron_messages
    AND state NOT IN ('claimed', 'running', 'passed')
    AND message_id IN ({ids})
 
+-- What PHP left as it was, or ended under, has its turn at once.
+-- name: messages.unpark
+-- in:   blog:u64, message:u64
+-- rows: entries that waited
+UPDATE {base}wpcron_messages
+   SET not_before = UTC_TIMESTAMP(6), tries = 0, reason = ''
+ WHERE blog_id = ?
+   AND message_id = ?
+   AND state = 'passed'
+
 -- An ORDER BY would sort all of them.
 -- name: messages.expire
 -- in:   blog:u64, days:u64=100, max:u64

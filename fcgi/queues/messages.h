@@ -296,6 +296,9 @@ MUSTUSE enum rc messages_count(struct db *db, const struct sql_scope *scope,
 MUSTUSE enum rc messages_resend(struct db *db, const struct sql_scope *scope,
     uint32_t blog_id, const uint64_t *ids, size_t n, uint64_t *changed,
     struct err *err);
+/* A row that waits to be generated or sent does so no longer than its lane. */
+MUSTUSE enum rc messages_unpark(struct db *db, const struct sql_scope *scope,
+    uint32_t blog_id, uint64_t id, struct err *err);
 /* The rows and their extra meta; not those in our hand. */
 MUSTUSE enum rc messages_delete(struct db *db, const struct sql_scope *scope,
     uint32_t blog_id, const uint64_t *ids, size_t n, uint64_t *changed,

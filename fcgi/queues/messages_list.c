@@ -343,6 +343,14 @@ messages_resend(struct db *db, const struct sql_scope *scope, uint32_t blog_id,
 }
 
 enum rc
+messages_unpark(struct db *db, const struct sql_scope *scope, uint32_t blog_id,
+    uint64_t id, struct err *err)
+{
+	return db_exec(db, scope, SQL_MESSAGES_UNPARK,
+	    SQL_ARGS(V_U64(blog_id), V_U64(id)), NULL, err);
+}
+
+enum rc
 messages_delete(struct db *db, const struct sql_scope *scope, uint32_t blog_id,
     const uint64_t *ids, size_t n, uint64_t *changed, struct err *err)
 {

@@ -127,6 +127,30 @@ class ChangeTest(MessagesCase):
         row, = self.json("dead", "retry", str(letter), code=FAILED)
         self.assertEqual(self.letters(), [letter])
 
+    def test_the_letter_of_one_that_waits_gives_it_its_turn(self):
+        for status, lane in (("MIC", "generate"), ("MID", "send")):
+            message = espresso.message(self.s, status)
+            self.s.mysql(
+                "INSERT INTO wp_wpcron_messages (blog_id, message_id, lane,"
+                " state, tries, claim_id, not_before, copy, reason) VALUES"
+                " (1, %s, %s, 'passed', 5, 1, UTC_TIMESTAMP(6) + INTERVAL 6"
+                " HOUR, '', 'x')",
+                (message, lane))
+            letter = self.letter("message", message)
+            row, = self.json("dead", "retry", str(letter))
+            self.assertTrue(row["changed"], row)
+            self.assertEqual(self.letters(), [])
+            self.assertEqual(self.s.value(
+                "SELECT COUNT(*) FROM wp_wpcron_messages WHERE message_id ="
+                " %s AND tries = 0 AND not_before <= UTC_TIMESTAMP(6)",
+                (message,)), 1)
+
+    def test_what_failed_for_good_has_no_way_back(self):
+        letter = self.letter("message", espresso.message(self.s, "MFL"))
+        row, = self.json("dead", "retry", str(letter), code=FAILED)
+        self.assertIn("made anew", row["why"])
+        self.assertEqual(self.letters(), [letter])
+
 
 class RunTest(MessagesCase):
     def test_just_these_are_generated(self):

@@ -1,6 +1,7 @@
 /* dead list, show, retry, delete: what failed for good, of every queue. */
 #include <inttypes.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "actions.h"
 #include "blogs.h"
@@ -232,10 +233,24 @@ static enum rc
 retry_message(struct changes *ch, const struct dead_letter *d, struct err *err)
 {
 	struct place *p = ch->place;
+	struct messages_status s;
 	uint64_t n = 0;
-	enum rc rc = messages_resend(
-	    p->db, &p->scope, p->blog_id, &d->source, 1, &n, err);
+	enum rc rc =
+	    messages_statuses(p->db, &p->scope, &d->source, 1, &s, err);
 
+	if (rc != RC_OK)
+		return rc;
+	if (strcmp(s.sts, "MIC") == 0 || strcmp(s.sts, "MID") == 0 ||
+	    strcmp(s.sts, "MRS") == 0)
+		return messages_unpark(
+		    p->db, &p->scope, p->blog_id, d->source, err);
+	if (strcmp(s.sts, "MFL") == 0)
+		return err_set(err, RC_NONE,
+		    "Event Espresso failed message %" PRIu64 " for good: have "
+		    "it made anew there",
+		    d->source);
+	rc = messages_resend(
+	    p->db, &p->scope, p->blog_id, &d->source, 1, &n, err);
 	if (rc == RC_OK && n == 0)
 		return err_set(err, RC_NONE,
 		    "message %" PRIu64 " is gone, or is neither sent nor "
