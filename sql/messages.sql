@@ -430,14 +430,21 @@ SELECT e.EXM_value
  LIMIT 1
 
 -- name: messages.failures
--- in:   after:u64, since:time, max:u64
--- rows: rows that failed for good since then, by id
+-- in:   blog:u64, after:u64, since:time, max:u64
+-- rows: rows that failed for good since then and have no letter, by id
 -- explain: rows 4000 all that failed, at worst
 SELECT m.MSG_ID
   FROM {p}esp_message m FORCE INDEX (STS_ID)
+  LEFT JOIN {base}wpcron_dead_letters d
+    ON d.blog_id = ?
+   AND d.kind = 'message'
+   AND d.queue = 'messages'
+   AND d.source = m.MSG_ID
+   AND d.died_at >= m.MSG_modified
  WHERE m.STS_ID = 'MFL'
    AND m.MSG_ID > ?
    AND m.MSG_modified > ?
+   AND d.source IS NULL
  ORDER BY m.MSG_ID
  LIMIT ?
 

@@ -13,8 +13,8 @@
 #define ERROR_MAX 65535
 /* Rows that a call works on. */
 #define PORTION 500
-/* Written in the same second as it was looked, and not yet seen. */
-#define FAILURES_OVERLAP_S 2
+/* PHP notes the time of a failure, and saves it when its batch is through. */
+#define FAILURES_OVERLAP_S 900
 #define FAILURES_MEMO "failures"
 
 /* ---- errors and letters -------------------------------------------------- */
@@ -213,7 +213,9 @@ letters_of_portion(struct db *db, const struct sql_scope *scope,
 {
 	struct db_rows *rows = NULL;
 	enum rc rc = db_select(db, scope, SQL_MESSAGES_FAILURES,
-	    SQL_ARGS(V_U64(*after), V_TIME(since), V_U64(PORTION)), &rows, err);
+	    SQL_ARGS(
+		V_U64(blog_id), V_U64(*after), V_TIME(since), V_U64(PORTION)),
+	    &rows, err);
 
 	*more = rc == RC_OK && db_rows_count(rows) == PORTION;
 	while (rc == RC_OK && db_rows_next(rows)) {

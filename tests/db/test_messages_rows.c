@@ -191,6 +191,23 @@ START_TEST(failures_of_others_become_letters_from_now_on)
 }
 END_TEST
 
+START_TEST(a_failure_that_is_saved_late_becomes_one_letter)
+{
+	uint64_t n;
+
+	CK_RC(RC_OK, messages_failures(t.db, &t.scope, 1, &n, &t.err));
+	db_test_sql("UPDATE wp_wpcron_meta SET value = value - 3600 WHERE name"
+		    " LIKE 'messages/%%/failures'");
+	CK_RC(RC_OK, messages_failures(t.db, &t.scope, 1, &n, &t.err));
+	messages_fixture_add("MFL", 20, 600, "payment");
+	CK_RC(RC_OK, messages_failures(t.db, &t.scope, 1, &n, &t.err));
+	ck_assert_uint_eq(n, 1);
+	CK_RC(RC_OK, messages_failures(t.db, &t.scope, 1, &n, &t.err));
+	ck_assert_uint_eq(n, 0);
+	ck_assert_uint_eq(letters(), 1);
+}
+END_TEST
+
 START_TEST(many_failures_at_once_are_as_many_letters)
 {
 	uint64_t n;
@@ -425,6 +442,7 @@ messages_rows_suite(void)
 	    v, a_verdict_on_a_row_that_is_no_more_sent_changes_nothing);
 	tcase_add_test(v, only_what_failed_here_is_retried_when_its_time_comes);
 	tcase_add_test(v, failures_of_others_become_letters_from_now_on);
+	tcase_add_test(v, a_failure_that_is_saved_late_becomes_one_letter);
 	tcase_add_test(v, many_failures_at_once_are_as_many_letters);
 	suite_add_tcase(s, v);
 	tcase_add_test(h, only_sent_and_refused_ones_are_resent);
