@@ -112,6 +112,15 @@ class RetryTest(DeadCase):
         self.assertIn("nobody_s", row["why"])
         self.assertEqual(self.letters(), [letter])
 
+    def test_what_is_no_task_does_not_keep_others_from_it(self):
+        self.letter("task", 1, "plugin_tasks", ELEMENT)
+        poison = self.letter("task", 2, "plugin_tasks", b"a:1:{i:0;i:1;}")
+        self.letter("task", 3, "plugin_tasks", ELEMENT)
+        rows = self.json("tasks", "retry", "--all", code=FAILED)
+        self.assertEqual([r["changed"] for r in rows], [True, False, True])
+        self.assertTrue(rows[1]["why"])
+        self.assertEqual(self.letters(), [poison])
+
     def test_an_action_gets_a_fresh_row(self):
         action = self.s.insert_actions(1, "some_hook")
         self.s.mysql("UPDATE wp_actionscheduler_actions SET status = 'failed'"

@@ -208,9 +208,13 @@ retry_task(struct changes *ch, const struct dead_letter *d, uint64_t *fresh,
 
 	for (size_t i = 0; queue_view_at(ch->c, p, i, &v); i++)
 		if (slice_eq(d->queue, v.queue.name) ||
-		    slice_eq_str(d->queue, v.config->name))
-			return tasks_revive(
+		    slice_eq_str(d->queue, v.config->name)) {
+			enum rc rc = tasks_revive(
 			    p->db, &p->scope, &v.queue, d->payload, fresh, err);
+
+			/* A list that nobody could read: the next may be. */
+			return rc == RC_REJECT ? RC_NONE : rc;
+		}
 	return err_set(err, RC_NONE,
 	    "no [tasks %s/...] of the configuration has the queue %.*s",
 	    p->site->name, SLICE_FMT(d->queue));
