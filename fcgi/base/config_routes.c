@@ -60,7 +60,7 @@ static const struct policy default_policies[EXECUTOR_NKINDS] = {
 
 /* What holds for a hook where the file says nothing else. A customer's mails
  * keep their order, and each is tried once: other callbacks of the hook would
- * mail twice. */
+ * mail twice; what is said of all hooks is not meant to change that. */
 static const struct {
 	const char *hook;
 	uint32_t concurrency;
@@ -277,6 +277,13 @@ add_policy(
 	return RC_OK;
 }
 
+/* Does the section say something of the hook alone? */
+static bool
+names(const struct policy_section *p, size_t builtin)
+{
+	return p && strcmp(p->hook, builtin_policies[builtin].hook) == 0;
+}
+
 static void merge(struct policy (*out)[2], const struct policy_section *p,
     size_t builtin, enum executor_kind kind)
 {
@@ -296,6 +303,13 @@ static void merge(struct policy (*out)[2], const struct policy_section *p,
 		for (size_t i = 0; p && i < n; i++)
 			if (p->set & (UINT64_C(1) << i))
 				config_option_copy(&rows[i], &all, p);
+		if (builtin < CONFIG_NBUILTIN && kind == EXECUTOR_PHP &&
+		    !names(p, builtin)) {
+			all.values.concurrency =
+			    builtin_policies[builtin].concurrency;
+			all.values.retries = 0;
+			all.values.idempotent = false;
+		}
 		(*out)[series] = all.values;
 	}
 }

@@ -144,6 +144,14 @@ class DaemonTest(unittest.TestCase):
             plugins=("wpcron-woocommerce",),
             config_extra="define( 'WPCRON_MISBEHAVE_LOG', '%s' );" % s.notes)
         s.install_action_scheduler()
+        os.makedirs(s.path("shop-throws"))
+        with open(s.path("shop-throws/shop-throws.php"), "w") as f:
+            f.write("<?php\n/* Plugin Name: shop-throws */\n"
+                    "add_action( %r, function ( $hook ) {\n"
+                    "\tif ( 'shop_throws' === $hook ) {\n"
+                    "\t\tthrow new Exception( 'no' );\n\t}\n}, 1 );\n" %
+                    HOOK)
+        s.add_plugin(s.path("shop-throws"))
         s.start_php_fpm(children=4)
         cls.server = MailServer()
         cls.server.start(s.path("exim"))
@@ -156,7 +164,9 @@ class DaemonTest(unittest.TestCase):
             good.append(insert(s, args))
             if n < len(BAD):
                 bad.append(insert(s, BAD[n]))
-        s.start_daemon(site="smtp = relay", rest=RELAY % self.server.port)
+        throws = insert(s, ["shop_throws", [1]])
+        s.start_daemon(site="smtp = relay", rest=RELAY % self.server.port +
+                       "[policy *]\nretries = 1\nbackoff = 1s..1s\n")
         s.wait_until(lambda: not s.count("status IN ('pending',"
                                          "'in-progress')"), 60)
         self.assertEqual(
@@ -174,7 +184,12 @@ class DaemonTest(unittest.TestCase):
             notes = f.read().splitlines()
         self.assertEqual(notes, ["sent " + subject for _, subject in GOOD
                                  for _ in range(2)])
-        time.sleep(1)
+        # None is tried again, neither a wrong one nor one that failed.
+        time.sleep(2)
+        self.assertEqual(s.statuses("action_id = %s", (throws,)),
+                         {"failed": 1})
+        self.assertEqual(s.count("hook = %s", (HOOK,)),
+                         len(GOOD) + len(BAD) + 1)
         self.assertEqual(self.server.count(), 2 * len(GOOD))
 
 

@@ -200,6 +200,27 @@ START_TEST(a_shops_mails_are_serial_and_go_to_the_outbox_unless_set)
 }
 END_TEST
 
+START_TEST(what_is_said_of_all_hooks_makes_no_shops_mail_twice)
+{
+	struct config *c = parse(SITE "[policy *]\nretries = 5\n"
+				      "concurrency = 4\nidempotent = yes\n"
+				      "timeout = 60s\n");
+
+	ck_assert_uint_eq(policy_of(c, SHOP)->retries, 0);
+	ck_assert_uint_eq(policy_of(c, SHOP)->concurrency, 1);
+	ck_assert(!policy_of(c, SHOP)->idempotent);
+	ck_assert_uint_eq(policy_of(c, SHOP)->timeout_ms, 60000);
+	ck_assert_uint_eq(policy_of(c, "x")->retries, 5);
+	ck_assert_uint_eq(policy_of(c, "x")->concurrency, 4);
+	config_unref(c);
+	c = parse(SITE "[policy " SHOP "]\nretries = 2\nidempotent = yes\n"
+		       "[policy *]\nretries = 5\n");
+	ck_assert_uint_eq(policy_of(c, SHOP)->retries, 2);
+	ck_assert(policy_of(c, SHOP)->idempotent);
+	config_unref(c);
+}
+END_TEST
+
 START_TEST(the_schedule_of_messages_runs_their_queue_unless_switched_off)
 {
 	static const char *const hooks[] = {
@@ -234,6 +255,7 @@ config_mail_suite(void)
 	    (int)NELEMS(on_a_copy));
 	tcase_add_test(
 	    tc, a_queue_of_tasks_has_its_handlers_and_its_hook_a_route);
+	tcase_add_test(tc, what_is_said_of_all_hooks_makes_no_shops_mail_twice);
 	tcase_add_test(
 	    tc, a_shops_mails_are_serial_and_go_to_the_outbox_unless_set);
 	tcase_add_loop_test(tc,
