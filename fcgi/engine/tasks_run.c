@@ -13,7 +13,7 @@
 #include "sql/leases.h"
 
 enum {
-	/* Leases and claims outlast a task by this. */
+	/* Leases and claims outlast a task, and the wait for PHP, by this. */
 	MARGIN_MS = 30000,
 	RENEW_MS = 20000,
 	RENEW_AGAIN_MS = 1000,
@@ -172,6 +172,14 @@ tasks_turn_tick(void *turn)
 	t->renew_at = now + (renew(t, &err) == RC_OK ? every : RENEW_AGAIN_MS);
 }
 
+bool
+tasks_turn_overdue(void *turn)
+{
+	struct tasks_turn *t = turn;
+
+	return work_overdue(t->env, &t->stop_at);
+}
+
 /* False: the program stops. */
 static bool
 nap(const struct tasks_turn *t, mono_ms ms)
@@ -273,6 +281,12 @@ give_back(struct tasks_turn *t, size_t *n, struct err *err)
 static enum rc
 leave_to_php(struct tasks_turn *t, const char *types, struct err *err)
 {
+	const struct php_tasks_opts o = {
+		.timeout_ms = t->c->timeout_ms * t->c->batch + BOOT_MS,
+		.tick = tasks_turn_tick,
+		.give_up = tasks_turn_overdue,
+		.arg = t,
+	};
 	struct php_executor_opts opts;
 	size_t n = 0;
 	enum rc rc;
@@ -294,8 +308,7 @@ leave_to_php(struct tasks_turn *t, const char *types, struct err *err)
 	if (!tasks_turn_every(t, "process", PHP_EVERY_MS) ||
 	    work_php_enter(t->env, PLACE_MS, &opts, err) != RC_OK)
 		return RC_OK;
-	rc = php_tasks_process(
-	    &opts, t->q.hook, t->c->timeout_ms * t->c->batch + BOOT_MS, err);
+	rc = php_tasks_process(&opts, &o, t->q.hook, err);
 	work_php_leave(t->env);
 	if (rc != RC_OK && tasks_turn_say(t, "tasks.process_failed", err->text))
 		log_event(LOG_WARN, "tasks.process_failed",
@@ -560,7 +573,7 @@ begin_turn(struct tasks_turn *t, uint32_t budget_ms)
 
 	t->site = site_config(env->config, env->site);
 	t->smtp = config_smtp(env->config, t->site);
-	t->term_ms = t->c->timeout_ms + MARGIN_MS;
+	t->term_ms = PLACE_MS + t->c->timeout_ms + MARGIN_MS;
 	t->until = clock_mono(env->clock) + (mono_ms)budget_ms;
 	t->renew_at = clock_mono(env->clock) + RENEW_AGAIN_MS;
 	tasks_queue_of(env->blog_id, t->c, &t->q);

@@ -149,6 +149,7 @@ send_webhook(struct tasks_turn *t, const struct task *task, struct err *err)
 		.key = task->id_hash,
 		.timeout_ms = t->c->timeout_ms,
 		.tick = tasks_turn_tick,
+		.give_up = tasks_turn_overdue,
 		.arg = t };
 
 	if (!t->webhook)
@@ -218,6 +219,12 @@ on_tick(void *arg)
 	tasks_turn_tick(((const struct in_php *)arg)->t);
 }
 
+static bool
+is_to_be_given_up(void *arg)
+{
+	return tasks_turn_overdue(((const struct in_php *)arg)->t);
+}
+
 static void
 fill_php(struct in_php *p)
 {
@@ -247,12 +254,20 @@ ask_php(struct batch *b, struct in_php *p, struct err *err)
 		.ended = on_ended,
 		.over = is_over,
 		.tick = on_tick,
+		.give_up = is_to_be_given_up,
 		.arg = p };
 	struct php_executor_opts opts;
 	enum rc rc = work_php_enter(t->env, PLACE_MS, &opts, err);
 
 	if (rc != RC_OK)
 		return rc;
+	/* It may have been long. */
+	tasks_turn_tick(t);
+	if (t->lost) {
+		work_php_leave(t->env);
+		return err_set(
+		    err, RC_RETRY, "another node took the queue meanwhile");
+	}
 	if (t->smtp)
 		php_mail_render(
 		    &outbox, &t->env->scope, t->env->blog_id, t->site, t->smtp);

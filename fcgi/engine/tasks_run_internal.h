@@ -33,6 +33,7 @@ struct tasks_turn {
 	uint32_t term_ms;  /* of a claim */
 	mono_ms until;     /* no task begins later */
 	mono_ms renew_at;
+	mono_ms stop_at;    /* PHP, or a call, is ended then; 0: not yet */
 	bool lost;          /* the lease or PHP's lock: begin nothing more */
 	struct err failure; /* of the database, in a callback */
 	struct task_webhook *webhook;
@@ -47,6 +48,8 @@ const char *tasks_unable(
 /* Hold on what is held; to be called about once a second. A void * for those
  * who only know an argument. */
 void tasks_turn_tick(void *turn);
+/* The program stops, and what is in hand had its time; likewise a void *. */
+bool tasks_turn_overdue(void *turn);
 /* Is no task to begin any more? */
 bool tasks_turn_over(const struct tasks_turn *t);
 /* So that it is said once, and again when it has changed. */

@@ -110,6 +110,14 @@ on_tick(void *arg)
 		r->o->tick(r->o->arg);
 }
 
+static bool
+gives_up(void *arg)
+{
+	const struct running *r = arg;
+
+	return r->o->give_up && r->o->give_up(r->o->arg);
+}
+
 enum rc
 php_tasks_run(const struct php_executor_opts *opts,
     const struct php_tasks_opts *o, struct php_task *t, size_t n,
@@ -133,6 +141,7 @@ php_tasks_run(const struct php_executor_opts *opts,
 		.begun = on_begun,
 		.over = is_over,
 		.tick = on_tick,
+		.give_up = gives_up,
 		.arg = &r };
 
 	for (size_t i = 0; i < n; i++)
@@ -144,6 +153,7 @@ php_tasks_run(const struct php_executor_opts *opts,
 /* ---- one question ------------------------------------------------------- */
 
 struct question {
+	const struct php_tasks_opts *o;
 	struct slice hook;            /* process */
 	struct slice transient, lock; /* inbox; transient */
 	uint32_t ttl_s;
@@ -166,6 +176,23 @@ take_answer(void *arg, size_t i, const json_t *answer)
 	if (!is_true(answer, "ok"))
 		(void)err_set(&q->failure, RC_REJECT, "%.*s",
 		    SLICE_FMT(php_text_of(answer, "msg")));
+}
+
+static void
+process_tick(void *arg)
+{
+	const struct question *q = arg;
+
+	if (q->o->tick)
+		q->o->tick(q->o->arg);
+}
+
+static bool
+process_gives_up(void *arg)
+{
+	const struct question *q = arg;
+
+	return q->o->give_up && q->o->give_up(q->o->arg);
 }
 
 static void
@@ -206,16 +233,18 @@ ask(const struct php_executor_opts *opts, struct php_list *l,
 }
 
 enum rc
-php_tasks_process(const struct php_executor_opts *opts, struct slice hook,
-    uint32_t timeout_ms, struct err *err)
+php_tasks_process(const struct php_executor_opts *opts,
+    const struct php_tasks_opts *o, struct slice hook, struct err *err)
 {
-	struct question q = { .hook = hook };
+	struct question q = { .o = o, .hook = hook };
 	struct php_list l = { .op = "process",
 		.once = true,
 		.render = render_hook,
-		.take = take_answer };
+		.take = take_answer,
+		.tick = process_tick,
+		.give_up = process_gives_up };
 
-	return ask(opts, &l, &q, timeout_ms, err);
+	return ask(opts, &l, &q, o->timeout_ms, err);
 }
 
 enum rc

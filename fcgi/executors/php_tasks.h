@@ -27,6 +27,8 @@ struct php_tasks_opts {
 	bool (*over)(void *arg);
 	/* Called about once a second; may be NULL. */
 	void (*tick)(void *arg);
+	/* Asked as often: shall PHP be ended under what it is at? NULL: no. */
+	bool (*give_up)(void *arg);
 	void *arg;
 };
 /*
@@ -39,9 +41,10 @@ MUSTUSE enum rc php_tasks_run(const struct php_executor_opts *opts,
     struct arena *a, struct err *err);
 
 /* do_action() of the queue's own hook: the plugin's processor does it all.
+ * Only timeout_ms, of all of it, tick, give_up and arg are looked at.
  * RC_REJECT: nobody listens, or it failed. */
 MUSTUSE enum rc php_tasks_process(const struct php_executor_opts *opts,
-    struct slice hook, uint32_t timeout_ms, struct err *err);
+    const struct php_tasks_opts *o, struct slice hook, struct err *err);
 
 /*
  * The inbox where an object cache keeps it. It is drained, an empty list

@@ -419,6 +419,8 @@ send_once(struct sending *s, struct err *err)
 		http_poll(h, TICK_MS, on_done, s);
 		if (s->call->tick)
 			s->call->tick(s->call->arg);
+		if (s->call->give_up && s->call->give_up(s->call->arg))
+			http_abandon(h, on_done, s);
 	}
 	return rc;
 }

@@ -1,6 +1,7 @@
 #ifndef EXECUTORS_TASK_WEBHOOK_H
 #define EXECUTORS_TASK_WEBHOOK_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/clock.h"
@@ -38,6 +39,8 @@ struct task_call {
 	uint32_t timeout_ms;  /* at most, redirects included */
 	/* Called about every half second of waiting; may be NULL. */
 	void (*tick)(void *arg);
+	/* Asked as often: shall it be given up? NULL: no. */
+	bool (*give_up)(void *arg);
 	void *arg;
 };
 /*

@@ -1,10 +1,11 @@
 /*
  * Works off a site's queue of tasks, as the program does.
  *
- *   tasks_run config=FILE [queue=NAME] [budget=MS] [for=MS] [op=hand_back]
+ *   tasks_run config=FILE [queue=NAME] [budget=MS] [for=MS] [place=MS]
+ *       [op=hand_back]
  *
  * With for= it looks again and again for that long; what is held waits as the
- * report says.
+ * report says. With place= PHP has a place only after that long.
  * Prints {"rc":..., "error":..., "held":..., "taken":..., ...}, of all looks
  * together; of the last one what is no number.
  */
@@ -23,7 +24,7 @@
 
 struct run {
 	const char *config_file, *queue, *op;
-	uint64_t budget_ms, for_ms;
+	uint64_t budget_ms, for_ms, place_ms;
 	struct config *config;
 	struct site *site;
 	struct site_facts facts;
@@ -49,6 +50,14 @@ is_stopping(void *arg)
 	return stopped;
 }
 
+static bool
+enter_php(void *arg, uint32_t wait_ms)
+{
+	(void)wait_ms;
+	clock_sleep_ms((uint32_t)((const struct run *)arg)->place_ms);
+	return true;
+}
+
 static void
 die(const struct run *r, const char *what)
 {
@@ -65,7 +74,9 @@ set(struct run *r, const char *arg)
 		r->queue = arg + 6;
 	else if (strncmp(arg, "op=", 3) == 0)
 		r->op = arg + 3;
-	else if (!(strncmp(arg, "budget=", 7) == 0 &&
+	else if (!(strncmp(arg, "place=", 6) == 0 &&
+		     slice_u64(slice_str(arg + 6), &r->place_ms)) &&
+		 !(strncmp(arg, "budget=", 7) == 0 &&
 		     slice_u64(slice_str(arg + 7), &r->budget_ms)) &&
 		 !(strncmp(arg, "for=", 4) == 0 &&
 		     slice_u64(slice_str(arg + 4), &r->for_ms)))
@@ -98,6 +109,8 @@ open_site(struct run *r)
 	env->node_id = node >> 1 | 1;
 	env->clock = &clock_system;
 	env->stopping = is_stopping;
+	env->arg = r;
+	env->php_enter = enter_php;
 	for (size_t i = 0; !r->tasks; i++) {
 		const struct config_tasks *t =
 		    config_tasks(r->config, r->site->name, i);

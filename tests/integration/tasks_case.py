@@ -157,10 +157,12 @@ class TasksCase(unittest.TestCase):
         assert r.returncode == 0, r.stdout + r.stderr
 
     @classmethod
-    def configure(cls, config=None, handlers=None, site=None, rest=None):
+    def configure(cls, config=None, handlers=None, site=None, rest=None,
+                  daemon=""):
         def of(value, default):
             return default if value is None else value
-        text = cls.s.config_text(site=of(site, cls.site), rest="%s\n%s" % (
+        text = cls.s.config_text(daemon=daemon, site=of(site, cls.site),
+                                 rest="%s\n%s" % (
             of(rest, cls.rest), "[tasks default/%s]\nhook = %s\n%s\n%s" % (
                 QUEUE, HOOK, of(config, cls.config),
                 of(handlers, cls.handlers))))

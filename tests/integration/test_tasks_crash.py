@@ -64,6 +64,34 @@ class Crashes(TasksCase):
         self.assertEqual(self.run_tasks()["done"], 20 - report["done"])
         self.assertEqual(len(self.server.paths()), 20)
 
+    def test_a_stop_ends_what_takes_longer_than_its_grace(self):
+        self.configure(config="allow_hosts = 127.0.0.1\ntimeout = 60s",
+                       daemon="shutdown_grace = 1s\n")
+        self.server.answer = lambda c: (time.sleep(50), (200, {}, b""))[1]
+        for slow, begun in (
+                (self.calls(1)[0], self.server.paths),
+                (task("sleep", {"seconds": 50}), self.log)):
+            self.s.mysql("DELETE FROM wp_wpcron_tasks")
+            self.put(slow, task("note", 2))
+            process = self.begin_tasks()
+            self.s.wait_until(begun)
+            began = time.time()
+            process.terminate()
+            report = self.end_tasks(process)
+            self.assertLess(time.time() - began, 15)
+            self.assertEqual((report["done"], report["failed"]), (0, 1))
+            self.assertEqual(self.states(), ["delayed", "ready"])
+
+    def test_who_waited_too_long_for_php_runs_none_twice(self):
+        self.configure(config="lock_ttl = 5s")
+        self.put(*[task("note", i) for i in range(3)])
+        late = self.begin_tasks(place=6000)
+        self.s.wait_until(lambda: self.states() == ["claimed"] * 3)
+        self.end_terms()
+        self.assertEqual(self.run_tasks()["done"], 3)
+        self.assertEqual(self.end_tasks(late)["done"], 0)
+        self.assertEqual(self.log(), ["note 0", "note 1", "note 2"])
+
     def test_two_processes_beside_each_other_run_none_twice(self):
         self.put(*self.calls(60), *[task("note", i) for i in range(60)])
         both = [self.begin_tasks(**{"for": 6000}) for _ in range(2)]

@@ -177,7 +177,7 @@ START_TEST(what_php_says_no_to_is_refused_in_its_words)
 	    HELLO BEGIN("0") ">{\"frame\":\"answer\",\"i\":0,\"ok\":false,"
 			     "\"msg\":\"nobody\"}\n" END);
 	ck_assert_int_eq(
-	    php_tasks_process(&s.opts, SLICE_LIT("h"), TIMEOUT_MS, &s.err),
+	    php_tasks_process(&s.opts, &s.o, SLICE_LIT("h"), &s.err),
 	    RC_REJECT);
 	ck_assert_str_eq(s.err.text, "nobody");
 	scene_close(&s);
