@@ -20,13 +20,14 @@
 #define PHP_MS 300000
 #define PHP_WAIT_MS 10000
 /* Longer than PHP may take: nobody else looks at a claim before. */
-#define TERM_MS (PHP_MS + 60000)
+#define TERM_MORE_MS 60000
 #define BATCH_ARENA_MAX ((size_t)256 << 20)
 #define LIST_ARENA_MAX ((size_t)64 << 20)
 /* Of a status; the rest comes when these are done. */
 #define LIST_MAX ((size_t)200000)
 /* What visitors add meanwhile may be more urgent. */
 #define LIST_MS 5000
+#define STATEMENT_MAX ((size_t)2048)
 /* What PHP leaves as it is waits so long, doubling. */
 #define PASSED_MS ((int64_t)15 * 60000)
 #define PASSED_MAX_MS ((int64_t)6 * 3600000)
@@ -49,7 +50,8 @@ struct batch {
 	size_t ndoubts;
 	size_t begun, locked;
 	uint64_t done, failed;
-	bool timed_out;
+	mono_ms stop_at; /* of work_overdue() */
+	bool goes_on;    /* PHP is at one of them still, and not ours to end */
 };
 
 /* ---- PHP ----------------------------------------------------------------- */
@@ -74,13 +76,73 @@ set_outbox(
 	return RC_OK;
 }
 
+/* More than the default only where the hook's policy says so: a newsletter may
+ * take its time. */
+static uint32_t
+php_ms(const struct batch *b)
+{
+	static const char *const hooks[] = {
+		[MESSAGES_GENERATE] = "AHEE__EE_Messages_Scheduler__generation",
+		[MESSAGES_SEND] = "AHEE__EE_Messages_Scheduler__sending",
+	};
+	const struct work_env *env = b->run->env;
+	const char *site = env->site->name;
+	struct slice hook = slice_str(hooks[b->lane]);
+	uint32_t ms = config_policy(
+	    env->config, site, hook, config_route(env->config, site, hook))
+			  ->timeout_ms;
+
+	return ms > PHP_MS ? ms : PHP_MS;
+}
+
+static void
+keep_lease(void *arg)
+{
+	struct messages_run *run = ((const struct batch *)arg)->run;
+
+	if (clock_mono(run->env->clock) >= run->renew_at)
+		messages_renew(run);
+}
+
+static bool
+is_given_up(void *arg)
+{
+	struct batch *b = arg;
+
+	return work_overdue(b->run->env, &b->stop_at);
+}
+
+/* Of what is gone the row says nothing: whoever dies amid the batch must not
+ * leave it to be generated once more. What fails here is settled at its end. */
+static void
+note_generated(void *arg, size_t i)
+{
+	const struct batch *b = arg;
+	const struct work_env *env = b->run->env;
+	const struct php_message *m = &b->asked[i];
+	const struct messages_result r = { .id = b->claims[i].id,
+		.end = MESSAGES_DONE };
+	struct err err = ERR_INIT;
+
+	if (b->lane == MESSAGES_GENERATE && m->answered && m->ok &&
+	    m->status.n == 0 &&
+	    messages_settle(env->db, &env->scope, env->blog_id, b->lane,
+		b->claim_id, &r, 1, &err) != RC_OK)
+		return;
+}
+
 static enum rc
 ask_php(struct batch *b, struct err *err)
 {
 	struct messages_run *run = b->run;
 	const struct work_env *env = run->env;
+	const struct php_messages_opts o = { .timeout_ms = php_ms(b),
+		.ended = note_generated,
+		.tick = keep_lease,
+		.give_up = is_given_up,
+		.goes_on = &b->goes_on,
+		.arg = b };
 	struct php_executor_opts php;
-	mono_ms begun;
 	enum rc rc = work_php_enter(env, PHP_WAIT_MS, &php, err);
 
 	if (rc != RC_OK)
@@ -89,35 +151,50 @@ ask_php(struct batch *b, struct err *err)
 	if (rc == RC_OK)
 		rc = messages_begun(env->db, &env->scope, env->blog_id, b->lane,
 		    b->claim_id, err);
-	begun = clock_mono(env->clock);
 	if (rc == RC_OK && b->lane == MESSAGES_GENERATE)
 		rc = php_messages_generate(
-		    &php, b->asked, b->nclaims, PHP_MS, &b->arena, err);
+		    &php, &o, b->asked, b->nclaims, &b->arena, err);
 	else if (rc == RC_OK)
 		rc = php_messages_send(
-		    &php, b->asked, b->nclaims, PHP_MS, &b->arena, err);
+		    &php, &o, b->asked, b->nclaims, &b->arena, err);
 	work_php_leave(env);
-	b->timed_out = clock_mono(env->clock) - begun >= PHP_MS;
 	return rc;
 }
 
 static enum rc
-name_mails(struct batch *b, struct err *err)
+name_done(struct batch *b, size_t i, struct err *err)
 {
-	for (size_t i = 0; i < b->nclaims; i++) {
+	const struct work_env *env = b->run->env;
+	struct buf sql = BUF_INIT(STATEMENT_MAX);
+	enum rc rc = messages_done_sql(
+	    &env->scope, env->blog_id, b->claim_id, b->claims[i].id, &sql, err);
+
+	b->asked[i].done = arena_slice(&b->arena, buf_slice(&sql));
+	buf_clear(&sql);
+	return rc;
+}
+
+static enum rc
+name_each(struct batch *b, struct err *err)
+{
+	enum rc rc = RC_OK;
+
+	for (size_t i = 0; i < b->nclaims && rc == RC_OK; i++) {
 		char text[64];
 
 		b->asked[i].id = b->claims[i].id;
-		b->asked[i].mail = SLICE_LIT("");
+		b->asked[i].mail = b->asked[i].done = SLICE_LIT("");
+		if (b->lane == MESSAGES_GENERATE)
+			rc = name_done(b, i, err);
 		if (b->lane != MESSAGES_SEND || !b->run->smtp)
 			continue;
 		(void)snprintf(text, sizeof text, "message:%" PRIu64 ":%u",
 		    b->claims[i].id, b->claims[i].sending);
 		b->asked[i].mail = arena_slice(&b->arena, slice_str(text));
 	}
-	return b->arena.failed
-		   ? err_set(err, RC_RETRY, "no memory for messages")
-		   : RC_OK;
+	if (rc == RC_OK && b->arena.failed)
+		rc = err_set(err, RC_RETRY, "no memory for messages");
+	return rc;
 }
 
 /* ---- what came of it ----------------------------------------------------- */
@@ -222,9 +299,10 @@ sort_out(struct batch *b)
 		}
 		b->begun++;
 		copy_status(sts, m->status);
-		/* Where PHP is killed for its time it may be at it still. */
 		if (!m->answered || !judge(b, i, sts, &r)) {
-			if (!b->timed_out)
+			/* PHP says itself when it is generated, or its row
+			 * does once its term is over. */
+			if (!b->goes_on)
 				b->doubts[b->ndoubts++] = r.id;
 			continue;
 		}
@@ -279,8 +357,8 @@ claim(struct batch *b, struct err *err)
 		return err_set(err, RC_FATAL, "the kernel has no randomness");
 	b->claim_id = b->claim_id >> 1 | 1;
 	rc = messages_claim(env->db, &env->scope, env->blog_id, b->lane,
-	    b->claim_id, b->ids, b->n, TERM_MS, &b->arena, &b->claims,
-	    &b->nclaims, err);
+	    b->claim_id, b->ids, b->n, php_ms(b) + TERM_MORE_MS, &b->arena,
+	    &b->claims, &b->nclaims, err);
 	if (rc != RC_OK)
 		return rc;
 	b->asked = arena_array(&b->arena, b->nclaims + 1, sizeof *b->asked);
@@ -288,7 +366,7 @@ claim(struct batch *b, struct err *err)
 	b->doubts = arena_array(&b->arena, b->nclaims + 1, sizeof(uint64_t));
 	if (!b->asked || !b->results || !b->doubts)
 		return err_set(err, RC_RETRY, "no memory for messages");
-	return name_mails(b, err);
+	return name_each(b, err);
 }
 
 static void

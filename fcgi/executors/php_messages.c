@@ -15,6 +15,7 @@ enum {
 struct ask {
 	/* The caller's; one of them. */
 	struct php_message *messages;
+	const struct php_messages_opts *o;
 	struct php_mail_failure *failures;
 	const struct php_plain_option *options;
 	uint32_t lock_s; /* the plugin's lock is to expire by then */
@@ -70,6 +71,8 @@ render_message(struct buf *out, void *arg, size_t i)
 	    out, ",\"id\":%" PRIu64 ",\"lock_s\":%" PRIu32, m->id, k->lock_s);
 	if (m->mail.n > 0)
 		put_text(out, "mail", m->mail);
+	if (m->done.n > 0)
+		put_text(out, "done", m->done);
 }
 
 static void
@@ -90,6 +93,8 @@ take_message(void *arg, size_t i, const json_t *answer)
 	if (k->a->failed)
 		(void)err_set(&k->failure, RC_RETRY,
 		    "PHP's answers do not fit into memory");
+	if (k->o->ended)
+		k->o->ended(k->o->arg, i);
 }
 
 static void
@@ -100,22 +105,42 @@ begin_message(void *arg, size_t i)
 	k->messages[i].begun = true;
 }
 
+static void
+on_tick(void *arg)
+{
+	const struct ask *k = arg;
+
+	if (k->o->tick)
+		k->o->tick(k->o->arg);
+}
+
+static bool
+is_given_up(void *arg)
+{
+	const struct ask *k = arg;
+
+	return k->o->give_up && k->o->give_up(k->o->arg);
+}
+
 static enum rc
 run_messages(const char *op, uint32_t limit_ms,
-    const struct php_executor_opts *opts, struct php_message *m, size_t n,
-    uint32_t timeout_ms, struct arena *a, struct err *err)
+    const struct php_executor_opts *opts, const struct php_messages_opts *o,
+    struct php_message *m, size_t n, struct arena *a, struct err *err)
 {
-	struct ask k = { .messages = m, .a = a };
+	struct ask k = { .messages = m, .o = o, .a = a };
 	struct php_list l = { .op = op,
 		.n = n,
-		.timeout_ms = timeout_ms,
-		.limit_ms = limit_ms < timeout_ms ? limit_ms : timeout_ms,
+		.timeout_ms = o->timeout_ms,
+		.limit_ms = limit_ms < o->timeout_ms ? limit_ms : o->timeout_ms,
 		.once = true,
 		.render = render_message,
 		.take = take_message,
-		.begun = begin_message };
+		.begun = begin_message,
+		.tick = on_tick,
+		.give_up = is_given_up,
+		.goes_on = o->goes_on };
 
-	k.lock_s = timeout_ms / 500; /* twice as long */
+	k.lock_s = o->timeout_ms / 500; /* twice as long */
 	if (k.lock_s < PHP_MESSAGES_LOCK_S)
 		k.lock_s = PHP_MESSAGES_LOCK_S;
 	for (size_t i = 0; i < n; i++) {
@@ -129,20 +154,19 @@ run_messages(const char *op, uint32_t limit_ms,
 
 enum rc
 php_messages_generate(const struct php_executor_opts *opts,
-    struct php_message *m, size_t n, uint32_t timeout_ms, struct arena *a,
-    struct err *err)
+    const struct php_messages_opts *o, struct php_message *m, size_t n,
+    struct arena *a, struct err *err)
 {
 	/* One may be a newsletter for thousands. */
-	return run_messages(
-	    "generate", timeout_ms, opts, m, n, timeout_ms, a, err);
+	return run_messages("generate", o->timeout_ms, opts, o, m, n, a, err);
 }
 
 enum rc
-php_messages_send(const struct php_executor_opts *opts, struct php_message *m,
-    size_t n, uint32_t timeout_ms, struct arena *a, struct err *err)
+php_messages_send(const struct php_executor_opts *opts,
+    const struct php_messages_opts *o, struct php_message *m, size_t n,
+    struct arena *a, struct err *err)
 {
-	return run_messages(
-	    "send", SEND_LIMIT_MS, opts, m, n, timeout_ms, a, err);
+	return run_messages("send", SEND_LIMIT_MS, opts, o, m, n, a, err);
 }
 
 /* ---- failures, options, description ------------------------------------- */

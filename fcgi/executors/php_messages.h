@@ -15,6 +15,9 @@ struct php_message {
 	/* send: whose mail it is in the outbox, "message:5:1"; "": PHP's own
 	 * transport sends it. */
 	struct slice mail;
+	/* generate: SQL that PHP runs when it is generated and its row is gone,
+	 * but nobody hears it any more; "": none. */
+	struct slice done;
 
 	bool answered;
 	bool ok;     /* generate: it is MIC no more; send: MSN */
@@ -42,12 +45,22 @@ struct php_message {
  * plugin's own. RC_REJECT: the plugin is not active, is in maintenance mode,
  * or does messages in the request that makes them.
  */
+struct php_messages_opts {
+	uint32_t timeout_ms; /* of all */
+	/* Message i is answered: at once, each. NULL: nobody wants to know. */
+	void (*ended)(void *arg, size_t i);
+	/* As php_list's; each may be NULL. */
+	void (*tick)(void *arg);
+	bool (*give_up)(void *arg);
+	bool *goes_on;
+	void *arg;
+};
 MUSTUSE enum rc php_messages_generate(const struct php_executor_opts *opts,
-    struct php_message *m, size_t n, uint32_t timeout_ms, struct arena *a,
-    struct err *err);
+    const struct php_messages_opts *o, struct php_message *m, size_t n,
+    struct arena *a, struct err *err);
 MUSTUSE enum rc php_messages_send(const struct php_executor_opts *opts,
-    struct php_message *m, size_t n, uint32_t timeout_ms, struct arena *a,
-    struct err *err);
+    const struct php_messages_opts *o, struct php_message *m, size_t n,
+    struct arena *a, struct err *err);
 /* do_action( 'wp_mail_failed', WP_Error ) for mails of any job that the relay
  * refused; with the reason as `message`. By php/mail.php. RC_RETRY: those not
  * begun have to be told still. RC_REJECT: a listener failed. */

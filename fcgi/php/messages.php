@@ -9,7 +9,8 @@
  * those before it again.
  *
  *   ask        {what, op, list: [entry]}; each entry has `i`, its number
- *     generate {id, lock_s}: one row MIC
+ *     generate {id, lock_s, done}: one row MIC; done: SQL that ends it in the
+ *              program's journal, run where nobody hears the answer
  *     send     {id, lock_s, mail}: one row MID or MRS; mail: whose its mails
  *              are in the outbox, if they go there
  *     options  {name, value}: as stored; without a value it is deleted
@@ -32,6 +33,7 @@ if ( ! class_exists( 'WPCron_FCGI_Worker', false ) ) {
 
 final class WPCron_FCGI_Messages {
 	use WPCron_FCGI_Part {
+		run as private work_off;
 		ended as private tell_end;
 	}
 
@@ -64,6 +66,24 @@ final class WPCron_FCGI_Messages {
 	// Of the row that is generated: what was saved; tokens of what was not.
 	private static $saved  = 0;
 	private static $failed = array();
+	private static $done   = array(); // SQL by which what was generated is done
+
+	public static function run( array $ask ) {
+		$why = self::work_off( $ask );
+		self::end_unheard();
+		return $why;
+	}
+
+	/** Of a row that is gone nothing tells that what it was to become is saved. */
+	private static function end_unheard() {
+		global $wpdb;
+		if ( ! self::$done || 'gone' !== self::reason_to_stop() ) {
+			return;
+		}
+		foreach ( self::$done as $sql ) {
+			$wpdb->query( $sql );
+		}
+	}
 
 	private static function why_not( $op ) {
 		list( $plugin, $rows ) = self::OPS[ $op ];
@@ -288,6 +308,9 @@ final class WPCron_FCGI_Messages {
 				throw new RuntimeException( $why );
 			}
 			return self::told( false, $status, $why );
+		}
+		if ( '' === $status && isset( $entry['done'] ) ) {
+			self::$done[] = $entry['done'];
 		}
 		if ( 'MIC' !== $status ) {
 			return self::told( true, $status, in_array( $status, array( 'MFL', 'MDO' ), true ) ? self::reason( $id ) : '' );

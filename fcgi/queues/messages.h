@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "base/arena.h"
+#include "base/buf.h"
 #include "base/err.h"
 #include "base/slice.h"
 #include "sql/db.h"
@@ -168,6 +169,12 @@ struct messages_result {
 MUSTUSE enum rc messages_settle(struct db *db, const struct sql_scope *scope,
     uint32_t blog_id, enum messages_lane lane, uint64_t claim_id,
     const struct messages_result *r, size_t n, struct err *err);
+
+/* The same for one that is generated, as text: for PHP, when nobody hears its
+ * answer any more. */
+MUSTUSE enum rc messages_done_sql(const struct sql_scope *scope,
+    uint32_t blog_id, uint64_t claim_id, uint64_t id, struct buf *out,
+    struct err *err);
 
 /* What becomes of a message whose messenger failed, or PHP under it. */
 struct messages_policy {

@@ -1,7 +1,6 @@
 #ifndef QUEUES_MESSAGES_INTERNAL_H
 #define QUEUES_MESSAGES_INTERNAL_H
 
-#include "base/buf.h"
 #include "queues/messages.h"
 
 /* Ids of one statement. */

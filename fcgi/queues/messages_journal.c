@@ -365,6 +365,18 @@ messages_settle(struct db *db, const struct sql_scope *scope, uint32_t blog_id,
 	return n > 0 ? db_transact(db, settle_body, &s, err) : RC_OK;
 }
 
+enum rc
+messages_done_sql(const struct sql_scope *scope, uint32_t blog_id,
+    uint64_t claim_id, uint64_t id, struct buf *out, struct err *err)
+{
+	struct sql_args args = *SQL_ARGS(V_U64(blog_id),
+	    V_STR(messages_lane_name(MESSAGES_GENERATE)), V_U64(claim_id));
+
+	args.ids = &id;
+	args.nids = 1;
+	return sql_render(SQL_MESSAGES_DONE, scope, &args, out, err);
+}
+
 /* ---- notes --------------------------------------------------------------- */
 
 enum rc

@@ -103,7 +103,8 @@ static enum rc
 ask_messages(struct asked *x, bool send)
 {
 	struct php_message *list = xcalloc(x->n + 1, sizeof(list[0]));
-	uint32_t ms = (uint32_t)x->timeout_ms;
+	const struct php_messages_opts o = { .timeout_ms =
+						 (uint32_t)x->timeout_ms };
 	struct buf out = BUF_INIT((size_t)1 << 20);
 	enum rc rc;
 
@@ -113,9 +114,9 @@ ask_messages(struct asked *x, bool send)
 		list[i].id = next_number(&line);
 		list[i].mail = next_field(&line);
 	}
-	rc = send ? php_messages_send(&x->opts, list, x->n, ms, &x->a, &x->err)
+	rc = send ? php_messages_send(&x->opts, &o, list, x->n, &x->a, &x->err)
 		  : php_messages_generate(
-			&x->opts, list, x->n, ms, &x->a, &x->err);
+			&x->opts, &o, list, x->n, &x->a, &x->err);
 	for (size_t i = 0; i < x->n; i++)
 		print_message(&out, &list[i]);
 	buf_clear(&out);

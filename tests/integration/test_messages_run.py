@@ -526,6 +526,75 @@ class DeathTest(Case):
                 out.append(int(pid))
         return out
 
+    def at_the_second(self, on, ms, **lines):
+        """A node whose PHP has generated one row, and is long at another."""
+        s = self.s
+        set_option(s, "wpcron_test_lock_s", "2")
+        first = espresso.mic(s, many=2, transaction=1001, age_s=20)
+        second = espresso.mic(s, many=2, transaction=1002, age_s=10)
+        espresso.knobs(s, {"on": on, "ids": [second], "do": "sleep_ms",
+                           "with": ms, "times": 1})
+        p = messages.start(s, tick=1, **lines)
+        s.wait_until(lambda: espresso.calls(s, "knob 0"),
+                     what="PHP is at the second")
+        return p, first, second
+
+    def generated(self):
+        per = {}
+        for row in espresso.rows(self.s, "STS_ID IN ('MID', 'MSN')"):
+            per[row["TXN_ID"]] = per.get(row["TXN_ID"], 0) + 1
+        return per
+
+    def test_a_stop_waits_no_longer_than_its_grace(self):
+        s = self.s
+        self.addCleanup(setattr, s, "daemon_lines", s.daemon_lines)
+        s.daemon_lines += "shutdown_grace = 1s\n"
+        messages.configure(s, self.lines)
+        p, first, second = self.at_the_second("deleted", 60000)
+        begun = time.time()
+        p.send_signal(signal.SIGTERM)
+        status, reports, err = messages.finish(p)
+        self.assertEqual(status, 0, err)
+        self.assertLess(time.time() - begun, 15)
+        # What is at an end is not generated once more, the other is.
+        self.assertEqual(espresso.statuses(s)[second], "MIC")
+        self.assertEqual(self.generated(), {1001: 2})
+        self.run_once(for_ms=4000)
+        self.assertEqual(self.generated(), {1001: 2, 1002: 2})
+
+    def test_php_that_outlives_its_node_says_itself_what_it_generated(self):
+        s = self.s
+        p, first, second = self.at_the_second("saved", 1500)
+        self.assertEqual(messages.journal(s, "generate")[first]["state"],
+                         "done")
+        p.kill()
+        p.communicate()
+        s.wait_until(lambda: messages.journal(
+            s, "generate")[second]["state"] == "done", what="PHP's own note")
+        s.mysql("UPDATE wp_wpcron_messages SET deadline = UTC_TIMESTAMP(6)")
+        time.sleep(1)
+        reports = messages.ask(s, tick=1, for_ms=8000)
+        self.assertEqual(sum(r["restored"] for r in reports), 0)
+        self.assertEqual(self.generated(), {1001: 2, 1002: 2})
+
+    def test_the_lease_outlives_a_long_generation(self):
+        s = self.s
+        messages.configure(s, self.lines, "[policy %s]\ntimeout = 20m\n"
+                           % espresso.HOOKS["generate"])
+        p, first, second = self.at_the_second("generate", 7000)
+        self.assertAlmostEqual(s.value(
+            "SELECT TIMESTAMPDIFF(SECOND, UTC_TIMESTAMP(6), deadline) FROM"
+            " wp_wpcron_messages WHERE message_id = %s", (second,)),
+            21 * 60, delta=20)
+        # The term is 5 s.
+        time.sleep(6)
+        self.assertEqual(s.value(
+            "SELECT COUNT(*) FROM wp_wpcron_leases WHERE name = 'messages/1'"
+            " AND expires_at > UTC_TIMESTAMP(6)"), 1)
+        status, reports, err = messages.finish(p)
+        self.assertEqual(status, 0, err)
+        self.assertNotIn("messages.lease", err)
+
     def test_a_sending_without_an_outbox_is_not_repeated(self):
         s = self.s
         one = espresso.message(s, "MID", 10)

@@ -19,6 +19,7 @@ struct scene {
 	struct arena a;
 	struct err err;
 	struct php_executor_opts opts;
+	struct php_messages_opts o;
 	struct php_message m[NMESSAGES];
 };
 
@@ -32,6 +33,7 @@ scene_open(struct scene *s, const char *scripts)
 		.worker_script = "/w.php",
 		.root = "/r",
 		.salts = "salts" };
+	s->o = (struct php_messages_opts){ .timeout_ms = TIMEOUT_MS };
 	for (size_t i = 0; i < NMESSAGES; i++)
 		s->m[i] = (struct php_message){ .id = i + 5,
 			.mail = SLICE_LIT("message:5:1"),
@@ -58,8 +60,8 @@ START_TEST(a_message_is_answered_by_what_became_of_its_row)
 			       "\"status\":\"MID\",\"locked\":true,"
 			       "\"msg\":\"held\"}\n" BEGIN("2")
 				   ANSWER("2", ",\"status\":\"\"") END);
-	ck_assert_int_eq(php_messages_send(
-			     &s.opts, s.m, NMESSAGES, TIMEOUT_MS, &s.a, &s.err),
+	ck_assert_int_eq(
+	    php_messages_send(&s.opts, &s.o, s.m, NMESSAGES, &s.a, &s.err),
 	    RC_OK);
 	ck_assert(s.m[0].answered && s.m[0].ok && s.m[0].begun);
 	ck_assert(!s.m[0].locked && s.m[0].kick);
@@ -78,8 +80,8 @@ START_TEST(who_php_ended_under_has_begun_and_no_answer)
 	struct scene s;
 
 	scene_open(&s, HELLO BEGIN("0") "\f" HELLO BROKE("1") END "\f\n");
-	ck_assert_int_eq(php_messages_generate(
-			     &s.opts, s.m, NMESSAGES, TIMEOUT_MS, &s.a, &s.err),
+	ck_assert_int_eq(
+	    php_messages_generate(&s.opts, &s.o, s.m, NMESSAGES, &s.a, &s.err),
 	    RC_RETRY);
 	ck_assert(s.m[0].begun && !s.m[0].answered);
 	ck_assert(slice_eq_str(s.m[0].message, "PHP ended without an answer"));
@@ -98,8 +100,7 @@ START_TEST(what_has_no_room_is_not_answered)
 	scene_open(&s, HELLO BEGIN("0") ANSWER("0", ",\"status\":\"MSN\"") END);
 	s.a.max = 1;
 	ck_assert_int_eq(
-	    php_messages_send(&s.opts, s.m, 1, TIMEOUT_MS, &s.a, &s.err),
-	    RC_RETRY);
+	    php_messages_send(&s.opts, &s.o, s.m, 1, &s.a, &s.err), RC_RETRY);
 	ck_assert_str_eq(s.err.text, "PHP's answers do not fit into memory");
 	ck_assert(!s.m[0].answered && s.m[0].begun);
 	scene_close(&s);

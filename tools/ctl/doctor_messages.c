@@ -111,8 +111,8 @@ find_counts(struct doctor *d)
 	    n.n > 0 ? buf_str(&text) : "there is none");
 	if (n.foreign_mex > 0)
 		doctor_find(d, FINDING_WARN, "messages",
-		    "`wp-cronctl messages list --status=MEX`; delete them, or "
-		    "queue them again in Message Activity",
+		    "`wp-cronctl messages list --status=MEX`; delete them: "
+		    "Event Espresso has nothing else for them",
 		    "%" PRIu64 " messages were left by a PHP process that died "
 		    "while it sent them (MEX): nobody knows whether they "
 		    "arrived",
