@@ -555,6 +555,19 @@ lock_batch(const struct draining *d, struct db *db, struct err *err)
 	return rc;
 }
 
+/* r and R are numbers over the whole list, of which a part would be left. */
+static bool
+has_references(struct draining *d, struct slice item)
+{
+	struct php_serialize_walk w;
+	struct php_serialize_value v;
+	struct err ignored = ERR_INIT;
+
+	php_serialize_walk_init(
+	    &w, item, &PHP_SERIALIZE_LIMITS, &d->arena, &ignored);
+	return php_serialize_walk_value(&w, &v) != RC_OK || w.nreferences > 0;
+}
+
 static enum rc
 drain_body(struct db *db, void *arg, struct err *err)
 {
@@ -562,6 +575,7 @@ drain_body(struct db *db, void *arg, struct err *err)
 	struct buf rest = BUF_INIT(VALUE_MAX);
 	struct php_serialize_value list;
 	size_t left = 0;
+	bool refers = false;
 	enum rc rc;
 
 	arena_clear(&d->arena);
@@ -581,8 +595,12 @@ drain_body(struct db *db, void *arg, struct err *err)
 			continue;
 		buf_printf(&rest, "i:%zu;", left++);
 		buf_put_slice(&rest, v->span);
+		refers = refers || has_references(d, v->span);
 		rc = RC_OK;
 	}
+	if (rc == RC_OK && d->moved > 0 && refers)
+		rc = err_set(err, RC_NONE,
+		    "what would stay of it has references into the whole");
 	if (rc == RC_OK && d->moved > 0)
 		rc = write_rest(d, db, &rest, left, err);
 	if (rc == RC_OK)

@@ -47,7 +47,8 @@ MUSTUSE enum rc legacy_mails_ready(
 /*
  * legacy_mails_drain - the items of a batch about something made after `since`
  * become actions of WooCommerce's queue of today, due now, in their order; the
- * others stay. One transaction. *moved of them; RC_NONE: the batch is gone.
+ * others stay. One transaction. *moved of them; RC_NONE: the batch is gone,
+ * or what would stay cannot stay alone.
  */
 MUSTUSE enum rc legacy_mails_drain(struct actions *q, struct db *db,
     const struct legacy_batch *batch, int64_t since, int64_t now, size_t *moved,

@@ -145,6 +145,21 @@ class DrainTest(LegacyCase):
         self.assertEqual(self.left(), {batch: text})
         self.assertEqual(self.queued(), [])
 
+    def test_what_refers_into_the_whole_does_not_stay_alone(self):
+        self.order(901, 100)
+        self.order(902, 5 * DAY)
+        text = items(status(901), (
+            status(902)[0],
+            "a:3:{i:0;i:902;i:1;%si:2;r:12;}" % order(902)))
+        batch = self.batch(text)
+        row, = self.drain(code=FAILED)
+        self.assertEqual((row["queued"], row["left"]), (0, 2))
+        self.assertIn("references", row["why"])
+        self.assertEqual(self.left(), {batch: text})
+        self.assertEqual(self.queued(), [])
+        # As a whole it can go.
+        self.assertEqual(self.drain(age="9d")[0]["queued"], 2)
+
     def test_orders_of_their_own_table(self):
         self.s.mysql("CREATE TABLE wp_wc_orders (id BIGINT UNSIGNED NOT NULL"
                      " PRIMARY KEY, date_created_gmt DATETIME)")
