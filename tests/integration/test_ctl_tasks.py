@@ -134,12 +134,18 @@ class ListTest(TasksCtl):
         for element, shown in ((b's:30:"{"type":"a","payload":{"k":1}}";',
                                 "k"),
                                (b's:24:"{"type":"a","payload":9}";',
-                                "value"), (b"nonsense", "unreadable"),
+                                "number"),
+                               (b'{"type":"a","payload":{"k":1,"l":2}}',
+                                "k, l"), (b"nonsense", "unreadable"),
                                (b"", "")):
             self.s.mysql("UPDATE wp_wpcron_tasks SET element = %s",
                          (element,))
             row, = self.json("tasks", "list", "mine")
             self.assertEqual(row["payload"], shown)
+        self.s.mysql("UPDATE wp_wpcron_tasks SET element = %s",
+                     (b'{"type":"a","payload":{"k":1}}',))
+        row = self.json("tasks", "show", str(row["id"]), "--body")
+        self.assertEqual(row["payload"], {"k": 1})
 
 
 class ChangeTest(TasksCtl):

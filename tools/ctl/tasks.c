@@ -8,6 +8,7 @@
 #include "events.h"
 #include "formats/php_serialize.h"
 #include "formats/php_serialize_json.h"
+#include "formats/task_list.h"
 
 #define KEYS_MAX ((size_t)4096)
 #define PAYLOAD_MAX ((size_t)64 << 20)
@@ -125,32 +126,16 @@ put_serialized_keys(struct buf *out, const struct php_serialize_value *v)
 		buf_printf(out, "%zu values", v->nmembers);
 }
 
-static void
-put_json_keys(struct buf *out, struct slice text)
-{
-	json_t *element = json_loadb(text.p, text.n, 0, NULL), *payload;
-	const char *key;
-
-	payload = json_object_get(element, "payload");
-	if (json_is_object(payload))
-		for (void *at = json_object_iter(payload); at;
-		     at = json_object_iter_next(payload, at)) {
-			key = json_object_iter_key(at);
-			put_key(out, slice_str(key));
-		}
-	else
-		put_key(out, slice_str(payload ? "value" : "null"));
-	json_decref(element);
-}
-
-/* The element of a list: a map, or JSON in a text. */
+/* The payload of a list's element, in whatever form the list had. */
 static bool
-parse(struct slice element, struct arena *a, struct php_serialize_value *out)
+read_payload(struct slice element, struct arena *a, struct slice *out)
 {
+	struct task_fields f = { .payload = SLICE_LIT("N;") };
 	struct err err = ERR_INIT;
+	enum rc rc = task_read(element, a, &f, &err);
 
-	return php_serialize_parse(
-		   element, &PHP_SERIALIZE_LIMITS, a, out, &err) == RC_OK;
+	*out = f.payload;
+	return rc == RC_OK;
 }
 
 void
@@ -158,23 +143,21 @@ task_put_keys(json_t *row, const char *name, struct slice element)
 {
 	struct arena a = ARENA_INIT(TASKS_ARENA_MAX);
 	struct buf text = BUF_INIT(KEYS_MAX);
-	const struct php_serialize_member *payload;
 	struct php_serialize_value v;
+	struct err err = ERR_INIT;
+	struct slice payload;
 
 	/* Of a task that has ended it is not kept. */
 	if (element.n == 0) {
 		row_text(row, name, "");
 		return;
 	}
-	if (!parse(element, &a, &v))
-		buf_put_str(&text, "unreadable");
-	else if (v.type == PHP_SERIALIZE_STRING)
-		put_json_keys(&text, v.text);
-	else if (!(payload = php_serialize_find(&v, SLICE_LIT("payload"))))
-		buf_put_str(&text, "null");
+	if (read_payload(element, &a, &payload) &&
+	    php_serialize_parse(payload, &PHP_SERIALIZE_LIMITS, &a, &v, &err) ==
+		RC_OK)
+		put_serialized_keys(&text, &v);
 	else
-		put_serialized_keys(
-		    &text, php_serialize_deref(&payload->value));
+		buf_put_str(&text, "unreadable");
 	row_slice(row, name, slice_mem(buf_str(&text), text.n));
 	buf_clear(&text);
 	arena_clear(&a);
@@ -199,18 +182,11 @@ json_t *
 task_payload(struct slice element)
 {
 	struct arena a = ARENA_INIT(TASKS_ARENA_MAX);
-	const struct php_serialize_member *payload;
-	struct php_serialize_value v;
+	struct slice payload;
 	json_t *out;
 
-	if (!parse(element, &a, &v))
-		out = output_text(element);
-	else if (v.type == PHP_SERIALIZE_STRING)
-		out = output_text(v.text);
-	else if ((payload = php_serialize_find(&v, SLICE_LIT("payload"))))
-		out = as_json(payload->value.span);
-	else
-		out = json_null();
+	out = read_payload(element, &a, &payload) ? as_json(payload)
+						  : output_text(element);
 	arena_clear(&a);
 	return out;
 }
