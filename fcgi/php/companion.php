@@ -555,10 +555,10 @@ final class WPCron_FCGI_Companion_Mails {
 	private static function forget( array $mail, array $others ) {
 		$same  = self::where( $mail ) . " AND state <> 'sending' AND claim_id = 0 AND recipients = x'" . bin2hex( $mail['recipients'] ) . "'";
 		$table = self::table( 'outbox' );
-		if ( $others && in_array( $mail['state'], array( 'ready', 'later' ), true ) && in_array( 'open', array_column( $others, 'state' ), true ) ) {
+		if ( $others && in_array( $mail['state'], array( 'ready', 'later', 'held' ), true ) && in_array( 'open', array_column( $others, 'state' ), true ) ) {
 			// The others still wait for it.
 			$json = json_encode( $others, JSON_INVALID_UTF8_SUBSTITUTE | JSON_UNESCAPED_SLASHES );
-			return self::change( "UPDATE `$table` SET recipients = x'" . bin2hex( $json ) . "' WHERE $same AND state IN ('ready', 'later')" );
+			return self::change( "UPDATE `$table` SET recipients = x'" . bin2hex( $json ) . "' WHERE $same AND state IN ('ready', 'later', 'held')" );
 		}
 		if ( ! self::change( "DELETE FROM `$table` WHERE $same" ) ) {
 			return false;

@@ -121,6 +121,12 @@ class CompanionMailsTest(unittest.TestCase):
         self.assertEqual(self.left(), {waits: ["bob@example.com"]})
         self.assertEqual(self.chunks(), [waits])
 
+    def test_and_so_does_who_waits_for_an_administrator(self):
+        held = self.mail(["ann@example.com", "bob@example.com"], state="held")
+        self.call("eraser", "ann@example.com")
+        self.assertEqual(self.left(), {held: ["bob@example.com"]})
+        self.assertEqual(self.chunks(), [held])
+
     def test_one_that_is_being_sent_is_retained(self):
         now = self.mail(["ann@example.com"], state="sending", claim=7)
         told = self.call("eraser", "ann@example.com")

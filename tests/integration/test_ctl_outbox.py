@@ -167,6 +167,17 @@ class PrivacyTest(MailCtl):
         self.assertEqual(self.relay.mails[0].recipients,
                          ["john@example.org"])
 
+    def test_and_so_does_one_that_waits_for_an_administrator(self):
+        mail = self.store(to=["jane@example.org", "john@example.org"],
+                          state="held")
+        letter = self.letter("mail", mail)
+        self.call("privacy", "erase", "jane@example.org")
+        self.assertNotIn(b"jane", self.mail(mail)["recipients"])
+        self.call("dead", "retry", str(letter))
+        self.json("outbox", "send")
+        self.assertEqual(self.relay.mails[0].recipients,
+                         ["john@example.org"])
+
     def test_a_mail_that_is_being_sent_is_told(self):
         self.store(to=["jane@example.org"], state="sending", claim_id=7,
                    begun=1)

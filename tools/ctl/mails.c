@@ -361,7 +361,8 @@ forget_body(struct db *db, void *arg, struct err *err)
 		goto out;
 	ch->whole =
 	    leave_out(recipients, ch->address) == 0 ||
-	    (strcmp(state, "ready") != 0 && strcmp(state, "later") != 0);
+	    (strcmp(state, "ready") != 0 && strcmp(state, "later") != 0 &&
+		strcmp(state, "held") != 0);
 	rc = ch->whole ? delete_mail(db, ch, err)
 		       : write_recipients(db, ch, SQL_OUTBOX_CTL_SET_RECIPIENTS,
 			     recipients, err);
