@@ -159,7 +159,7 @@ MUSTUSE enum rc outbox_told(struct db *db, const struct sql_scope *scope,
 
 struct outbox_upkeep {
 	uint32_t dead_bodies_days; /* bytes of dead mails */
-	uint32_t dead_days;        /* rows of sent and dead ones */
+	uint32_t dead_days;        /* rows of all that ended */
 	uint32_t unknown_wait_s; /* begun by a process that died: again then */
 	bool hold_unknown;       /* rather not; the second time never */
 	uint32_t writing_s;      /* half-written ones of dead processes */

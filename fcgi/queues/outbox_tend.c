@@ -169,7 +169,7 @@ delete_old(struct db *db, const struct sql_scope *scope,
     const struct outbox_upkeep *u, struct err *err)
 {
 	static const enum outbox_end over[] = { OUTBOX_SENT, OUTBOX_DEAD,
-		OUTBOX_DROPPED };
+		OUTBOX_HELD, OUTBOX_DROPPED };
 	uint64_t ids[OUTBOX_IDS_MAX];
 	size_t n = 0;
 	enum rc rc = RC_OK;
