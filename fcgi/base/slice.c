@@ -153,8 +153,14 @@ slice_utf8_cut(struct slice s, size_t max)
 	return n - (lead - 1) >= need ? n : lead - 1;
 }
 
-bool
-slice_glob(struct slice s, struct slice pattern)
+static char
+as_is(char c)
+{
+	return c;
+}
+
+static bool
+glob(struct slice s, struct slice pattern, char (*fold)(char))
 {
 	size_t i = 0, j = 0, star = SIZE_MAX, mark = 0;
 
@@ -162,7 +168,8 @@ slice_glob(struct slice s, struct slice pattern)
 		if (j < pattern.n && pattern.p[j] == '*') {
 			star = j++;
 			mark = i;
-		} else if (j < pattern.n && pattern.p[j] == s.p[i]) {
+		} else if (j < pattern.n &&
+			   fold(pattern.p[j]) == fold(s.p[i])) {
 			i++;
 			j++;
 		} else if (star != SIZE_MAX) {
@@ -175,4 +182,16 @@ slice_glob(struct slice s, struct slice pattern)
 	while (j < pattern.n && pattern.p[j] == '*')
 		j++;
 	return j == pattern.n;
+}
+
+bool
+slice_glob(struct slice s, struct slice pattern)
+{
+	return glob(s, pattern, as_is);
+}
+
+bool
+slice_glob_nocase(struct slice s, struct slice pattern)
+{
+	return glob(s, pattern, ascii_lower);
 }

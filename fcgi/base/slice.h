@@ -56,5 +56,7 @@ size_t slice_utf8_cut(struct slice s, size_t max);
  * bytes; everything else is literal.
  */
 bool slice_glob(struct slice s, struct slice pattern);
+/* Likewise; ASCII letters match in either case. */
+bool slice_glob_nocase(struct slice s, struct slice pattern);
 
 #endif

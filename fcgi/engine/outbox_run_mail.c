@@ -105,12 +105,10 @@ open_bytes(struct outbox_sender *s, struct reading *r, struct err *err)
 static bool
 is_allowed(const struct config_smtp *smtp, struct slice to)
 {
-	for (size_t i = 0; i < smtp->allow_recipients.n; i++) {
-		struct slice glob = slice_str(smtp->allow_recipients.items[i]);
-
-		if (slice_eq_nocase(to, glob) || slice_glob(to, glob))
+	for (size_t i = 0; i < smtp->allow_recipients.n; i++)
+		if (slice_glob_nocase(
+			to, slice_str(smtp->allow_recipients.items[i])))
 			return true;
-	}
 	return smtp->allow_recipients.n == 0;
 }
 

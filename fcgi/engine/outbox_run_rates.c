@@ -154,8 +154,7 @@ bucket_of(struct outbox_sender *s, struct slice recipient)
 	for (size_t i = 0; i < s->rates.ndomains; i++) {
 		struct outbox_bucket *b = &s->rates.domains[i];
 
-		if (slice_eq_nocase(domain, b->domain) ||
-		    slice_glob(domain, b->domain))
+		if (slice_glob_nocase(domain, b->domain))
 			return b;
 	}
 	return NULL;

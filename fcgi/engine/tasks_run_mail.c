@@ -296,7 +296,8 @@ is_foreign(const struct config_smtp *smtp, struct slice sender)
 	struct slice domain = mail_address_domain(sender);
 
 	for (size_t i = 0; i < smtp->from_domains.n; i++)
-		if (slice_glob(domain, slice_str(smtp->from_domains.items[i])))
+		if (slice_glob_nocase(
+			domain, slice_str(smtp->from_domains.items[i])))
 			return false;
 	return smtp->from_domains.n > 0;
 }
@@ -309,7 +310,19 @@ is_header(struct slice line, const char *name)
 	return slice_eq_nocase(slice_trim(key), slice_str(name));
 }
 
-/* From: ours; answers go to whoever it was. */
+/* "From: Name <address>" */
+static void
+keep_name(struct email *e, struct slice line)
+{
+	struct slice value = slice_from(line, slice_find(line, ':') + 1);
+	size_t bracket = slice_find(value, '<');
+	struct slice name = slice_trim(slice_mem(value.p, bracket));
+
+	if (bracket < value.n && name.n > 0)
+		e->in.default_from_name = name;
+}
+
+/* From: our address and the name it had; answers go to whoever it was. */
 static enum rc
 rewrite_from(struct email *e, struct slice sender, struct err *err)
 {
@@ -319,7 +332,9 @@ rewrite_from(struct email *e, struct slice sender, struct err *err)
 
 	for (size_t i = 0; i < e->in.nheaders; i++) {
 		answers_elsewhere |= is_header(e->headers[i], "Reply-To");
-		if (!is_header(e->headers[i], "From"))
+		if (is_header(e->headers[i], "From"))
+			keep_name(e, e->headers[i]);
+		else
 			e->headers[n++] = e->headers[i];
 	}
 	if (!answers_elsewhere) {

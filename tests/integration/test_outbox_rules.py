@@ -182,7 +182,7 @@ class Standing(Case):
 
     def test_others_than_the_allowed_get_nothing(self):
         relay = self.relay()
-        box = self.box(relay, more="allow_recipients = *@own.test, "
+        box = self.box(relay, more="allow_recipients = *@OWN.test, "
                                    "boss@to.test\n")
         one = box.put(to=("a@to.test", "Test@own.test", "boss@to.test"))
         other = box.put(to=("a@to.test",), job="action:1")

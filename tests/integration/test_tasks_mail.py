@@ -124,12 +124,21 @@ class Mails(TasksCase):
         self.assertIn("from_domains", self.reason())
         self.configure(rest=RELAY % (domains + "foreign_from = rewrite"))
         (row, m), = self.sent(mail(**foreign), done=1)
-        self.assertIn("shop@example.org", m["From"])
+        self.assertEqual(m["From"], "Ann <shop@example.org>")
         self.assertIn("ann@other.test", m["Reply-To"])
         self.assertEqual(row["sender"], b"shop@example.org")
         self.configure(rest=RELAY % (domains + "foreign_from = send"))
         m = self.sent(mail(**foreign), done=1)[-1][1]
         self.assertEqual(m["From"], "Ann <ann@other.test>")
+
+    def test_a_domain_is_the_same_in_capitals(self):
+        for written, allowed in (("Example.ORG", "example.org"),
+                                 ("mail.example.org", "*.EXAMPLE.org")):
+            self.configure(rest=RELAY % ("from_domains = " + allowed))
+            m = self.sent(mail(subject="s", message="m",
+                               headers=["From: info@" + written]),
+                          done=1)[-1][1]
+            self.assertIn(written, m["From"])
 
     def test_and_none_where_all_mails_go_to_one_address(self):
         self.configure(rest=RELAY % (

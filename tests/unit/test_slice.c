@@ -93,6 +93,17 @@ START_TEST(a_star_stands_for_any_run_and_all_else_for_itself)
 }
 END_TEST
 
+START_TEST(letters_match_in_either_case_where_that_is_asked_for)
+{
+	struct slice text = SLICE_LIT("Info@Example.ORG");
+
+	ck_assert(!slice_glob(text, SLICE_LIT("*@example.org")));
+	ck_assert(slice_glob_nocase(text, SLICE_LIT("*@example.org")));
+	ck_assert(slice_glob_nocase(text, SLICE_LIT("iNFO@*")));
+	ck_assert(!slice_glob_nocase(text, SLICE_LIT("*@example.com")));
+}
+END_TEST
+
 static const struct {
 	const char *text;
 	size_t max, cut;
@@ -191,6 +202,8 @@ slice_suite(void)
 	tcase_add_loop_test(tc,
 	    a_star_stands_for_any_run_and_all_else_for_itself, 0,
 	    NELEMS(glob_rows));
+	tcase_add_test(
+	    tc, letters_match_in_either_case_where_that_is_asked_for);
 	tcase_add_loop_test(
 	    tc, a_cut_never_splits_a_character, 0, NELEMS(utf8_rows));
 	tcase_add_test(tc, a_trim_takes_blanks_at_both_ends_only);

@@ -111,7 +111,7 @@ static bool
 is_listed(const struct config_list *l, struct slice domain)
 {
 	for (size_t i = 0; i < l->n; i++)
-		if (slice_glob(domain, slice_str(l->items[i])))
+		if (slice_glob_nocase(domain, slice_str(l->items[i])))
 			return true;
 	return l->n == 0;
 }
