@@ -30,6 +30,7 @@ enum option_type {
 	OPTION_PATH,     /* const char *, absolute, no slash at the end */
 	OPTION_URL,      /* const char *, http(s), no slash at the end */
 	OPTION_ADDRESS,  /* const char *, "unix:PATH" or "HOST:PORT" */
+	OPTION_MAILBOX,  /* const char *, "local@domain", no name beside it */
 	OPTION_PREFIX,   /* const char *, [A-Za-z0-9_]+ */
 	OPTION_COUNT,    /* uint32_t */
 	OPTION_DURATION, /* uint32_t, milliseconds */

@@ -5,6 +5,7 @@
 
 #define SITE "[site a]\nroot = /tmp\n"
 #define RELAY SITE "smtp = r\n[smtp r]\nhost = relay.test\n"
+#define NO_ADDRESS "must be an address alone, such as shop@example.org"
 #define TASKS SITE "[tasks a/q]\nhook = run_q\n"
 
 static struct config *
@@ -35,6 +36,16 @@ static const struct {
 	    "f.conf:5: security must be starttls, tls or none" },
 	{ SITE "[smtp r]\nhost = x\nport = 70000\n",
 	    "f.conf:5: port must be from 1 to 65535" },
+	{ RELAY "from = shop\n", "f.conf:6: from " NO_ADDRESS },
+	{ RELAY "from = shop@\n", "f.conf:6: from " NO_ADDRESS },
+	{ RELAY "redirect_to = <t@x.test>\n",
+	    "f.conf:6: redirect_to " NO_ADDRESS },
+	{ RELAY "redirect_to = a@x.test, b@x.test\n",
+	    "f.conf:6: redirect_to " NO_ADDRESS },
+	{ RELAY "envelope_from = Shop <b@x.test>\n",
+	    "f.conf:6: envelope_from " NO_ADDRESS },
+	{ RELAY "envelope_from = a@b@x.test\n",
+	    "f.conf:6: envelope_from " NO_ADDRESS },
 	{ SITE "smtp = other\n",
 	    "f.conf: site a has smtp = other, and there is no [smtp other]" },
 	{ SITE "[tasks q]\nhook = h\n",
