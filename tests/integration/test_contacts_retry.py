@@ -73,7 +73,8 @@ class PushRetryTest(RetryCase):
         self.assertEqual(row["status"], "complete")
 
     def test_delays_are_those_of_newspack_until_it_is_given_up(self):
-        self.fail_once()
+        self.s.mysql("DELETE FROM wp_wpcron_dead_letters")
+        user = self.fail_once()
         for n, delay in enumerate(DELAYS, 1):
             row, = self.waiting("push")
             self.assertEqual(row["data"]["retry_count"], n)
@@ -88,6 +89,11 @@ class PushRetryTest(RetryCase):
         self.assertEqual(statuses, ["complete"] * 4 + ["failed"])
         self.assertIn("Max retries exhausted.",
                       self.s.logs(last["action_id"]))
+        letter, = self.s.mysql("SELECT * FROM wp_wpcron_dead_letters")
+        self.assertEqual((letter["kind"], letter["queue"], letter["source"],
+                          letter["title"], letter["attempts"]),
+                         ("contact", b"esp", user, b"push", 6))
+        self.assertTrue(letter["reason"])
         self.assertTrue(any("Max retries (5) reached" in t
                             for t in texts(self.lines)), self.lines)
 

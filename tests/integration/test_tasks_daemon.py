@@ -1,5 +1,6 @@
 """Tasks of a transient queue, worked off by the program as PHP appends them."""
 
+import os
 import time
 import unittest
 
@@ -62,6 +63,32 @@ class Daemon(TasksCase):
             self.put(task("note", i))
             s.wait_until(lambda: "note %d" % i in self.log(), 30)
         self.assertLess(time.time() - began, 28)
+
+    def ahead(self):
+        """Seconds until the queue's event."""
+        return int(self.s.wp_eval("echo (int) wp_next_scheduled( '%s' );"
+                                  % HOOK)) - time.time()
+
+    def test_an_idle_queue_keeps_its_event_and_wordpress_takes_over(self):
+        s = self.s
+        d = self.start_daemon()
+        self.addCleanup(d.stop)
+        s.wait_until(lambda: self.ahead() > 200, 30, 0.5)
+        s.wp_eval("wp_clear_scheduled_hook( %r );"
+                  "wp_schedule_single_event( time() + 1, %r );" % (HOOK, HOOK))
+        s.wait_until(lambda: self.ahead() > 200, 60, 0.5,
+                     what="the event is moved ahead")
+        self.assertEqual(self.log(), [])
+        d.kill()
+        # What is appended now schedules nothing: the event is there.
+        s.wp_eval("myplugin_enqueue_task( array( 'type' => 'note',"
+                  " 'payload' => 1 ) );")
+        self.assertGreater(self.ahead(), 200)
+        # Its time comes.
+        s.wp_eval("wp_clear_scheduled_hook( %r );"
+                  "wp_schedule_single_event( time() - 1, %r );" % (HOOK, HOOK))
+        s.php("require %r;" % os.path.join(s.root, "wp-cron.php"))
+        self.assertEqual(self.log(), ["note 1"])
 
 
 if __name__ == "__main__":
