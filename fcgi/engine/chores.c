@@ -177,6 +177,27 @@ say_held(struct site_run *s, enum chore what, const char *why)
 		    LOG_S("why", why));
 }
 
+static void
+say_absent_locked(struct site_run *s)
+{
+	if (!s->chores.absent_said)
+		log_event(LOG_INFO, "queue.off", LOG_S("site", s->site->name),
+		    LOG_U("blog", s->blog_id), LOG_S("queue", "messages"),
+		    LOG_S("why", "Event Espresso is not active, or its tables "
+				 "are not there"));
+	s->chores.absent_said = true;
+}
+
+static void
+note_messages_locked(struct site_run *s, const struct chore_report *report)
+{
+	s->chores.left_to_php = report->left_to_php;
+	if (report->absent)
+		say_absent_locked(s);
+	else if (!*report->held)
+		s->chores.absent_said = false;
+}
+
 /* With the lock, which is let go meanwhile. */
 static void
 run_locked(struct chores *c, struct site_run *s, enum chore what)
@@ -204,7 +225,7 @@ run_locked(struct chores *c, struct site_run *s, enum chore what)
 	if (rc == RC_OK && !report.absent)
 		say_held(s, what, report.held);
 	if (rc == RC_OK && what == CHORE_MESSAGES)
-		s->chores.left_to_php = report.left_to_php;
+		note_messages_locked(s, &report);
 	if (rc != RC_OK)
 		report.wait_ms = AGAIN_MS;
 	else if (report.absent)
@@ -293,6 +314,14 @@ chores_senders(struct chores *c, struct site_run *s, unsigned senders)
 {
 	pthread_mutex_lock(&c->lock);
 	s->chores.senders = senders;
+	pthread_mutex_unlock(&c->lock);
+}
+
+void
+chores_absent(struct chores *c, struct site_run *s)
+{
+	pthread_mutex_lock(&c->lock);
+	say_absent_locked(s);
 	pthread_mutex_unlock(&c->lock);
 }
 

@@ -38,6 +38,7 @@ struct chore_state {
 		char held[128]; /* why nothing is done, as it was said */
 	} of[CHORE_COUNT];
 	bool left_to_php;             /* messages, as it was found last */
+	bool absent_said;             /* likewise */
 	mono_ms look_at[CHORE_COUNT]; /* the claimer's alone */
 	mono_ms tick_look_at;         /* likewise */
 	const void *seen; /* likewise: the configuration at the last look */
@@ -54,6 +55,8 @@ void chores_want(
     struct chores *c, struct site_run *s, enum chore what, bool tick);
 /* Mails of this blog's network go through so many connections of this node. */
 void chores_senders(struct chores *c, struct site_run *s, unsigned senders);
+/* There are no messages on this blog: said once. */
+void chores_absent(struct chores *c, struct site_run *s);
 /* Does PHP work Event Espresso's messages off, by the plugin's own events? */
 bool chores_left_to_php(struct chores *c, const struct site_run *s);
 /*

@@ -185,6 +185,7 @@ look_at_messages(const struct look *l, bool *due, struct err *err)
 	rc = messages_look(s->database->db, &l->scope, due, err);
 	if (rc == RC_NONE) {
 		s->chores.look_at[CHORE_MESSAGES] = l->now + ABSENT_MS;
+		chores_absent(s->engine->chores, s);
 		*due = false;
 		return RC_OK;
 	}

@@ -33,6 +33,13 @@ MUSTUSE enum rc messages_run(const struct work_env *env,
  * are no such tables. */
 MUSTUSE enum rc messages_look(
     struct db *db, const struct sql_scope *scope, bool *due, struct err *err);
+/* Why PHP is asked for nothing, as it told last. */
+struct messages_off {
+	bool absent; /* the plugin is not active */
+	bool same_request_filter, replaced;
+};
+MUSTUSE enum rc messages_off(struct db *db, const struct sql_scope *scope,
+    uint32_t blog_id, struct messages_off *out, struct err *err);
 /* Give the queue back to PHP: the options that keep it idle. What is left of
  * an open window is PHP's then. */
 MUSTUSE enum rc messages_hand_back(const struct work_env *env, struct err *err);

@@ -80,22 +80,37 @@ take_memo(const json_t *j, struct messages_told *out)
 }
 
 static enum rc
-read_memo(struct messages_run *run, struct err *err)
+read_memo(struct db *db, const struct sql_scope *scope, uint32_t blog_id,
+    struct messages_told *out, struct err *err)
 {
-	const struct work_env *env = run->env;
 	struct arena a = ARENA_INIT(4096);
 	struct slice memo;
 	json_t *j = NULL;
-	enum rc rc = messages_memo_read(
-	    env->db, &env->scope, env->blog_id, MEMO, &a, &memo, err);
+	enum rc rc =
+	    messages_memo_read(db, scope, blog_id, MEMO, &a, &memo, err);
 
-	run->told = (struct messages_told){ .at = 0 };
+	*out = (struct messages_told){ .at = 0 };
 	if (rc == RC_OK && memo.n > 0)
 		j = json_loadb(memo.p, memo.n, 0, NULL);
 	if (json_is_object(j))
-		take_memo(j, &run->told);
+		take_memo(j, out);
 	json_decref(j);
 	arena_clear(&a);
+	return rc;
+}
+
+enum rc
+messages_off(struct db *db, const struct sql_scope *scope, uint32_t blog_id,
+    struct messages_off *out, struct err *err)
+{
+	struct messages_told told;
+	enum rc rc = read_memo(db, scope, blog_id, &told, err);
+
+	*out = (struct messages_off){
+		.absent = told.absent,
+		.same_request_filter = told.same_request_filter,
+		.replaced = told.replaced,
+	};
 	return rc;
 }
 
@@ -155,7 +170,8 @@ messages_tell(struct messages_run *run, struct err *err)
 {
 	int64_t now = clock_unix(run->env->clock);
 	struct err why = ERR_INIT;
-	enum rc rc = read_memo(run, err);
+	enum rc rc = read_memo(
+	    run->env->db, &run->env->scope, run->env->blog_id, &run->told, err);
 
 	if (rc != RC_OK || (run->told.at <= now && run->told.at > now - TOLD_S))
 		return rc;
@@ -311,7 +327,8 @@ messages_hand_back(const struct work_env *env, struct err *err)
 	if (rc == RC_NONE)
 		return RC_OK;
 	if (rc == RC_OK)
-		rc = read_memo(&run, err);
+		rc = read_memo(
+		    env->db, &env->scope, env->blog_id, &run.told, err);
 	if (rc == RC_OK)
 		rc = messages_refresh(&run, err);
 	if (rc != RC_OK || !run.facts.idle)

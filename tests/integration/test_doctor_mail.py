@@ -1,6 +1,7 @@
 """doctor on mails, messages and tasks: what is wrong is named, with what to
 do about it."""
 
+import json
 import os
 import shutil
 import time
@@ -202,8 +203,45 @@ class EspressoTest(DoctorCase):
 
     def test_same_request_mode(self):
         espresso.same_request(self.s)
-        self.assertFound("error", "on the same request",
+        row, = [r for r in self.json("doctor", code=(DONE, FAILED))
+                if "on the same request" in r["what"]]
+        self.assertEqual(row["severity"], "error")
+        self.assertIn("wp-cronctl messages restore --yes", row["remedy"])
+
+    def test_what_may_lead_to_it(self):
+        path = os.path.join(self.s.root, "wp-config.php")
+        with open(path, encoding="utf-8") as f:
+            text = f.read()
+        try:
+            with open(path, "w", encoding="utf-8") as f:
+                f.write(text.replace(
+                    "<?php", "<?php define( 'DISABLE_WP_CRON', true );", 1))
+            found = self.doctor("messages")
+        finally:
+            with open(path, "w", encoding="utf-8") as f:
+                f.write(text)
+        self.assertFound("warn", "DISABLE_WP_CRON is set", found)
+
+    def test_what_the_site_s_filters_do(self):
+        self.told(filter=True)
+        self.assertFound("warn", "do_immediate_processing",
                          self.doctor("messages"))
+        self.told(replaced=True)
+        self.assertFound("info", "use_wp_cron", self.doctor("messages"))
+        self.told(absent=True)
+        self.assertFound("info", "is not active", self.doctor("messages"))
+        self.told()
+        self.s.mysql("RENAME TABLE wp_esp_message TO wp_away", ())
+        try:
+            self.assertFound("info", "is not installed",
+                             self.doctor("messages"))
+        finally:
+            self.s.mysql("RENAME TABLE wp_away TO wp_esp_message", ())
+
+    def told(self, **what):
+        self.s.mysql("REPLACE INTO wp_wpcron_meta (name, value) VALUES"
+                     " ('messages/1/told', %s)",
+                     (json.dumps(dict(what, at=int(time.time()))),))
 
     def test_locks_and_left_over_rows(self):
         espresso.lock(self.s, "send", 1800)

@@ -1,6 +1,7 @@
 """The daemon works off Event Espresso's queue by itself: urgent messages at
 once, the others by the plugin's schedule, and gives it back at the end."""
 
+import re
 import time
 import unittest
 
@@ -101,6 +102,28 @@ class DaemonTest(unittest.TestCase):
             s.wait_until(lambda: espresso.calls(s, "instead"), 60)
         finally:
             d.stop()
+
+    def test_without_the_plugin_or_its_tables_it_is_off_and_says_so(self):
+        s = self.s
+        off = re.compile(r"queue\.off .*queue=messages")
+        plugins = s.option("active_plugins")
+        for name in "the plugin", "its tables":
+            with self.subTest(without=name):
+                if name == "the plugin":
+                    set_option(s, "active_plugins", [])
+                else:
+                    s.mysql("RENAME TABLE wp_esp_message TO wp_away")
+                d = s.start_daemon(daemon=DAEMON)
+                try:
+                    s.wait_until(lambda: off.search(d.log_text()), 30)
+                    time.sleep(3)
+                finally:
+                    d.stop()
+                    set_option(s, "active_plugins", plugins)
+                    if name == "its tables":
+                        s.mysql("RENAME TABLE wp_away TO wp_esp_message")
+                self.assertEqual(len(off.findall(d.log_text())), 1)
+            messages.forget(s)
 
     def tick(self):
         return self.s.value("SELECT MAX(value) FROM wp_wpcron_meta"

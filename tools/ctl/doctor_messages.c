@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "doctor.h"
+#include "engine/messages_run.h"
 #include "formats/wp_config.h"
 #include "queues/messages.h"
 
@@ -34,6 +35,33 @@ find_same_request(struct doctor *d, const struct messages_facts *f)
 		    "end it in Event Espresso, Maintenance",
 		    "Event Espresso is in full maintenance mode: nothing is "
 		    "generated or sent");
+}
+
+static void
+find_off(struct doctor *d)
+{
+	struct place *p = &d->place;
+	struct messages_off off;
+	struct err err = ERR_INIT;
+
+	if (messages_off(p->db, &p->scope, p->blog_id, &off, &err) != RC_OK) {
+		doctor_find(d, FINDING_ERROR, "messages", NULL, "%s", err.text);
+		return;
+	}
+	if (off.absent)
+		doctor_find(d, FINDING_INFO, "messages", NULL,
+		    "Event Espresso is not active: its queue is off");
+	if (off.same_request_filter)
+		doctor_find(d, FINDING_WARN, "messages",
+		    "take the filter out of the plugin or theme that has it",
+		    "a filter (FHEE__EE_Messages_Processor__initiate_request_"
+		    "by_priority__do_immediate_processing) has Event Espresso "
+		    "send messages within page loads: they are left to PHP");
+	if (off.replaced)
+		doctor_find(d, FINDING_INFO, "messages", NULL,
+		    "a filter (FHEE__EED_Messages__run_cron__use_wp_cron) "
+		    "replaces Event Espresso's batches: messages are left to "
+		    "it");
 }
 
 static void
@@ -128,9 +156,13 @@ doctor_messages(struct doctor *d)
 	struct err err = ERR_INIT;
 	enum rc rc = messages_present(p->db, &p->scope, &err);
 
-	/* A site without the plugin has nothing to do with any of it. */
-	if (rc == RC_NONE || !p->own)
+	if (!p->own)
 		return;
+	if (rc == RC_NONE) {
+		doctor_find(d, FINDING_INFO, "messages", NULL,
+		    "Event Espresso is not installed: its queue is off");
+		return;
+	}
 	if (rc == RC_OK)
 		rc = messages_facts_read(p->db, &p->scope, p->site->multisite,
 		    clock_unix(&clock_system), &f, &err);
@@ -141,8 +173,10 @@ doctor_messages(struct doctor *d)
 	if (!d->site->config->messages)
 		doctor_find(d, FINDING_INFO, "messages", NULL,
 		    "messages = no: Event Espresso's are left to PHP");
-	else
+	else {
 		find_same_request(d, &f);
+		find_off(d);
+	}
 	if (!config_smtp(d->c->config, d->site->config))
 		doctor_find(d, FINDING_INFO, "messages",
 		    "make an [smtp NAME], and set smtp = NAME in [site]",
