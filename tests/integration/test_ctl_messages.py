@@ -3,7 +3,7 @@
 import unittest
 
 import espresso
-from ctl_mail import CONFIG, DONE, FAILED, USAGE, MailCtl
+from ctl_mail import CONFIG, FAILED, USAGE, MailCtl
 
 
 class MessagesCase(MailCtl):
@@ -183,8 +183,17 @@ class RunTest(MessagesCase):
     def test_php_s_lock_is_waited_for_and_told(self):
         message = espresso.message(self.s, "MID")
         espresso.lock(self.s, "send")
-        self.call("messages", "send", str(message), code=(DONE, FAILED))
+        before = espresso.locks(self.s)
+        row = self.json("messages", "send", str(message))
+        self.assertEqual((row["sent"], row["failed"], row["waiting"]),
+                         (0, 0, 1), row)
+        self.assertGreater(row["again_in"], 0)
         self.assertEqual(self.status(message), "MID")
+        self.assertEqual(espresso.locks(self.s), before)
+        self.s.mysql("DELETE FROM wp_options WHERE option_name ="
+                     " '_ee_lock_sending'", ())
+        self.assertEqual(self.json("messages", "send",
+                                   str(message))["sent"], 1)
 
     def test_same_request_mode_stops_it_and_is_ended(self):
         message = espresso.message(self.s, "MID")

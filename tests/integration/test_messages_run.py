@@ -686,6 +686,21 @@ class VerdictTest(Case):
         self.refused(one)
 
 
+class ForeignTest(Case):
+    def test_rows_that_php_left_executing_are_said_when_they_grow(self):
+        s = self.s
+        left = [espresso.message(s, "MEX", age_s=7200)]
+        for said, n in ((1, 1), (0, 1), (1, 2)):
+            while len(left) < n:
+                left.append(espresso.message(s, "MEX", age_s=7200))
+            status, reports, err = messages.finish(messages.start(s, tick=1))
+            self.assertEqual((status, reports[-1]["rc"]), (0, "ok"), err)
+            self.assertEqual(err.count("messages.foreign"), said, err)
+            if said:
+                self.assertIn("in_execution=%d" % n, err)
+        self.assertEqual(espresso.statuses(s), dict.fromkeys(left, "MEX"))
+
+
 class BesideTest(Case):
     def test_send_now_by_php_meanwhile(self):
         """An administrator sends half of them by hand while we do."""
