@@ -11,6 +11,7 @@
 #include "executors/php_messages.h"
 #include "sql/buckets.h"
 
+#define IDLE_MEMO "idle"
 #define TOLD_S 600
 #define ASK_MS 30000
 #define PHP_WAIT_MS 10000
@@ -231,23 +232,55 @@ adopt_window(struct messages_run *run, int64_t now, struct err *err)
 	struct rate w = messages_window(run);
 	int64_t left_s = run->facts.rate_until - now;
 	uint32_t used = 0;
+	/* What is left is of PHP's own count, whatever ours is. */
+	uint32_t whole = run->told.rate > 0 ? run->told.rate : w.count;
 
 	if (!run->facts.rate || run->facts.transients || w.count == 0 ||
 	    left_s <= 0)
 		return RC_OK;
-	if (run->facts.rate_left < (int64_t)w.count)
-		used = w.count - (uint32_t)run->facts.rate_left;
+	if (run->facts.rate_left < (int64_t)whole)
+		used = whole - (uint32_t)run->facts.rate_left;
 	return used > 0 ? bucket_open_adopt(env->db, &env->scope, run->name,
 			      w.per_s, used, left_s * 1000, err)
 			: RC_OK;
 }
 
+/* PHP's own window looks the same when it is used up and nearly over. */
+static enum rc
+is_ours(struct messages_run *run, bool *ours, struct err *err)
+{
+	const struct work_env *env = run->env;
+	struct arena a = ARENA_INIT(4096);
+	struct slice memo = SLICE_NONE;
+	int64_t until = 0;
+	enum rc rc = RC_OK;
+
+	*ours = run->facts.idle;
+	if (*ours && !run->facts.transients)
+		rc = messages_memo_read(env->db, &env->scope, env->blog_id,
+		    IDLE_MEMO, &a, &memo, err);
+	if (*ours && !run->facts.transients && rc == RC_OK)
+		*ours =
+		    slice_i64(memo, &until) && until == run->facts.rate_until;
+	arena_clear(&a);
+	return rc;
+}
+
 static enum rc
 write_idle(struct messages_run *run, struct err *err)
 {
-	int64_t now = clock_unix(run->env->clock);
-	enum rc rc = messages_options_write(
-	    run->env, run->told.transients, now + MESSAGES_IDLE_S, err);
+	const struct work_env *env = run->env;
+	int64_t now = clock_unix(env->clock);
+	struct buf until = BUF_INIT(32);
+	enum rc rc;
+
+	buf_put_i64(&until, now + MESSAGES_IDLE_S);
+	rc = messages_memo_write(env->db, &env->scope, env->blog_id, IDLE_MEMO,
+	    buf_slice(&until), err);
+	buf_clear(&until);
+	if (rc == RC_OK)
+		rc = messages_options_write(
+		    env, run->told.transients, now + MESSAGES_IDLE_S, err);
 
 	if (rc == RC_OK) {
 		run->facts.idle = true;
@@ -269,11 +302,12 @@ messages_keep_idle(struct messages_run *run, bool *fresh, struct err *err)
 {
 	const struct work_env *env = run->env;
 	int64_t now = clock_unix(env->clock);
-	enum rc rc = RC_OK;
+	bool ours;
+	enum rc rc = is_ours(run, &ours, err);
 
-	*fresh = !run->facts.idle && !run->idled;
-	if (run->idled)
-		return RC_OK;
+	*fresh = !ours && !run->idled;
+	if (rc != RC_OK || run->idled)
+		return rc;
 	if (!*fresh && run->facts.rate_until >= now + MESSAGES_IDLE_RENEW_S)
 		return RC_OK;
 	if (*fresh)
@@ -289,7 +323,9 @@ messages_keep_idle(struct messages_run *run, bool *fresh, struct err *err)
 	/* A batch that ends just now writes what it has left over it. */
 	settle(run);
 	rc = messages_refresh(run, err);
-	if (rc == RC_OK && !run->facts.idle && !run->idled)
+	if (rc == RC_OK)
+		rc = is_ours(run, &ours, err);
+	if (rc == RC_OK && !ours && !run->idled)
 		rc = write_idle(run, err);
 	return rc;
 }

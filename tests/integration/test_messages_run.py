@@ -121,6 +121,23 @@ class OrderTest(Case):
         self.assertEqual(espresso.window(s)[0], 0)
         self.assertAlmostEqual(espresso.window(s)[1], until, delta=5)
 
+    def php_s_window(self, left, seconds, rate):
+        s = self.s
+        messages.configure(s, rate)
+        set_option(s, espresso.RATE,
+                   {0: left, 1: int(time.time()) + seconds})
+        for _ in range(20):
+            espresso.message(s, "MID", 20)
+        return self.run_once()[-1]["sent"]
+
+    def test_a_window_that_php_has_used_up_is_not_taken_for_ours(self):
+        self.assertEqual(self.php_s_window(0, 600, ""), 0)
+        self.assertEqual(self.run_once()[-1]["sent"], 0)
+
+    def test_what_php_has_used_is_of_its_own_count(self):
+        self.assertEqual(
+            self.php_s_window(150, 1000, "messages_rate = 60/h\n"), 10)
+
     def test_given_ids_alone(self):
         s = self.s
         ids = [espresso.message(s, "MID", 30) for _ in range(4)]
@@ -353,6 +370,8 @@ class LockTest(Case):
             (espresso.RATE,)), "no")
         end = int(time.time()) + 500
         set_option(s, espresso.RATE, {0: 0, 1: end})
+        s.mysql("UPDATE wp_wpcron_meta SET value = %s WHERE name ="
+                " 'messages/1/idle'", (end,))
         self.assertTrue(messages.ask(s, "look")[-1]["due"])
         self.run_once(tick=0)
         self.assertGreater(espresso.window(s)[1], end + 300)
