@@ -261,7 +261,8 @@ chores_main(void *arg)
 			rested = false;
 			continue;
 		}
-		if (rested)
+		/* What waits for its time is wanted by nobody again. */
+		if (rested && !c->wanted)
 			break;
 		clock_deadline(&ts, IDLE_MS);
 		c->idle++;

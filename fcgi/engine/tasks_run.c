@@ -62,68 +62,6 @@ static void PRINTF_LIKE(3, 4)
 	t->out->wait_ms = wait_ms;
 }
 
-const struct config_handler *
-tasks_handler(const struct config_tasks *c, struct slice type)
-{
-	for (size_t i = 0; i < c->nhandlers; i++)
-		if (slice_eq_str(type, c->handlers[i].type))
-			return &c->handlers[i];
-	return NULL;
-}
-
-const char *
-tasks_unable(const struct tasks_turn *t, const struct config_handler *h)
-{
-	switch (h->kind) {
-	case HANDLER_NATIVE:
-		/* There is one kind of task that we know the meaning of. */
-		if (!slice_eq_str(slice_str(h->type), "send_email"))
-			return "only send_email can be native";
-		return t->smtp ? NULL : "native needs smtp in [site]";
-	case HANDLER_WEBHOOK:
-		return NULL;
-	case HANDLER_PHP:
-		return t->site->php_fpm && *t->env->site->salts
-			   ? NULL
-			   : "php needs php_fpm in [site]";
-	}
-	return "no handler";
-}
-
-/* A copy of the site may only send what is diverted. */
-static bool
-may_leave_a_copy(const struct tasks_turn *t)
-{
-	if (!t->smtp || !t->smtp->redirect_to)
-		return false;
-	for (size_t i = 0; i < t->c->nhandlers; i++)
-		if (t->c->handlers[i].kind != HANDLER_NATIVE)
-			return false;
-	return t->c->nhandlers > 0;
-}
-
-static const char *
-why_held(const struct tasks_turn *t)
-{
-	const struct site_facts *f = t->env->facts;
-
-	if (t->site->observe)
-		return "mode = observe: nothing is run; mode = run in [site]";
-	if (t->env->standing == SITE_UNKNOWN)
-		return "it is not recorded yet which site this is; "
-		       "`wp-cronctl install`";
-	if (t->env->standing == SITE_COPY && !may_leave_a_copy(t))
-		return "this is a copy of the site that was installed; "
-		       "`wp-cronctl site adopt`, if this is the site";
-	if (t->env->standing == SITE_STAGING && !may_leave_a_copy(t))
-		return "WP_ENVIRONMENT_TYPE is not production; "
-		       "`wp-cronctl site adopt`, if this is the site";
-	if (f->object_cache && !f->companion && !t->c->accept_loss)
-		return "an object cache keeps the inbox; `wp-cronctl companion "
-		       "install`, or accept_loss = yes in [tasks]";
-	return NULL;
-}
-
 /* ---- lease and lock ----------------------------------------------------- */
 
 bool
@@ -277,9 +215,9 @@ give_back(struct tasks_turn *t, size_t *n, struct err *err)
 	return rc;
 }
 
-/* The plugin's processor does it all, in PHP. */
+/* The plugin's processor does what is in the inbox. */
 static enum rc
-leave_to_php(struct tasks_turn *t, const char *types, struct err *err)
+process_in_php(struct tasks_turn *t, struct err *err)
 {
 	const struct php_tasks_opts o = {
 		.timeout_ms = t->c->timeout_ms * t->c->batch + BOOT_MS,
@@ -288,9 +226,30 @@ leave_to_php(struct tasks_turn *t, const char *types, struct err *err)
 		.arg = t,
 	};
 	struct php_executor_opts opts;
+	enum rc rc;
+
+	/* What asks too soon is looked at again: it may be the plugin's event,
+	 * which has been taken off the list. */
+	t->out->more = !tasks_turn_every(t, "process", PHP_EVERY_MS);
+	if (t->out->more ||
+	    work_php_enter(t->env, PLACE_MS, &opts, err) != RC_OK)
+		return RC_OK;
+	rc = php_tasks_process(&opts, &o, t->q.hook, err);
+	work_php_leave(t->env);
+	if (rc != RC_OK && tasks_turn_say(t, "tasks.process_failed", err->text))
+		log_event(LOG_WARN, "tasks.process_failed",
+		    LOG_S("site", t->env->site->name),
+		    LOG_S("queue", t->c->name), LOG_S("error", err->text));
+	return RC_OK;
+}
+
+static enum rc
+leave_to_php(struct tasks_turn *t, const char *types, struct err *err)
+{
 	size_t n = 0;
 	enum rc rc;
 
+	t->inbox_is_phps = true;
 	if (tasks_turn_say(t, "tasks.unmapped", types))
 		log_event(LOG_WARN, "tasks.unmapped",
 		    LOG_S("site", t->env->site->name),
@@ -303,21 +262,10 @@ leave_to_php(struct tasks_turn *t, const char *types, struct err *err)
 	rc = tasks_turn_announce(t, false, err);
 	if (rc == RC_OK && !t->env->facts->object_cache)
 		rc = give_back(t, &n, err);
-	if (rc != RC_OK)
-		return rc;
-	if (!tasks_turn_every(t, "process", PHP_EVERY_MS) ||
-	    work_php_enter(t->env, PLACE_MS, &opts, err) != RC_OK)
-		return RC_OK;
-	rc = php_tasks_process(&opts, &o, t->q.hook, err);
-	work_php_leave(t->env);
-	if (rc != RC_OK && tasks_turn_say(t, "tasks.process_failed", err->text))
-		log_event(LOG_WARN, "tasks.process_failed",
-		    LOG_S("site", t->env->site->name),
-		    LOG_S("queue", t->c->name), LOG_S("error", err->text));
-	return RC_OK;
+	return rc == RC_OK ? process_in_php(t, err) : rc;
 }
 
-/* RC_NONE: it is PHP's, or nothing is there. */
+/* RC_NONE: the plugin's processor works it off, and nothing is left here. */
 static enum rc
 check_types(struct tasks_turn *t, struct err *err)
 {
@@ -332,7 +280,8 @@ check_types(struct tasks_turn *t, struct err *err)
 		put_unmapped(t, types, n, &text);
 	if (rc == RC_OK && text.n > 0) {
 		rc = leave_to_php(t, buf_str(&text), err);
-		if (rc == RC_OK)
+		/* What cannot be given back goes on as far as it can. */
+		if (rc == RC_OK && !t->env->facts->object_cache)
 			rc = RC_NONE;
 	} else if (rc == RC_OK) {
 		(void)tasks_turn_say(t, "tasks.unmapped", "");
@@ -524,14 +473,16 @@ drain_cache(struct tasks_turn *t, struct err *err)
 static enum rc
 work_off(struct tasks_turn *t, struct err *err)
 {
-	enum rc rc = drain_cache(t, err);
+	enum rc rc = t->inbox_is_phps ? RC_OK : drain_cache(t, err);
 
 	while (rc == RC_OK && !tasks_turn_over(t)) {
-		rc = drain(t, err);
+		if (!t->inbox_is_phps)
+			rc = drain(t, err);
 		if (rc == RC_OK)
 			rc = tasks_batch(t, err);
 	}
-	t->out->more = rc == RC_OK && !t->lost;
+	if (rc == RC_OK && !t->lost)
+		t->out->more = true;
 	if (rc == RC_AGAIN)
 		t->out->wait_ms = HELD_WAIT_MS;
 	return rc == RC_NONE || rc == RC_AGAIN ? RC_OK : rc;
@@ -542,12 +493,20 @@ run(struct tasks_turn *t, struct err *err)
 {
 	enum rc rc = look_after(t, err);
 
-	if (rc == RC_OK)
+	if (rc == RC_OK && tasks_out_of_reach(t)) {
+		t->inbox_is_phps = true;
+		hold(t, HELD_WAIT_MS,
+		    "an object cache keeps the inbox, and the plugin's "
+		    "processor works it off; `wp-cronctl companion install`, "
+		    "or accept_loss = yes in [tasks]");
+		rc = process_in_php(t, err);
+	} else if (rc == RC_OK) {
 		rc = check_types(t, err);
+	}
 	if (rc == RC_OK && !t->env->facts->object_cache)
 		rc = take_lock(t, err);
 	if (rc == RC_OK)
-		rc = tasks_turn_announce(t, true, err);
+		rc = tasks_turn_announce(t, !t->inbox_is_phps, err);
 	if (rc == RC_OK)
 		rc = work_off(t, err);
 	return rc == RC_NONE ? RC_OK : rc;
@@ -590,7 +549,7 @@ tasks_run(const struct work_env *env, const struct config_tasks *c,
 
 	*out = (struct tasks_report){ .wait_ms = 0 };
 	begin_turn(&t, budget_ms);
-	why = why_held(&t);
+	why = tasks_why_held(&t);
 	if (why) {
 		hold(&t, HELD_WAIT_MS, "%s", why);
 		/* What nobody works off the plugin shall see. */

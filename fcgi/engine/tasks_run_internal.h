@@ -6,9 +6,10 @@
 #include "executors/task_webhook.h"
 #include "queues/tasks.h"
 
-/* Shared by tasks_run.c (gates, lease, lock, loop), tasks_run_batch.c (who
- * does a task, and what came of it), tasks_run_mail.c (native mails),
- * tasks_run_announce.c (the companion plugin) and tasks_run_said.c. */
+/* Shared by tasks_run.c (lease, lock, inbox, loop), tasks_run_gates.c,
+ * tasks_run_batch.c (who does a task, and what came of it), tasks_run_mail.c
+ * (native mails), tasks_run_announce.c (the companion plugin) and
+ * tasks_run_said.c. */
 
 #define TASKS_BATCH_BYTES ((size_t)128 << 20)
 #define TASKS_TYPES_MAX 256
@@ -27,7 +28,9 @@ struct tasks_turn {
 
 	char lease[256];
 	uint64_t token; /* 0: not ours */
-	bool has_lock;  /* PHP's, whose value is `lock` */
+	/* Neither taken nor announced: the plugin's processor works it off. */
+	bool inbox_is_phps;
+	bool has_lock; /* PHP's, whose value is `lock` */
 	char lock[24];
 	uint64_t claim_id; /* 0: nothing is claimed */
 	uint32_t term_ms;  /* of a claim */
@@ -45,6 +48,10 @@ const struct config_handler *tasks_handler(
 /* Why this handler does nothing here; NULL: it does. */
 const char *tasks_unable(
     const struct tasks_turn *t, const struct config_handler *h);
+/* Why nothing is done of the queue; NULL: it is. */
+const char *tasks_why_held(const struct tasks_turn *t);
+/* Only PHP reads what a cache keeps, and it cannot take it without a loss. */
+bool tasks_out_of_reach(const struct tasks_turn *t);
 /* Hold on what is held; to be called about once a second. A void * for those
  * who only know an argument. */
 void tasks_turn_tick(void *turn);

@@ -7,7 +7,7 @@ import time
 import unittest
 
 from stack import REPO
-from tasks_case import HOOK, QUEUE, TasksCase
+from tasks_case import HANDLERS, HOOK, QUEUE, TasksCase
 
 COMPANION = "wp-cron-fcgi-companion.php"
 
@@ -40,15 +40,18 @@ class CacheCase(TasksCase):
 
 
 class WithoutCompanion(CacheCase):
-    def test_it_is_held_until_loss_is_accepted(self):
+    def test_it_is_the_plugins_until_loss_is_accepted(self):
         self.enqueue("note", 1, 2)
         self.configure(config="")
-        self.assertIn("object cache", self.run_tasks()["held"])
-        self.assertEqual(len(self.cached()), 2)
+        report = self.run_tasks()
+        self.assertIn("object cache", report["held"])
+        self.assertEqual((report["taken"], self.log()),
+                         (0, ["note 1", "note 2"]))
         self.configure()
+        self.enqueue("note", 3, 4)
         report = self.run_tasks()
         self.assertEqual((report["taken"], report["done"]), (2, 2), self.said)
-        self.assertEqual(self.log(), ["note 1", "note 2"])
+        self.assertEqual(self.log(), ["note %d" % i for i in range(1, 5)])
         self.assertEqual(self.cached(), [])
         self.assertEqual(self.run_tasks()["done"], 0)
 
@@ -73,6 +76,13 @@ class WithoutCompanion(CacheCase):
                 before = self.cached()
                 self.assertIn("no list", self.run_tasks()["held"])
                 self.assertEqual((self.cached(), self.rows()), (before, []))
+
+    def test_what_was_taken_before_goes_on_all_the_same(self):
+        self.enqueue("fail", 1)
+        self.assertEqual(self.run_tasks()["failed"], 1)
+        self.make_due()
+        self.configure(config="")
+        self.assertEqual(self.run_tasks()["failed"], 1)
 
     def test_the_plugin_at_work_is_waited_for(self):
         self.enqueue("note", 1)
@@ -157,6 +167,26 @@ class WithCompanion(CacheCase):
         want = ["note -1"] + ["note %d" % (k * 1000 + i)
                               for k in range(4) for i in range(100)]
         self.assertEqual(sorted(self.log()), sorted(want))
+
+    def test_a_type_without_a_handler_holds_up_no_other(self):
+        self.enqueue("note", 1)
+        self.assertEqual(self.run_tasks()["done"], 1, self.said)
+        self.s.wp_eval("wp_cache_flush();")
+        self.enqueue("strange", 2)
+        self.enqueue("note", 3)
+        report = self.run_tasks()
+        self.assertIn("strange", report["held"])
+        self.assertEqual(report["done"], 1)
+        # And what comes now is the plugin's.
+        self.s.wp_eval("wp_cache_flush();")
+        self.enqueue("note", 4)
+        self.assertEqual(self.run_tasks()["done"], 0)
+        self.assertEqual(self.log(), ["note 1", "note 3", "note 4"])
+        self.assertEqual(self.states(), ["done", "ready", "done"])
+        # Until it has a handler.
+        self.configure(handlers=HANDLERS + "handler strange = "
+                       "php:myplugin_note\n")
+        self.assertEqual(self.run_tasks()["done"], 1)
 
     def test_it_is_not_announced_while_it_is_the_plugins(self):
         self.enqueue("note", 1)

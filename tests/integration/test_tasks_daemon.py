@@ -91,5 +91,29 @@ class Daemon(TasksCase):
         self.assertEqual(self.log(), ["note 1"])
 
 
+class Redis(TasksCase):
+    @classmethod
+    def start(cls):
+        super().start()
+        cls.s.start_redis()
+        cls.s.install_object_cache()
+
+    def enqueue(self, *payloads):
+        self.s.wp_eval("foreach ( array( %s ) as $p ) {"
+                       " myplugin_enqueue_task( array( 'type' => 'note',"
+                       " 'payload' => $p ) ); }" % ", ".join(
+                           str(p) for p in payloads))
+
+    def test_what_nobody_here_may_take_the_plugin_works_off(self):
+        with open(self.conf) as f:
+            d = self.s.start_daemon(config=f.read())
+        self.addCleanup(d.stop)
+        self.enqueue(1, 2)
+        self.s.wait_until(lambda: self.log() == ["note 1", "note 2"], 40)
+        # By its next event, too.
+        self.enqueue(3)
+        self.s.wait_until(lambda: self.log()[2:] == ["note 3"], 40)
+
+
 if __name__ == "__main__":
     unittest.main()
