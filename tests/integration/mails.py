@@ -61,6 +61,8 @@ class MailCase(PhpCase):
         with open(self.s.path("php-errors.log")) as f:
             said = f.read()
         self.assertNotRegex(said, "(?i)fatal|warning|notice|deprecated", said)
+        # Nothing of a mail, as a failed query would have it.
+        self.assertNotRegex(said, "(?i)database error|@example|subject", said)
 
     def job(self, hook, *args):
         first = self.s.insert_actions(1, hook, json.dumps(list(args)),

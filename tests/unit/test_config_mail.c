@@ -105,6 +105,19 @@ START_TEST(a_site_has_the_relay_that_it_names)
 }
 END_TEST
 
+START_TEST(each_site_has_its_own_of_several_relays)
+{
+	struct config *c =
+	    parse("[site a]\nroot = /tmp\nsmtp = two\n[site b]\nroot = /\n"
+		  "smtp = one\n[smtp one]\nhost = one.test\n[smtp two]\n"
+		  "host = two.test\n[smtp three]\nhost = three.test\n");
+
+	ck_assert_str_eq(config_smtp(c, &c->sites[0])->host, "two.test");
+	ck_assert_str_eq(config_smtp(c, &c->sites[1])->host, "one.test");
+	config_unref(c);
+}
+END_TEST
+
 #define SHOP_MAIL "woocommerce_send_queued_transactional_email"
 
 static const struct {
@@ -261,6 +274,7 @@ config_mail_suite(void)
 	tcase_add_loop_test(
 	    tc, what_is_wrong_is_named_with_its_line, 0, (int)NELEMS(bad_rows));
 	tcase_add_test(tc, a_site_has_the_relay_that_it_names);
+	tcase_add_test(tc, each_site_has_its_own_of_several_relays);
 	tcase_add_loop_test(tc,
 	    what_mails_is_held_on_a_copy_unless_it_goes_to_one_address, 0,
 	    (int)NELEMS(on_a_copy));

@@ -303,7 +303,9 @@ find_states(struct doctor *d)
 	if (held > 0)
 		doctor_find(d, FINDING_WARN, "outbox",
 		    "`wp-cronctl dead list --kind=mail`, then `dead retry`",
-		    "%" PRIu64 " mails are held: they may have arrived", held);
+		    "%" PRIu64 " mails are held: they may have arrived, "
+		    "or cannot be read",
+		    held);
 }
 
 static void
