@@ -231,10 +231,14 @@ chores_look(struct site_run *s, const struct config *config, struct err *err)
 		.first = s->chores.seen != config };
 	enum rc rc = RC_OK;
 
-	if (s->engine->once || l.site->observe)
+	if (s->engine->once)
 		return RC_OK;
+	/* What nobody here works off any more the plugin shall see. */
+	if (l.site->observe && l.first && s == s->network->blogs[0])
+		chores_want(s->engine->chores, s, CHORE_TASKS, false);
 	actions_scope(s->actions, &l.scope);
-	for (int k = 0; k < CHORE_COUNT && rc == RC_OK; k++) {
+	for (int k = 0; k < CHORE_COUNT && rc == RC_OK && !l.site->observe;
+	     k++) {
 		bool due = false;
 
 		rc = looks[k](&l, &due, err);

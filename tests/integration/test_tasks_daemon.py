@@ -4,6 +4,7 @@ import os
 import time
 import unittest
 
+from test_tasks_gates import install_companion
 from tasks_case import HOOK, TasksCase, task
 
 
@@ -89,6 +90,24 @@ class Daemon(TasksCase):
                   "wp_schedule_single_event( time() - 1, %r );" % (HOOK, HOOK))
         s.php("require %r;" % os.path.join(s.root, "wp-cron.php"))
         self.assertEqual(self.log(), ["note 1"])
+
+
+class Companion(TasksCase):
+    def test_what_is_only_observed_is_handed_over_no_more(self):
+        install_companion(self.s)
+
+        def announced():
+            return self.s.option("wpcron_fcgi_task_queues")
+        with open(self.conf) as f:
+            d = self.s.start_daemon(config=f.read())
+        self.addCleanup(d.stop)
+        self.s.wait_until(announced, 30)
+        d.stop()
+        self.configure(site="mode = observe")
+        with open(self.conf) as f:
+            d = self.s.start_daemon(config=f.read())
+        self.addCleanup(d.stop)
+        self.s.wait_until(lambda: announced() is None, 30)
 
 
 class Redis(TasksCase):
