@@ -73,7 +73,9 @@ UPDATE {base}wpcron_buckets
  WHERE name = ?
    AND window_start <= UTC_TIMESTAMP(6) - INTERVAL ? MICROSECOND
 
--- Only where no window is open: somebody else's, that goes on here.
+-- Somebody else's window, that goes on here. Where one is open that began
+-- earlier, both count until the later one ends; within 2 seconds (those of PHP
+-- are whole) it is the same one.
 -- name: buckets.adopt
 -- in:   name:text, ago_us:u64, used:u64, per_s:u64, same_per_s:u64
 -- rows: 1 or 2
@@ -81,7 +83,9 @@ UPDATE {base}wpcron_buckets
 INSERT INTO {base}wpcron_buckets (name, window_start, used)
 VALUES (?, UTC_TIMESTAMP(6) - INTERVAL ? MICROSECOND, ?)
 ON DUPLICATE KEY UPDATE
-  used = IF(window_start > UTC_TIMESTAMP(6) - INTERVAL ? SECOND, used,
-      VALUES(used)),
-  window_start = IF(window_start > UTC_TIMESTAMP(6) - INTERVAL ? SECOND,
+  used = IF(window_start <= UTC_TIMESTAMP(6) - INTERVAL ? SECOND, VALUES(used),
+      IF(VALUES(window_start) > window_start + INTERVAL 2 SECOND,
+          used + VALUES(used), GREATEST(used, VALUES(used)))),
+  window_start = IF(window_start > UTC_TIMESTAMP(6) - INTERVAL ? SECOND
+          AND VALUES(window_start) <= window_start + INTERVAL 2 SECOND,
       window_start, VALUES(window_start))

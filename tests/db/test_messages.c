@@ -443,6 +443,21 @@ START_TEST(another_s_window_goes_on)
 	CK_RC(RC_OK,
 	    bucket_open(t.db, &t.scope, "w", 200, 3600, 50, &got, &t.err));
 	ck_assert_uint_eq(got, 0);
+	/* One that began later, while ours was open: both count. */
+	CK_RC(RC_OK,
+	    bucket_open_adopt(t.db, &t.scope, "v", 3600, 50, 600000, &t.err));
+	CK_RC(RC_OK,
+	    bucket_open_adopt(t.db, &t.scope, "v", 3600, 70, 1800000, &t.err));
+	CK_RC(RC_OK,
+	    bucket_open_left(t.db, &t.scope, "v", 3600, &used, &left, &t.err));
+	ck_assert_uint_eq(used, 120);
+	ck_assert(left > 1790000);
+	/* The same once more, as PHP has it in whole seconds. */
+	CK_RC(RC_OK,
+	    bucket_open_adopt(t.db, &t.scope, "v", 3600, 130, 1801000, &t.err));
+	CK_RC(RC_OK,
+	    bucket_open_left(t.db, &t.scope, "v", 3600, &used, &left, &t.err));
+	ck_assert_uint_eq(used, 130);
 }
 END_TEST
 
