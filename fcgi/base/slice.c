@@ -160,7 +160,7 @@ as_is(char c)
 }
 
 static bool
-glob(struct slice s, struct slice pattern, char (*fold)(char))
+matches(struct slice s, struct slice pattern, char (*fold)(char))
 {
 	size_t i = 0, j = 0, star = SIZE_MAX, mark = 0;
 
@@ -187,11 +187,11 @@ glob(struct slice s, struct slice pattern, char (*fold)(char))
 bool
 slice_glob(struct slice s, struct slice pattern)
 {
-	return glob(s, pattern, as_is);
+	return matches(s, pattern, as_is);
 }
 
 bool
 slice_glob_nocase(struct slice s, struct slice pattern)
 {
-	return glob(s, pattern, ascii_lower);
+	return matches(s, pattern, ascii_lower);
 }
