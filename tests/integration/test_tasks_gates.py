@@ -171,7 +171,8 @@ class Gates(TasksCase):
         self.assertTrue(290 < at - time.time() <= 300, at)
 
     def test_what_is_given_back_is_worked_off_by_the_plugin(self):
-        self.put(task("fail", 1), task("note", 2, available_after=4000000000),
+        self.put(task("fail", 1, backoff=600),
+                 task("note", 2, available_after=4000000000),
                  task("note", 3))
         self.run_tasks()
         self.put(task("note", 4))
