@@ -281,7 +281,11 @@ wake_locked(struct chores *c)
 {
 	pthread_t thread;
 
-	if (c->quit || !any_may_run_locked(c, clock_mono(c->own.engine->clock)))
+	if (c->quit || !c->wanted)
+		return;
+	/* One waits for what may not begin yet. */
+	if (c->threads > 0 &&
+	    !any_may_run_locked(c, clock_mono(c->own.engine->clock)))
 		return;
 	pthread_cond_signal(&c->wake);
 	if (c->idle > 0 || c->threads >= THREADS_MAX)
