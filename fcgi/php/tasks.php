@@ -56,11 +56,11 @@ final class WPCron_FCGI_Tasks {
 			WPCron_FCGI_Worker::frame( 'begin', array( 'i' => self::$at ) );
 			$answer = self::answer( 'op_' . $ask['op'], $entry );
 			$last   = WPCron_FCGI_Worker::has_new_shutdown_callback();
+			if ( $last ) {
+				$answer = self::end_with_shutdown( $answer );
+			}
 			WPCron_FCGI_Worker::tidy();
-			// Mails of its shutdown callbacks are the task's, too.
-			$last || self::end_mail();
-			// What was put off to the end of PHP is part of the task, and
-			// shall find the hooks as they are.
+			self::end_mail();
 			$clean = $last || WPCron_FCGI_Worker::restore_state();
 			foreach ( self::$parts as $part ) {
 				WPCron_FCGI_Worker::frame( 'part', array( 'i' => self::$at, 'data' => base64_encode( $part ) ) );
@@ -73,6 +73,20 @@ final class WPCron_FCGI_Tasks {
 			}
 		}
 		return 'done';
+	}
+
+	/**
+	 * What was put off to the end of PHP is part of the task, finds the hooks
+	 * as they are, and its mails are the task's, too.
+	 */
+	private static function end_with_shutdown( array $answer ) {
+		try {
+			do_action( 'shutdown' );
+		} catch ( Throwable $e ) {
+			$answer = $answer['ok'] ? self::thrown( $e ) : $answer;
+		}
+		remove_all_actions( 'shutdown' );
+		return $answer;
 	}
 
 	/** PHP ends while a task is worked on. */
@@ -99,9 +113,13 @@ final class WPCron_FCGI_Tasks {
 			isset( $entry['m'] ) && class_exists( 'WPCron_FCGI_Mail', false ) && WPCron_FCGI_Mail::begin( $entry['m'] );
 			return self::$op( $entry );
 		} catch ( Throwable $e ) {
-			$text = '' === $e->getMessage() ? get_class( $e ) : $e->getMessage();
-			return self::no( 'exception', sprintf( '%s in %s on line %d', $text, $e->getFile(), $e->getLine() ) );
+			return self::thrown( $e );
 		}
+	}
+
+	private static function thrown( Throwable $e ) {
+		$text = '' === $e->getMessage() ? get_class( $e ) : $e->getMessage();
+		return self::no( 'exception', sprintf( '%s in %s on line %d', $text, $e->getFile(), $e->getLine() ) );
 	}
 
 	private static function end_mail() {

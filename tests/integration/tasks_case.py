@@ -50,7 +50,15 @@ function tasks_hooks( $p ) {
 	return get_current_user_id();
 }
 function tasks_later( $p ) {
-	add_action( 'shutdown', function () use ( $p ) { myplugin_log( 'shutdown', $p ); } );
+	add_action( 'shutdown', function () use ( $p ) {
+		myplugin_log( 'shutdown', $p );
+		if ( 'kill' === $p ) {
+			posix_kill( getmypid(), 9 );
+		}
+		if ( 'throw' === $p ) {
+			throw new Exception( 'thrown at shutdown' );
+		}
+	} );
 	myplugin_log( 'later', $p );
 	return 'yes';
 }

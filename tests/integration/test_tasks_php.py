@@ -72,6 +72,18 @@ class Functions(TasksCase):
         self.assertEqual(self.run_tasks()["done"], 2)
         self.assertEqual(self.log(), ["later 1", "shutdown 1", "note 2"])
 
+    def test_what_fails_at_shutdown_has_failed(self):
+        self.put(task("later", "kill", max_attempts=1),
+                 task("later", "throw", max_attempts=1), task("note", 2))
+        report = self.run_tasks()
+        self.assertEqual((report["done"], report["dead"]), (1, 2), self.said)
+        self.assertEqual(self.log(), [
+            'later "kill"', 'shutdown "kill"', 'later "throw"',
+            'shutdown "throw"', "note 2"])
+        killed, thrown = sorted(r["reason"] for r in self.dead())
+        self.assertIn("PHP ended", killed)
+        self.assertIn("thrown at shutdown", thrown)
+
     def test_one_that_is_over_its_time_has_failed(self):
         self.configure(config="timeout = 1s")
         self.put(task("sleep", {"seconds": 20}), task("note", 2))
