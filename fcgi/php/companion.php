@@ -51,7 +51,7 @@ final class WPCron_FCGI_Companion {
 	private $old, $new, $stored;
 
 	public static function start() {
-		self::$lock = new WPCron_FCGI_Companion_Lock( self::name(), 'cron' );
+		self::$lock = new WPCron_FCGI_Companion_Lock( 'cron' );
 		// Last, so that what other plugins make of the value is merged, too.
 		add_filter( 'pre_update_option_cron', array( __CLASS__, 'before_write' ), PHP_INT_MAX, 2 );
 		// First: others' callbacks may take their time.
@@ -334,13 +334,14 @@ final class WPCron_FCGI_Companion_Lock {
 	/** Seconds to wait for it; without it the window is milliseconds. */
 	const WAIT_S = 2;
 
-	private $name, $end;
-	private $is_ours = false, $waited_in_vain = false, $update_sent = false;
+	private $end, $transient;
+	/** SQL of its name while it is ours: the blog's that is switched to. */
+	private $name;
+	private $waited_in_vain = false, $update_sent = false;
 
-	/** SQL of its name. */
-	public function __construct( $name, $option ) {
-		$this->name = $name;
-		$this->end  = "'$option'";
+	public function __construct( $option, $transient = null ) {
+		$this->end       = "'$option'";
+		$this->transient = $transient;
 		add_action( 'shutdown', array( $this, 'release' ), PHP_INT_MAX, 0 );
 	}
 
@@ -349,9 +350,10 @@ final class WPCron_FCGI_Companion_Lock {
 	 * one that waits for the end of that transaction. It does so only once.
 	 */
 	public function take() {
+		$name = WPCron_FCGI_Companion::name( $this->transient );
 		$wait = $this->waited_in_vain ? 0 : self::WAIT_S;
-		if ( '1' === WPCron_FCGI_Companion::value( "SELECT GET_LOCK($this->name, $wait)" ) ) {
-			$this->is_ours = true;
+		if ( '1' === WPCron_FCGI_Companion::value( "SELECT GET_LOCK($name, $wait)" ) ) {
+			$this->name = $name;
 			add_filter( 'query', array( $this, 'before_query' ) );
 		} else {
 			$this->waited_in_vain = true;
@@ -359,11 +361,11 @@ final class WPCron_FCGI_Companion_Lock {
 	}
 
 	public function release() {
-		if ( $this->is_ours ) {
+		if ( $this->name ) {
 			remove_filter( 'query', array( $this, 'before_query' ) );
 			WPCron_FCGI_Companion::query( "SELECT RELEASE_LOCK($this->name)" );
 		}
-		$this->is_ours     = false;
+		$this->name        = null;
 		$this->update_sent = false;
 	}
 
@@ -372,7 +374,7 @@ final class WPCron_FCGI_Companion_Lock {
 		if ( $this->update_sent ) {
 			$this->release();
 		}
-		$this->update_sent = $this->is_ours && substr( $sql, -strlen( $this->end ) ) === $this->end;
+		$this->update_sent = $this->name && substr( $sql, -strlen( $this->end ) ) === $this->end;
 		return $sql;
 	}
 }
@@ -642,7 +644,7 @@ final class WPCron_FCGI_Companion_Tasks {
 		foreach ( self::names() as $name ) {
 			add_filter( "pre_transient_$name", array( __CLASS__, 'before_read' ), PHP_INT_MAX, 2 );
 			add_filter( "pre_set_transient_$name", array( __CLASS__, 'before_write' ), PHP_INT_MAX, 3 );
-			$lock = new WPCron_FCGI_Companion_Lock( WPCron_FCGI_Companion::name( $name ), "_transient_$name" );
+			$lock = new WPCron_FCGI_Companion_Lock( "_transient_$name", $name );
 			add_action( "set_transient_$name", array( $lock, 'release' ), PHP_INT_MIN, 0 );
 			self::$locks[ $name ] = $lock;
 		}
