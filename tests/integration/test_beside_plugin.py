@@ -15,6 +15,7 @@ from stack import StackError, wait_until
 
 load_tests = beside.load_tests
 tearDownModule = beside.close_site
+OFF = "queue.off site=default queue=actions"
 
 
 class SideBySideTest(BesideCase):
@@ -240,7 +241,7 @@ class PluginModeTest(BesideCase):
         self.s.wp_eval("wp_unschedule_hook( 'action_scheduler_run_queue' );"
                        "wp_schedule_event( time() - 5, 'every_minute',"
                        " 'action_scheduler_run_queue', array( 'WP Cron' ) );")
-        self.s.wait_until(lambda: "queue.off" in d.log_text(), 30)
+        self.s.wait_until(lambda: OFF in d.log_text(), 30)
         self.assertIn("WPCron_Beside_Store", d.log_text())
         for hook in ("beside_native", "beside_ok"):
             self.s.insert_actions(5, hook)
@@ -251,7 +252,7 @@ class PluginModeTest(BesideCase):
         self.assertEqual(self.s.value(
             "SELECT COUNT(*) FROM wp_actionscheduler_claims"), 0)
         self.assertEqual(self.site.posted(), {})
-        self.assertEqual(d.log_text().count("queue.off"), 1)
+        self.assertEqual(d.log_text().count(OFF), 1)
         # Nobody but the plugin's runner knows that store: its event fires.
         self.s.wait_until(lambda: ["ran", "beside_ok", ["post"]]
                           in self.site.notes(), 30)
@@ -268,7 +269,7 @@ class PluginModeTest(BesideCase):
         self.assertEqual(self.s.statuses(OURS), {"complete": 60})
         self.assertEqual(len(self.site.notes("ran")), 40)
         self.assertEqual(len(self.site.posted()), 20)
-        self.assertNotIn("queue.off", d.log_text())
+        self.assertNotIn(OFF, d.log_text())
 
 
 class AdminTest(BesideCase):

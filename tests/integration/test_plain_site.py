@@ -36,7 +36,8 @@ class PlainSiteTest(unittest.TestCase):
         status, health = self.health()
         self.assertEqual((status, health["status"], health["outbound"]),
                          (200, "ok", "open"))
-        self.assertIn("queue.off", self.daemon.log_text())
+        self.assertIn("queue.off site=default queue=actions",
+                      self.daemon.log_text())
 
     def test_3_tables_that_appear_are_found(self):
         self.s.install_action_scheduler()

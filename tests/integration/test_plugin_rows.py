@@ -63,7 +63,8 @@ class ReplacedStoreTest(unittest.TestCase):
         d = s.start_daemon(
             daemon="look_interval = 100ms\n",
             rest="[route]\ndemo_webhook = webhook %s\n" % receiver.url())
-        s.wait_until(lambda: "queue.off" in d.log_text())
+        off = "queue.off site=default queue=actions"
+        s.wait_until(lambda: off in d.log_text())
         self.assertIn("WPCron_Contract_Other_Store", d.log_text())
         # What was claimed before that is given back.
         s.wait_until(lambda: s.count("claim_id = 0") == 1)
@@ -73,7 +74,7 @@ class ReplacedStoreTest(unittest.TestCase):
         self.assertEqual(s.count("status = 'pending' AND claim_id = 0 AND"
                                  " attempts = 0"), 11)
         self.assertEqual(receiver.report()["requests"], 0)
-        self.assertEqual(d.log_text().count("queue.off"), 1)
+        self.assertEqual(d.log_text().count(off), 1)
 
 
 if __name__ == "__main__":
