@@ -8,7 +8,7 @@ import subprocess
 import unittest
 
 import cronrow
-from stack import REPO, tool
+from stack import REPO
 
 SOURCE = os.path.join(REPO, "fcgi", "php", "companion.php")
 NAME = "wp-cron-fcgi-companion.php"
@@ -100,8 +100,7 @@ class CompanionTest(unittest.TestCase):
     def php(self, code, head=None, fails=None):
         """What the code gave to out(), in order."""
         head = head or self.head
-        argv = self.s.as_web_user([
-            tool("php"), "-d", "display_errors=stderr", "-r", head + code])
+        argv = self.s.php_argv("-r", head + code)
         r = subprocess.run(argv, text=True, capture_output=True,
                            stdin=subprocess.DEVNULL, timeout=120,
                            env=dict(os.environ, WPC_HEAD=head))

@@ -10,11 +10,6 @@ import events_table
 from stack import Stack
 from test_php_executor import CLAIM, PhpCase
 
-# One file a mail, named by what comes after those that are there.
-SENDMAIL = """#!/bin/sh
-cat > {dir}/.$$ && mv {dir}/.$$ {dir}/$(date +%s.%N)
-"""
-
 
 def site(case, plugins, pool="", **mariadb):
     s = Stack()
@@ -23,21 +18,14 @@ def site(case, plugins, pool="", **mariadb):
     s.notes = s.path("notes.txt")
     with open(s.notes, "w"):
         os.chmod(s.notes, 0o666)
-    s.mailed = s.path("mailed")
-    os.mkdir(s.mailed)
-    os.chmod(s.mailed, 0o777)
-    with open(s.path("sendmail"), "w") as f:
-        f.write(SENDMAIL.format(dir=s.mailed))
-    os.chmod(s.path("sendmail"), 0o755)
     s.install_wordpress(
         plugins=plugins,
         config_extra="define( 'WPCRON_MISBEHAVE_LOG', '%s' );" % s.notes)
     s.install_action_scheduler()
     for table in ("outbox", "outbox_chunks"):
         s.mysql(events_table.statement(s, "create_" + table))
-    s.start_php_fpm(children=3, extra=pool + (
-        "\nphp_admin_value[sendmail_path] = %s -t -i"
-        "\nphp_admin_value[memory_limit] = 256M" % s.path("sendmail")))
+    s.start_php_fpm(
+        children=3, extra=pool + "\nphp_admin_value[memory_limit] = 256M")
     return s
 
 

@@ -29,9 +29,6 @@ if ( get_option( 'wpcron_test_replaced' ) ) {
     } );
 }
 """
-SENDMAIL = """#!/bin/sh
-exec cat > {dir}/$$
-"""
 
 
 def site(case, daemon="node_expiry = 5s\n", site="", rest="", children=4,
@@ -39,12 +36,6 @@ def site(case, daemon="node_expiry = 5s\n", site="", rest="", children=4,
     s = Stack()
     case.addClassCleanup(s.close)
     s.start_mariadb()
-    s.mailed = s.path("mailed")
-    os.mkdir(s.mailed)
-    os.chmod(s.mailed, 0o777)
-    with open(s.path("sendmail"), "w") as f:
-        f.write(SENDMAIL.format(dir=s.mailed))
-    os.chmod(s.path("sendmail"), 0o755)
     s.install_wordpress(plugins=("wpcron-demo",), config_extra=config_extra)
     plugins = os.path.join(s.root, "wp-content", "mu-plugins")
     os.makedirs(plugins, exist_ok=True)
@@ -54,8 +45,7 @@ def site(case, daemon="node_expiry = 5s\n", site="", rest="", children=4,
     espresso.install(s)
     s.start_php_fpm(children=children, extra=(
         "php_admin_value[opcache.revalidate_freq] = 0\n"
-        "php_admin_value[sendmail_path] = %s -t -i\n"
-        "php_admin_value[memory_limit] = 256M" % s.path("sendmail")))
+        "php_admin_value[memory_limit] = 256M"))
     s.daemon_lines = daemon
     configure(s, site, rest)
     ask(s, "install")

@@ -51,6 +51,9 @@ CORE = os.environ.get("WORDPRESS_DIR") or next(
 ROOT = os.geteuid() == 0
 WEB_USER = "www-data"
 SUN_PATH_MAX = 107
+SENDMAIL = """#!/bin/sh
+cat > {dir}/.$$ && mv {dir}/.$$ {dir}/$(date +%s.%N)
+"""
 
 ADMIN_PASSWORD = "admin-of-a-test"
 DB_PASSWORD = "wp"
@@ -238,6 +241,7 @@ class Stack:
         self.mariadb = self.php_fpm = self.nginx = self.redis = None
         self.config_extra = ""
         self._daemons = 0
+        self._catch_mails()
         _open_stacks.add(self)
 
     # ---- life ----------------------------------------------------------
@@ -254,6 +258,17 @@ class Stack:
         if path.endswith(".sock") and len(path) > SUN_PATH_MAX:
             raise StackError("socket path is too long: " + path)
         return path
+
+    def _catch_mails(self):
+        """What PHP hands to its sendmail is a file each in mailed, in its
+        order, and never goes to this machine's own mail server."""
+        self.mailed = self.path("mailed")
+        os.makedirs(self.mailed, exist_ok=True)
+        os.chmod(self.mailed, 0o777)
+        self.sendmail = self.path("sendmail")
+        with open(self.sendmail, "w") as f:
+            f.write(SENDMAIL.format(dir=self.mailed))
+        os.chmod(self.sendmail, 0o755)
 
     def close(self):
         """Stop everything in reverse and remove the directory. StackError
@@ -535,10 +550,15 @@ class Stack:
             }
             """)
 
+    def php_argv(self, *args):
+        """The command line of PHP's CLI as the web user."""
+        return self.as_web_user([
+            tool("php"), "-d", "display_errors=stderr", "-d", "log_errors=0",
+            "-d", "sendmail_path=%s -t -i" % self.sendmail] + list(args))
+
     def php(self, code, *args, check=True):
         """Run PHP code in the CLI as the web user; its standard output."""
-        argv = self.as_web_user([tool("php"), "-d", "display_errors=stderr",
-                                 "-d", "log_errors=0", "-r", code] + list(args))
+        argv = self.php_argv("-r", code, *args)
         # With this URI core does not spawn its cron at the end of the boot.
         host = self.network_domain or "127.0.0.1:%s" % self.http_port
         env = dict(os.environ, HTTP_HOST=host,
@@ -734,6 +754,7 @@ define( 'BLOG_ID_CURRENT_SITE', 1 );
             "pm = static", "pm.max_children = %d" % children,
             "catch_workers_output = yes",
             "php_admin_value[error_log] = " + self.path("php-errors.log"),
+            "php_admin_value[sendmail_path] = %s -t -i" % self.sendmail,
             "php_admin_flag[log_errors] = on",
             "php_admin_flag[display_errors] = off", extra, ""]
         if ROOT:

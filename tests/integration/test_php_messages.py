@@ -16,9 +16,6 @@ import events_table
 from newspack import set_option
 from stack import SALTS, Stack
 
-SENDMAIL = """#!/bin/sh
-cat > {dir}/.$$ && mv {dir}/.$$ {dir}/$(date +%s.%N)
-"""
 DEATHS = (("fatal", "PHP Fatal error Cannot redeclare"),
           ("memory", "PHP Fatal error Allowed memory size"),
           ("exit", "PHP ended by exit or die"),
@@ -45,20 +42,13 @@ def site(case, plugins=("wpcron-demo",), real=False, **options):
     s = Stack()
     case.addClassCleanup(s.close)
     s.start_mariadb()
-    s.mailed = s.path("mailed")
-    os.mkdir(s.mailed)
-    os.chmod(s.mailed, 0o777)
-    with open(s.path("sendmail"), "w") as f:
-        f.write(SENDMAIL.format(dir=s.mailed))
-    os.chmod(s.path("sendmail"), 0o755)
     s.install_wordpress(plugins=plugins, **options)
     for table in ("outbox", "outbox_chunks"):
         s.mysql(events_table.statement(s, "create_" + table))
     espresso.install_real(s) if real else espresso.install(s)
     s.start_php_fpm(children=3, extra=(
         "php_admin_value[opcache.revalidate_freq] = 0\n"
-        "php_admin_value[sendmail_path] = %s -t -i\n"
-        "php_admin_value[memory_limit] = 256M" % s.path("sendmail")))
+        "php_admin_value[memory_limit] = 256M"))
     return s
 
 

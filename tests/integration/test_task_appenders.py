@@ -15,7 +15,7 @@ import unittest
 
 import events_table
 from companion import NAME, SOURCE
-from stack import FIXTURES, Stack, tool
+from stack import FIXTURES, Stack
 
 TASKS = int(os.environ.get("TASKS", 1500))
 QUEUE = "myplugin_task_queue"
@@ -94,9 +94,8 @@ class AppendersCase(unittest.TestCase):
     # ---- processes -----------------------------------------------------
 
     def php(self, *args):
-        argv = self.s.as_web_user([
-            tool("php"), "-d", "display_errors=stderr", "-d", "log_errors=0",
-            os.path.join(self.s.root, args[0])] + [str(a) for a in args[1:]])
+        argv = self.s.php_argv(os.path.join(self.s.root, args[0]),
+                               *[str(a) for a in args[1:]])
         return subprocess.Popen(argv, stdout=subprocess.PIPE,
                                 stderr=subprocess.PIPE, text=True,
                                 stdin=subprocess.DEVNULL)
