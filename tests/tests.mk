@@ -8,7 +8,8 @@ CHECK_LIBS = $(shell $(PKG_CONFIG) --libs $(CHECK_PKGS))
 # races; what a sanitizer finds ends the run.
 CK_ENV_asan := CK_FORK=no
 CK_ENV_tsan := CK_FORK=no setarch -R
-RUN_CHECK = env WPCRON_BUILD=$(B) $(CK_ENV_$(VARIANT))
+# Against what hangs; check's own 4 s are too few where the machine is busy.
+RUN_CHECK = env WPCRON_BUILD=$(B) CK_DEFAULT_TIMEOUT=120 $(CK_ENV_$(VARIANT))
 
 DB_TEST_SRC := $(wildcard tests/db/*.c)
 DRIVER_SRC := $(wildcard tests/drivers/*.c)

@@ -12,7 +12,7 @@ Suite *php_contacts_suite(void);
 
 enum {
 	NCONTACTS = 3,
-	TIMEOUT_MS = 3000,
+	TIMEOUT_MS = 10000,
 };
 
 struct scene {

@@ -12,8 +12,8 @@ Suite *php_list_suite(void);
 
 enum {
 	NENTRIES = 3,
-	TIMEOUT_MS = 3000,
-	SHORT_MS = 300,
+	TIMEOUT_MS = 10000,
+	SHORT_MS = 1000,
 };
 
 struct scene {

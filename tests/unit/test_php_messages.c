@@ -11,7 +11,7 @@ Suite *php_messages_suite(void);
 
 enum {
 	NMESSAGES = 3,
-	TIMEOUT_MS = 3000,
+	TIMEOUT_MS = 10000,
 };
 
 struct scene {

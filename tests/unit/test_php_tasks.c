@@ -11,7 +11,7 @@ Suite *php_tasks_suite(void);
 
 enum {
 	NTASKS = 3,
-	TIMEOUT_MS = 2000,
+	TIMEOUT_MS = 10000,
 };
 
 struct scene {

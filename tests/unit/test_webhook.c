@@ -314,7 +314,7 @@ START_TEST(each_answer_becomes_its_outcome)
 	const struct outcome *o;
 
 	worker_init(w, NULL, 8);
-	w->policy.timeout_ms = 600;
+	w->policy.timeout_ms = 2000;
 	o = run(w, url);
 	ck_assert_msg(o->kind == rows[_i].kind, "%s: %s: %s", url,
 	    outcome_name(o->kind), o->message);
@@ -343,7 +343,7 @@ START_TEST(a_server_without_tls_gets_nothing_of_an_https_job)
 	char url[100];
 
 	worker_init(w, NULL, 8);
-	w->policy.timeout_ms = 1000;
+	w->policy.timeout_ms = 2000;
 	(void)snprintf(
 	    url, sizeof url, "https://127.0.0.1:%u/ok", receiver_port);
 	ck_assert_int_eq(run(w, url)->kind, OUTCOME_RETRY);
@@ -544,7 +544,7 @@ START_TEST(one_probe_lets_the_others_through_when_it_succeeds)
 	open_breaker(w);
 	turned.ahead += BREAKER_OPEN_MIN_MS;
 	for (int i = 0; i < 10; i++)
-		begin_job(w, "/ok?hold=100");
+		begin_job(w, "/ok?hold=500");
 	ck_assert_int_eq(
 	    webhook_hosts_admits(w->hosts, w->url[0], &retry_ms), WEBHOOK_SHUT);
 	for (int i = 0; i < 3; i++)
