@@ -336,6 +336,13 @@ transmit(struct outbox_sender *s, struct outbox_mail *m, struct attempt *t,
 	smtp_send(s->smtp_conn, &mail, t->each, &t->result);
 }
 
+/* Nothing was said of the mail itself. */
+static bool
+is_unheard(enum smtp_verdict verdict)
+{
+	return verdict == SMTP_AWAY || verdict == SMTP_CONFIG;
+}
+
 static void
 ended(struct outbox_sender *s, struct outbox_mail *m, const struct attempt *t,
     const struct reading *r)
@@ -352,12 +359,12 @@ ended(struct outbox_sender *s, struct outbox_mail *m, const struct attempt *t,
 		    0, 0, slice_str(r->err.text));
 		return;
 	}
-	if (t->result.given_up && verdict != SMTP_UNKNOWN) {
-		s->stop = true;
+	s->stop |= t->result.given_up;
+	if (t->result.given_up && is_unheard(verdict)) {
 		say(s, m, OUTBOX_BACK, 0, 0, SLICE_LIT("the program stops"));
 		return;
 	}
-	if (verdict == SMTP_AWAY || verdict == SMTP_CONFIG) {
+	if (is_unheard(verdict)) {
 		/* It may be this mail that makes the relay hang up: the next
 		 * probe is another one. */
 		bool charged =

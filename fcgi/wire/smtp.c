@@ -6,8 +6,10 @@
 #include "wire/curl_begin.h"
 #include "wire/smtp_body.h"
 #include "wire/smtp_talk.h"
+#include "wire/smtp_url.h"
 
 #include <curl/curl.h>
+#include <poll.h>
 #include <sys/socket.h>
 
 /* Until relays close by themselves (RFC 5321 4.5.3.2.7: after 5 minutes). */
@@ -17,7 +19,6 @@
 #define POLL_MS 500
 /* For the answer to QUIT, which nobody needs. */
 #define QUIT_MS 1000
-#define URL_MAX 1024
 /* Two addresses' worth of <>, and what A-labels add. */
 #define ADDRESS_MAX ((size_t)320)
 
@@ -35,8 +36,9 @@ struct smtp {
 	const struct smtp_mail *mail; /* on the way */
 	bool alive;                   /* a connection is kept */
 	curl_socket_t kept;
-	bool no_utf8;   /* the relay does not offer SMTPUTF8 */
-	uint32_t mails; /* sent on it */
+	curl_socket_t newest; /* of those opened */
+	bool no_utf8;         /* the relay does not offer SMTPUTF8 */
+	uint32_t mails;       /* sent on it */
 	char error[CURL_ERROR_SIZE];
 };
 
@@ -112,6 +114,24 @@ deadline(const struct smtp *s)
 	return s->since + o->reply_ms;
 }
 
+static int
+on_socket(void *arg, curl_socket_t fd, curlsocktype purpose UNUSED)
+{
+	struct smtp *s = arg;
+
+	s->newest = fd;
+	return CURL_SOCKOPT_OK;
+}
+
+/* The verdict may be here, unread: libcurl asks before it reads. */
+static bool
+is_answered(const struct smtp *s)
+{
+	struct pollfd p = { .fd = s->newest, .events = POLLIN };
+
+	return s->body.ended && poll(&p, 1, 0) == 1 && (p.revents & POLLIN);
+}
+
 /* The one way to break a mail off: an easy handle taken out of its multi
  * handle would say the final dot (smtp_done()), and the relay keep what it has.
  * While libcurl waits for the verdict it blocks, but for this, once a second.*/
@@ -121,7 +141,8 @@ on_progress(void *arg, curl_off_t a UNUSED, curl_off_t b UNUSED,
 {
 	struct smtp *s = arg;
 
-	if (s->mail && s->mail->give_up && s->mail->give_up(s->mail->arg))
+	if (s->mail && s->mail->give_up && s->mail->give_up(s->mail->arg) &&
+	    !is_answered(s))
 		s->given_up = s->timed_out = true;
 	if (clock_mono(&clock_system) >= deadline(s))
 		s->timed_out = true;
@@ -135,44 +156,6 @@ on_write(char *p UNUSED, size_t size, size_t n, void *arg UNUSED)
 }
 
 /* ---- opening ------------------------------------------------------------ */
-
-static bool
-is_name(const char *s, const char *also)
-{
-	static const char alnum[] = "abcdefghijklmnopqrstuvwxyz"
-				    "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
-	size_t n = 0;
-
-	if (!s || !*s)
-		return false;
-	while (s[n] && (strchr(alnum, s[n]) || strchr(also, s[n])))
-		n++;
-	return !s[n] && n <= 255;
-}
-
-static enum rc
-put_url(const struct smtp_opts *o, char url[URL_MAX], struct err *err)
-{
-	bool is_v6;
-	char *ehlo;
-
-	if (!is_name(o->host, ".-_:"))
-		return err_set(
-		    err, RC_REJECT, "the relay's host is not a name");
-	/* An address of the host's own in [] is a name too. */
-	if (!is_name(o->ehlo, ".-[]:"))
-		return err_set(
-		    err, RC_REJECT, "what is to be said in EHLO is not a name");
-	is_v6 = strchr(o->host, ':');
-	ehlo = curl_easy_escape(NULL, o->ehlo, 0);
-	if (!ehlo)
-		return err_set(err, RC_RETRY, "no memory for a URL");
-	(void)snprintf(url, URL_MAX, "%s://%s%s%s:%u/%s",
-	    o->security == SMTP_TLS ? "smtps" : "smtp", is_v6 ? "[" : "",
-	    o->host, is_v6 ? "]" : "", (unsigned)o->port, ehlo);
-	curl_free(ehlo);
-	return RC_OK;
-}
 
 #define SET(option, value)                                                     \
 	(ok = ok && curl_easy_setopt(s->easy, (option), (value)) == CURLE_OK)
@@ -191,6 +174,8 @@ set_callbacks(struct smtp *s)
 	SET(CURLOPT_READFUNCTION, on_read);
 	SET(CURLOPT_READDATA, (void *)s);
 	SET(CURLOPT_WRITEFUNCTION, on_write);
+	SET(CURLOPT_SOCKOPTFUNCTION, on_socket);
+	SET(CURLOPT_SOCKOPTDATA, (void *)s);
 	SET(CURLOPT_NOPROGRESS, 0L);
 	SET(CURLOPT_XFERINFOFUNCTION, on_progress);
 	SET(CURLOPT_XFERINFODATA, (void *)s);
@@ -269,12 +254,12 @@ set_options(struct smtp *s, const struct smtp_opts *o, const char *url)
 enum rc
 smtp_open(const struct smtp_opts *opts, struct smtp **out, struct err *err)
 {
-	char url[URL_MAX];
+	char url[SMTP_URL_MAX];
 	struct smtp *s;
 	enum rc rc;
 
 	*out = NULL;
-	rc = put_url(opts, url, err);
+	rc = smtp_url(opts, url, err);
 	if (rc == RC_OK)
 		rc = curl_begin(err);
 	if (rc != RC_OK)
@@ -282,7 +267,7 @@ smtp_open(const struct smtp_opts *opts, struct smtp **out, struct err *err)
 	s = xcalloc(1, sizeof *s);
 	smtp_talk_init(&s->talk);
 	s->opts = *opts;
-	s->kept = CURL_SOCKET_BAD;
+	s->kept = s->newest = CURL_SOCKET_BAD;
 	s->talk.wants_starttls = opts->security == SMTP_STARTTLS;
 	s->talk.wants_auth = opts->user;
 	s->multi = curl_multi_init();

@@ -4,7 +4,6 @@ import os
 import unittest
 
 os.environ.setdefault("OUTBOX_KILLS", "50")
-os.environ.setdefault("OUTBOX_MAILS", "2000")
 
 from test_outbox_crash import Crash  # noqa: E402
 

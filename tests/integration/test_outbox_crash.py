@@ -4,13 +4,14 @@ twice has been in the hands of one that died."""
 import collections
 import os
 import random
+import signal
 import time
 import unittest
 
 from test_outbox_send import Case
 
 KILLS = int(os.environ.get("OUTBOX_KILLS", "10"))
-MAILS = int(os.environ.get("OUTBOX_MAILS", "1000"))
+MAILS = int(os.environ.get("OUTBOX_MAILS", "2000"))
 MORE = "connect_timeout = 1s\nmax_age = 1h\n"
 
 
@@ -116,6 +117,24 @@ class Crash(Case):
     def test_a_stop_does_not_wait_for_ever_for_a_verdict(self):
         row = self.stopped_with("end")
         self.assertEqual((row["state"], row["unknown"]), ("later", 1))
+
+    def test_what_the_relay_says_as_the_grace_ends_counts(self):
+        relay = self.relay()
+        box = self.box(relay, reply="90s", data="90s", more=MORE +
+                       "[daemon]\nshutdown_grace = 1500ms\n")
+        senders = []
+
+        def decide(_):
+            """libcurl asks once a second whether it is to go on."""
+            self.s.wait_until(lambda: senders)
+            senders[0].send_signal(signal.SIGTERM)
+            time.sleep(1.75)
+
+        relay.decide = decide
+        mail = box.put()
+        senders.append(box.start("late"))
+        senders[0].process.wait(30)
+        self.assertEqual(box.row(mail)["state"], "sent")
 
 
 if __name__ == "__main__":
