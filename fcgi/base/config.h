@@ -130,6 +130,12 @@ enum task_expired {
 	TASK_EXPIRED_DISCARD
 };
 
+/* What becomes of tasks that a writer puts back after they were taken. */
+enum task_stale {
+	TASK_STALE_DROP,
+	TASK_STALE_RUN
+};
+
 /* Who does tasks of a type. */
 enum handler_kind {
 	HANDLER_NATIVE,
@@ -155,6 +161,8 @@ struct config_tasks {
 	uint32_t timeout_ms; /* of one task */
 	uint32_t lock_ttl_ms;
 	enum task_expired expired;
+	enum task_stale stale;
+	uint32_t stale_for_ms;          /* so long they are known for such */
 	bool accept_loss;               /* object cache without the companion */
 	struct config_list allow_hosts; /* webhook: besides public ones */
 	const struct config_handler *handlers;

@@ -27,6 +27,7 @@ static const char *const auth_words[] = { "plain", "login", "xoauth2", NULL };
 static const char *const foreign_words[] = { "php", "send", "rewrite", NULL };
 static const char *const unknown_words[] = { "retry", "hold", NULL };
 static const char *const expired_words[] = { "process", "discard", NULL };
+static const char *const stale_words[] = { "drop", "run", NULL };
 
 const struct option config_smtp_options[] = {
 	M("host", OPTION_TEXT, host, 0, 0, NULL, "smtp.example.org",
@@ -115,6 +116,12 @@ const struct option config_tasks_options[] = {
 	T("expired", OPTION_CHOICE, expired, 0, 0, "process", NULL,
 	    "tasks whose transient has expired: process or discard",
 	    expired_words),
+	T("stale", OPTION_CHOICE, stale, 0, 0, "drop", NULL,
+	    "tasks at a list's head that were taken from such a list before: "
+	    "drop or run",
+	    stale_words),
+	T("stale_for", OPTION_DURATION, stale_for_ms, 900 * SECOND, DAY, "15m",
+	    NULL, "for so long after; not less than PHP may run", NULL),
 	T("accept_loss", OPTION_BOOL, accept_loss, 0, 0, "no", NULL,
 	    "object cache: drain without the companion plugin, too", NULL),
 	T("allow_hosts", OPTION_LIST, allow_hosts, 0, 0, NULL,

@@ -31,8 +31,6 @@ enum {
 	DAY_S = 86400,
 	PLACE_MS = 30000,
 	BOOT_MS = 30000,
-	/* How long stale lists of PHP's writers are known for such. */
-	SNAPSHOT_S = 900,
 };
 #define TYPES_BYTES ((size_t)4 << 20)
 
@@ -45,7 +43,8 @@ tasks_queue_of(
 		.lock = slice_str(c->lock),
 		.hook = slice_str(c->hook),
 		.discard_expired = c->expired == TASK_EXPIRED_DISCARD,
-		.snapshot_s = SNAPSHOT_S,
+		.run_stale = c->stale == TASK_STALE_RUN,
+		.snapshot_s = c->stale_for_ms / 1000,
 		.lock_ttl_s = c->lock_ttl_ms / 1000 };
 }
 
@@ -306,9 +305,10 @@ note_inbox(struct tasks_turn *t, const struct task_inbox *in)
 		    LOG_U("tasks", in->n),
 		    LOG_S("done",
 			t->q.discard_expired ? "discarded" : "processed"));
-	if (in->stale > 0)
+	if (in->again > 0)
 		log_event(LOG_INFO, "tasks.stale", site, queue,
-		    LOG_U("tasks", in->stale));
+		    LOG_U("tasks", in->again),
+		    LOG_S("done", t->q.run_stale ? "run" : "dropped"));
 	if (in->unreadable)
 		hold(t, HELD_WAIT_MS, "the transient %s: %s", t->c->queue,
 		    in->why);

@@ -118,8 +118,8 @@ compare(struct task_intake *in, uint64_t id, struct slice seen)
 	       memcmp(its + k * TASK_DIGEST, in->digests + k * TASK_DIGEST,
 		   TASK_DIGEST) == 0)
 		k++;
-	if (k > in->stale)
-		in->stale = k;
+	if (k > in->again)
+		in->again = k;
 	if (k == in->list.n)
 		in->known = true;
 	else if (k == n)
@@ -159,6 +159,7 @@ find_stale(struct task_intake *in, struct err *err)
 	while (in->covered && db_rows_next(rows))
 		compare(in, db_u64(rows, 0), db_text(rows, 1));
 	db_rows_free(rows);
+	in->stale = in->q->run_stale ? 0 : in->again;
 	if (!in->covered)
 		return err_set(err, RC_RETRY, "no memory for snapshots");
 	return RC_OK;
@@ -168,7 +169,7 @@ enum rc
 task_intake_parse(struct task_intake *in, struct slice value, struct err *err)
 {
 	arena_clear(&in->arena);
-	in->stale = in->ncovered = 0;
+	in->again = in->stale = in->ncovered = 0;
 	in->known = false;
 	in->oldest = 0;
 	return task_list_parse(value, &in->arena, &in->list, err);
@@ -198,6 +199,7 @@ task_intake_report(const struct task_intake *in, struct task_inbox *out)
 	struct err ignored = ERR_INIT;
 
 	out->n = in->list.n;
+	out->again = in->again;
 	out->stale = in->stale;
 	for (size_t i = in->stale; i < in->list.n; i++) {
 		arena_clear(&a);

@@ -24,6 +24,7 @@ struct task_queue {
 	struct slice lock;    /* transient: "myplugin_task_queue_lock" */
 	struct slice hook;    /* of the plugin's one-shot event */
 	bool discard_expired; /* an inbox whose time is over is thrown away */
+	bool run_stale;       /* what comes again is done again (§7, R2) */
 	uint32_t snapshot_s;  /* how long lists are remembered */
 	uint32_t lock_ttl_s;  /* of PHP's lock, 60 */
 };
@@ -36,7 +37,8 @@ struct task_inbox {
 	bool unreadable; /* not a list of tasks: left alone, and why */
 	char why[128];
 	size_t n;     /* tasks, with the stale ones */
-	size_t stale; /* of them, put back by a stale writer */
+	size_t again; /* of them, put back by a stale writer */
+	size_t stale; /* of those, not taken again */
 	size_t taken;
 	int64_t oldest; /* `created` of the oldest; 0: none */
 };

@@ -48,7 +48,8 @@ struct task_intake {
 	const struct task_queue *q;
 	struct arena arena;
 	struct task_list list;
-	size_t stale; /* so many at its head are known */
+	size_t again; /* so many at its head are known */
+	size_t stale; /* of those, not to be taken again: all or none */
 	int64_t oldest;
 	unsigned char *digests; /* TASK_DIGEST each */
 	uint64_t *covered;      /* snapshots that are its beginning */

@@ -113,6 +113,29 @@ START_TEST(what_a_stale_writer_puts_back_is_not_taken_twice)
 }
 END_TEST
 
+START_TEST(what_comes_again_is_taken_again_where_it_is_to_run)
+{
+	struct task_counts c;
+
+	tx_open("InnoDB");
+	tx.q.run_stale = true;
+	tx_list("a", "b", NULL);
+	ck_taken(2, 0);
+	ck_assert_uint_eq(in.again, 0);
+	tx_list("a", "b", NULL);
+	ck_taken(2, 0);
+	ck_assert_uint_eq(in.again, 2);
+	tx_list("a", "c", NULL);
+	ck_taken(2, 0);
+	ck_assert_uint_eq(in.again, 1);
+	tx_is(TX_VALUE, "a:0:{}");
+	ck_assert_uint_eq(ready("a"), 3);
+	ck_assert_uint_eq(ready("c"), 1);
+	CK_RC(RC_OK, tasks_count(t.db, &t.scope, &tx.q, &c, &t.err));
+	ck_assert_uint_eq(c.stale, 0);
+}
+END_TEST
+
 START_TEST(snapshots_outlive_a_restart_and_lapse_after_their_time)
 {
 	struct db *other;
@@ -487,6 +510,7 @@ tasks_suite(void)
 	tcase_add_test(tc, without_a_row_nothing_is_there);
 	tcase_add_test(tc, what_is_in_the_inbox_or_ready_is_due);
 	tcase_add_test(tc, what_a_stale_writer_puts_back_is_not_taken_twice);
+	tcase_add_test(tc, what_comes_again_is_taken_again_where_it_is_to_run);
 	tcase_add_test(
 	    tc, snapshots_outlive_a_restart_and_lapse_after_their_time);
 	tcase_add_test(tc, a_list_makes_its_beginnings_superfluous);

@@ -101,6 +101,19 @@ class Gates(TasksCase):
         self.assertEqual(self.run_tasks()["done"], 0)
         self.assertEqual(self.log(), ["note 1"])
 
+    def test_what_a_writer_puts_back_runs_again_if_it_is_to(self):
+        first = task("note", 1)
+        self.put(first)
+        self.assertEqual(self.run_tasks()["done"], 1)
+        self.put(first, task("note", 2))
+        self.assertEqual(self.run_tasks()["done"], 1)
+        self.assertIn("done=dropped", self.said)
+        self.configure(config="stale = run")
+        self.put(first)
+        self.assertEqual(self.run_tasks()["done"], 1)
+        self.assertIn("done=run", self.said)
+        self.assertEqual(self.log(), ["note 1", "note 2", "note 1"])
+
     def test_what_is_no_list_is_left_alone(self):
         value = serialize("just text")
         self.set_option("_transient_" + QUEUE, value)

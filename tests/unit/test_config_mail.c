@@ -66,6 +66,9 @@ static const struct {
 	    "f.conf:6: handler x is set twice" },
 	{ TASKS "expired = keep\n",
 	    "f.conf:5: expired must be process or discard" },
+	{ TASKS "stale = keep\n", "f.conf:5: stale must be drop or run" },
+	{ TASKS "stale_for = 14m\n",
+	    "f.conf:5: stale_for must be from 900000ms to 86400000ms" },
 };
 
 START_TEST(what_is_wrong_is_named_with_its_line)
@@ -161,13 +164,16 @@ START_TEST(a_queue_of_tasks_has_its_handlers_and_its_hook_a_route)
 	    TASKS "batch = 3\nhandler send_email = php:my_send\n"
 		  "handler http_request = webhook\nhandler other = native\n"
 		  "[tasks a/p]\nqueue = p_tasks\nlock = p_lock\nhook = run_p\n"
-		  "expired = discard\n[route]\nrun_p = php\n");
+		  "expired = discard\nstale = run\nstale_for = 1h\n"
+		  "[route]\nrun_p = php\n");
 	const struct config_tasks *t = config_tasks(c, "a", 0);
 	const struct route *route = config_route(c, "a", SLICE_LIT("run_q"));
 
 	ck_assert_str_eq(t->queue, "q");
 	ck_assert_str_eq(t->lock, "q_lock");
 	ck_assert_uint_eq(t->batch, 3);
+	ck_assert_int_eq(t->stale, TASK_STALE_DROP);
+	ck_assert_uint_eq(t->stale_for_ms, 900000);
 	ck_assert_uint_eq(t->nhandlers, 3);
 	ck_assert_str_eq(t->handlers[0].type, "send_email");
 	ck_assert_int_eq(t->handlers[0].kind, HANDLER_PHP);
@@ -185,6 +191,8 @@ START_TEST(a_queue_of_tasks_has_its_handlers_and_its_hook_a_route)
 	ck_assert_str_eq(t->queue, "p_tasks");
 	ck_assert_str_eq(t->lock, "p_lock");
 	ck_assert_int_eq(t->expired, TASK_EXPIRED_DISCARD);
+	ck_assert_int_eq(t->stale, TASK_STALE_RUN);
+	ck_assert_uint_eq(t->stale_for_ms, 3600000);
 	ck_assert_ptr_null(config_tasks(c, "a", 2));
 	ck_assert_ptr_null(config_tasks(c, "b", 0));
 	config_unref(c);
