@@ -222,7 +222,7 @@ class Standing(Case):
         relay.stall("end", 2)
         box = self.box(relay)
         box.put_many(15)
-        sender = box.start("paused", for_ms=6000)
+        sender = box.start("paused", for_ms=60000)
         self.s.wait_until(lambda: "DATA" in relay.verbs(), 20)
         self.s.mysql(
             "INSERT INTO wp_wpcron_policies (blog_id, kind, pattern,"
@@ -373,7 +373,7 @@ class Told(Case):
         self.s.insert_actions(1, "hook_of_senders")
         action = self.s.actions("hook = 'hook_of_senders'")[-1]["action_id"]
         box.put_many(40, job="action:%d" % action)
-        senders = [box.start("teller%d" % i, for_ms=6000) for i in range(4)]
+        senders = [box.start("teller%d" % i, for_ms=60000) for i in range(4)]
         self.s.wait_until(lambda: box.states() == {"sent": 40}, 30)
         for sender in senders:
             sender.stop()

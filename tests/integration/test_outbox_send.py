@@ -239,7 +239,7 @@ class Unknown(Case):
         mail = box.put()
         # What comes of this one is known without asking anybody.
         box.put(recipients="what?")
-        sender = box.start("late", for_ms=4000)
+        sender = box.start("late", for_ms=60000)
         self.s.wait_until(lambda: "DATA" in relay.verbs(), 20)
         for row in self.s.mysql(
                 "SELECT ID FROM information_schema.PROCESSLIST WHERE DB = %s"
@@ -258,7 +258,7 @@ class Unknown(Case):
         box = self.box(relay)
         one = box.put()
         many = box.put(to=["r%d@to.test" % i for i in range(230)])
-        sender = box.start("many", for_ms=8000)
+        sender = box.start("many", for_ms=60000)
         terms = []
         for mail in (one, many):
             self.s.wait_until(lambda: self.s.value(
