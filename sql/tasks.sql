@@ -119,22 +119,6 @@ DELETE FROM {base}wpcron_task_snapshots
  WHERE blog_id = ?
    AND queue = ?
 
--- name: tasks.stale_add
--- in:   name:text, n:text
--- rows: 1 or 2
--- explain: exempt single-row insert
-INSERT INTO {base}wpcron_meta (name, value)
-VALUES (?, ?)
-ON DUPLICATE KEY UPDATE value = CAST(value AS UNSIGNED)
-       + CAST(VALUES(value) AS UNSIGNED)
-
--- name: tasks.stale
--- in:   name:text
--- rows: one when a stale writer ever put tasks back: how many
-SELECT m.value
-  FROM {base}wpcron_meta AS m
- WHERE m.name = ?
-
 -- ---- taking ---------------------------------------------------------------
 
 -- name: tasks.now

@@ -23,6 +23,7 @@ static const struct {
 	{ "insert_chunk", SQL_OUTBOX_INSERT_CHUNK },
 	{ "ready", SQL_OUTBOX_READY },
 	{ "forget", SQL_OUTBOX_FORGET },
+	{ "count", SQL_COUNTS_ADD },
 };
 
 static const char *

@@ -10,7 +10,8 @@
  * What php/mail.php needs to put mails into the outbox, as JSON: the request's
  * field `outbox`. {store: {name: SQL with ?}, blog_id, chunk, max_size,
  * plugin_smtp, from, envelope_from, from_domains, foreign_from, key_file,
- * priority, confines}; the names are those of sql/outbox.sql. Where the relay
+ * priority, confines}; the names are those of sql/outbox.sql, but for `count`
+ * (sql/counts.sql), which adds up what is left to PHP. Where the relay
  * confines (config.h), as little as can be is left to PHP, and that is not
  * sent. Check out->failed.
  */

@@ -8,7 +8,7 @@
  * cannot be stored, is left to PHP, which sends it as WordPress would have.
  *
  *   outbox     the request's:
- *     store    SQL with `?` by name, as sql/outbox.sql has it: insert, find,
+ *     store    SQL with `?` by name, as sql/ has it: count, insert, find,
  *              insert_chunk, ready, forget
  *     blog_id, priority, chunk (bytes of one), max_size (bytes of a mail)
  *     plugin_smtp    leave: a transport that a plugin chose is its own matter;
@@ -100,6 +100,9 @@ final class WPCron_FCGI_Mail {
 			$GLOBALS['phpmailer'] = self::$before;
 			self::$before         = null;
 			self::$job            = null;
+			if ( self::$left > 0 ) {
+				WPCron_FCGI_Outbox::of( self::$outbox )->count_left( self::$left );
+			}
 		}
 		if ( 0 === ob_get_level() ) {
 			self::tell();
@@ -390,15 +393,37 @@ final class WPCron_FCGI_Outbox {
 
 	/** array( its id, whether it was there ) */
 	public function add( array $mail ) {
+		return $this->try_to(
+			function () use ( $mail ) {
+				$this->read_key();
+				return $this->store( $mail );
+			}
+		);
+	}
+
+	/** For `doctor`. A job does not fail for want of a number. */
+	public function count_left( $n ) {
+		$name = 'mails_left/' . $this->outbox['blog_id'];
+		try {
+			$this->try_to(
+				function () use ( $name, $n ) {
+					$this->rows( 'count', 'ss', array( $name, (string) $n ) );
+				}
+			);
+		} catch ( RuntimeException $e ) {
+			$this->close();
+		}
+	}
+
+	private function try_to( $what ) {
 		$driver  = new mysqli_driver();
 		$reports = $driver->report_mode;
 		// Its exceptions would carry the arguments of a failed call.
 		$driver->report_mode = MYSQLI_REPORT_OFF;
 		try {
-			$this->read_key();
 			for ( $try = 1; ; $try++ ) {
 				try {
-					return $this->store( $mail );
+					return $what();
 				} catch ( RuntimeException $e ) {
 					if ( self::TRIES === $try || ! in_array( $e->getCode(), self::AGAIN, true ) ) {
 						throw $e;

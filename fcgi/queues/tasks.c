@@ -328,7 +328,7 @@ count_stale(struct task_intake *in, struct err *err)
 
 	task_stale_name(in->q, name);
 	(void)snprintf(digits, sizeof digits, "%zu", in->stale);
-	return db_exec(in->db, in->scope, SQL_TASKS_STALE_ADD,
+	return db_exec(in->db, in->scope, SQL_COUNTS_ADD,
 	    SQL_ARGS(V_STR(name), V_STR(digits)), NULL, err);
 }
 

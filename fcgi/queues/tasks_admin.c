@@ -159,7 +159,7 @@ tasks_count(struct db *db, const struct sql_scope *scope,
 		    NULL, err);
 	task_stale_name(q, name);
 	if (rc == RC_OK)
-		rc = one_row(db, scope, SQL_TASKS_STALE, SQL_ARGS(V_STR(name)),
+		rc = one_row(db, scope, SQL_COUNTS_GET, SQL_ARGS(V_STR(name)),
 		    &out->stale, NULL, err);
 	return rc;
 }

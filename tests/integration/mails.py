@@ -22,7 +22,7 @@ def site(case, plugins, pool="", **mariadb):
         plugins=plugins,
         config_extra="define( 'WPCRON_MISBEHAVE_LOG', '%s' );" % s.notes)
     s.install_action_scheduler()
-    for table in ("outbox", "outbox_chunks"):
+    for table in ("outbox", "outbox_chunks", "meta"):
         s.mysql(events_table.statement(s, "create_" + table))
     s.start_php_fpm(
         children=3, extra=pool + "\nphp_admin_value[memory_limit] = 256M")
@@ -42,6 +42,7 @@ class MailCase(PhpCase):
         super().setUp()
         self.s.mysql("DELETE FROM wp_wpcron_outbox")
         self.s.mysql("DELETE FROM wp_wpcron_outbox_chunks")
+        self.s.mysql("DELETE FROM wp_wpcron_meta")
         for name in os.listdir(self.s.mailed):
             os.unlink(os.path.join(self.s.mailed, name))
 

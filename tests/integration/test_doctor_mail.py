@@ -141,6 +141,15 @@ class OutboxTest(DoctorCase):
         self.assertFound("warn", "1 mails are held", found)
         self.assertFound("warn", "2 of kind mail", found)
 
+    def test_what_was_left_to_php_is_counted(self):
+        self.assertNotFound("left to PHP", self.doctor("outbox"))
+        self.s.mysql("INSERT INTO wp_wpcron_meta (name, value)"
+                     " VALUES ('mails_left/1', '3'), ('mails_left/2', '5')")
+        self.addCleanup(self.s.mysql, "DELETE FROM wp_wpcron_meta"
+                        " WHERE name LIKE 'mails_left/%'")
+        self.assertFound("info", "3 mails of jobs were left to PHP",
+                         self.doctor("outbox"))
+
     def test_a_key_file(self):
         key = self.s.path("doctor.key")
         conf = self.write_conf("key.conf", site="outbox_key_file = " + key)

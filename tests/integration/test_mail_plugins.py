@@ -104,6 +104,23 @@ class ShapesTest(MailCase):
                         self.run_shape(shape, take_over=take_over), CATCHER,
                         ["api Subject", "succeeded", "sent"])
 
+    def test_what_is_left_is_counted(self):
+        self.run_shape("pre-wp-mail")
+        self.run_shape("global-before")
+        self.run_shape("core-class")
+        self.assertEqual(
+            [(r["name"], r["value"]) for r in
+             self.s.mysql("SELECT name, value FROM wp_wpcron_meta")],
+            [("mails_left/1", "2")])
+        # For want of the table no mail is lost, and no job fails.
+        self.s.mysql("RENAME TABLE wp_wpcron_meta TO wp_wpcron_away")
+        try:
+            reply = self.run_shape("pre-wp-mail")
+            self.assertEqual((reply.kinds(), reply.counts),
+                             (["done"], (0, 1)))
+        finally:
+            self.s.mysql("RENAME TABLE wp_wpcron_away TO wp_wpcron_meta")
+
     def test_pre_wp_mail_is_left(self):
         self.assert_left(self.run_shape("pre-wp-mail"), "pre_wp_mail",
                          ["api Subject", "sent"])

@@ -37,6 +37,7 @@ static const struct {
 	{ "insert_chunk", "INSERT INTO wp_wpcron_outbox_chunks (", 4 },
 	{ "ready", "UPDATE wp_wpcron_outbox", 3 },
 	{ "forget", "DELETE ", 2 },
+	{ "count", "INSERT INTO wp_wpcron_meta (", 2 },
 };
 
 /* php/mail.php binds so many. */

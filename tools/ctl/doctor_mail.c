@@ -332,6 +332,27 @@ find_dead(struct doctor *d)
 	db_rows_free(rows);
 }
 
+/* Counted by php/mail.php. */
+static void
+find_left(struct doctor *d)
+{
+	struct place *p = &d->place;
+	struct db_rows *rows = NULL;
+	struct err err = ERR_INIT;
+	char name[64];
+
+	(void)snprintf(name, sizeof name, "mails_left/%" PRIu32, p->blog_id);
+	if (db_select(p->db, &p->scope, SQL_COUNTS_GET, SQL_ARGS(V_STR(name)),
+		&rows, &err) != RC_OK)
+		doctor_find(d, FINDING_ERROR, "outbox", NULL, "%s", err.text);
+	else if (db_rows_next(rows))
+		doctor_find(d, FINDING_INFO, "outbox",
+		    "mail.left_to_php in the log names each job and why",
+		    "%" PRIu64 " mails of jobs were left to PHP so far",
+		    db_u64(rows, 0));
+	db_rows_free(rows);
+}
+
 /* Nobody could store a chunk. */
 static void
 find_packet(struct doctor *d)
@@ -362,6 +383,7 @@ doctor_outbox(struct doctor *d)
 	find_key(d);
 	find_states(d);
 	find_oldest(d);
+	find_left(d);
 	find_packet(d);
 }
 
