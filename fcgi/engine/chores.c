@@ -6,6 +6,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/leavers.h"
 #include "base/log.h"
 #include "base/xalloc.h"
 #include "engine/chores_run.h"
@@ -33,6 +34,7 @@ struct chores {
 	/* Guarded by lock. */
 	struct site_run *wanted; /* by chores.next */
 	size_t threads, idle;
+	struct leavers leavers;
 	size_t running[CHORE_COUNT];
 	bool quit;
 };
@@ -246,6 +248,7 @@ static void *
 chores_main(void *arg)
 {
 	struct chores *c = arg;
+	struct leavers before;
 	bool rested = false;
 
 	db_thread_begin();
@@ -270,9 +273,11 @@ chores_main(void *arg)
 		c->idle--;
 	}
 	c->threads--;
+	before = leavers_add(&c->leavers);
 	pthread_cond_broadcast(&c->gone);
 	pthread_mutex_unlock(&c->lock);
 	db_thread_end();
+	leavers_join(&before);
 	return NULL;
 }
 
@@ -295,7 +300,6 @@ wake_locked(struct chores *c)
 		    LOG_S("why", "no thread can be started"));
 		return;
 	}
-	pthread_detach(thread);
 	c->threads++;
 }
 
@@ -358,6 +362,7 @@ chores_drain(struct chores *c)
 	while (c->threads > 0)
 		pthread_cond_wait(&c->gone, &c->lock);
 	pthread_mutex_unlock(&c->lock);
+	leavers_join(&c->leavers);
 }
 
 void

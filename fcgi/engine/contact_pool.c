@@ -4,6 +4,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/leavers.h"
 #include "base/log.h"
 #include "base/xalloc.h"
 #include "engine/contact_internal.h"
@@ -60,6 +61,7 @@ struct contact_pool {
 	struct queued *tasks;
 	size_t ntasks;
 	size_t threads, idle, batches;
+	struct leavers leavers;
 	bool quit, closing;
 };
 
@@ -244,7 +246,6 @@ wake_locked(struct contact_pool *p)
 		    LOG_S("why", "no thread can be started"));
 		return;
 	}
-	pthread_detach(thread);
 	p->threads++;
 }
 
@@ -473,6 +474,7 @@ static void *
 pool_main(void *arg)
 {
 	struct contact_pool *p = arg;
+	struct leavers before;
 	bool rested = false;
 
 	db_thread_begin();
@@ -502,9 +504,11 @@ pool_main(void *arg)
 		rested = false;
 	}
 	p->threads--;
+	before = leavers_add(&p->leavers);
 	pthread_cond_broadcast(&p->gone);
 	pthread_mutex_unlock(&p->lock);
 	db_thread_end();
+	leavers_join(&before);
 	return NULL;
 }
 
@@ -599,6 +603,7 @@ contact_pool_drain(struct contact_pool *p)
 	while (p->threads > 0)
 		pthread_cond_wait(&p->gone, &p->lock);
 	pthread_mutex_unlock(&p->lock);
+	leavers_join(&p->leavers);
 	/* Those whose thread could not be started. */
 	while (p->tasks) {
 		struct queued *q = p->tasks;
