@@ -226,6 +226,7 @@ run_locked(struct chores *c, struct site_run *s, enum chore what)
 	s->chores.of[what].running--;
 	if (rc == RC_OK && !report.absent)
 		say_held(s, what, report.held);
+	s->chores.untold |= report.untold;
 	if (rc == RC_OK && what == CHORE_MESSAGES)
 		note_messages_locked(s, &report);
 	if (rc != RC_OK)
@@ -343,6 +344,18 @@ chores_left_to_php(struct chores *c, const struct site_run *s)
 	left = s->chores.left_to_php;
 	pthread_mutex_unlock(&c->lock);
 	return left;
+}
+
+bool
+chores_untold(struct chores *c, struct site_run *s)
+{
+	bool untold;
+
+	pthread_mutex_lock(&c->lock);
+	untold = s->chores.untold;
+	s->chores.untold = false;
+	pthread_mutex_unlock(&c->lock);
+	return untold;
 }
 
 void

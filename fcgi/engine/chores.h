@@ -38,6 +38,7 @@ struct chore_state {
 		char held[128]; /* why nothing is done, as it was said */
 	} of[CHORE_COUNT];
 	bool left_to_php;             /* messages, as it was found last */
+	bool untold;                  /* outbox: since the claimer's look */
 	bool absent_said;             /* likewise */
 	mono_ms look_at[CHORE_COUNT]; /* the claimer's alone */
 	mono_ms tick_look_at;         /* likewise */
@@ -59,6 +60,8 @@ void chores_senders(struct chores *c, struct site_run *s, unsigned senders);
 void chores_absent(struct chores *c, struct site_run *s);
 /* Does PHP work Event Espresso's messages off, by the plugin's own events? */
 bool chores_left_to_php(struct chores *c, const struct site_run *s);
+/* Were there verdicts on mails that nobody has heard of yet? Said once. */
+bool chores_untold(struct chores *c, struct site_run *s);
 /*
  * The claimer's look at a blog, on its connection: is there anything to do?
  * RC_RETRY: the database is away.

@@ -26,6 +26,8 @@
 #define ABSENT_MS 300000
 /* What is old is deleted, and what is half done is found, that often. */
 #define UPKEEP_MS 600000
+/* Who should have heard of a mail, and could not. */
+#define TELL_AGAIN_MS 10000
 
 const char *
 chore_name(enum chore what)
@@ -42,11 +44,12 @@ run_outbox(
 {
 	struct outbox_report report = { .wait_ms = 0 };
 	bool due = false;
-	enum rc rc = outbox_tend_run(env, &due, err);
+	enum rc rc = outbox_tend_run(env, &due, &out->untold, err);
 
 	if (rc != RC_OK || !due)
 		return rc;
 	rc = outbox_run(env, BUDGET_MS, &report, err);
+	out->untold = out->untold || report.untold;
 	out->more = report.more;
 	out->wait_ms = report.wait_ms;
 	(void)snprintf(out->held, sizeof out->held, "%s", report.why);
@@ -149,6 +152,9 @@ look_at_outbox(const struct look *l, bool *due, struct err *err)
 
 	if (s != s->network->blogs[0])
 		return RC_OK;
+	if (chores_untold(s->engine->chores, s) &&
+	    s->chores.look_at[CHORE_OUTBOX] > l->now + TELL_AGAIN_MS)
+		s->chores.look_at[CHORE_OUTBOX] = l->now + TELL_AGAIN_MS;
 	*due = l->now >= s->chores.look_at[CHORE_OUTBOX];
 	if (*due)
 		s->chores.look_at[CHORE_OUTBOX] = l->now + UPKEEP_MS;

@@ -10,6 +10,7 @@ const char *chore_name(enum chore what);
 struct chore_report {
 	bool absent;             /* there is no such thing on this blog */
 	bool left_to_php;        /* messages: with the plugin's events */
+	bool untold;             /* outbox: verdicts that wait */
 	bool more;               /* there is more to do at once */
 	int64_t wait_ms;         /* nothing can be done sooner */
 	char held[ERR_TEXT_MAX]; /* why nothing is done; "" */

@@ -454,6 +454,6 @@ outbox_run(const struct work_env *env, uint32_t budget_ms,
 	if (out->wait_ms > WAIT_MAX_MS)
 		out->wait_ms = WAIT_MAX_MS;
 	if (rc == RC_OK && out->sent + out->dead + out->held + out->dropped > 0)
-		outbox_tell_now(env);
+		out->untold = !outbox_tell_now(env);
 	return rc;
 }

@@ -13,6 +13,7 @@
 struct outbox_report {
 	uint64_t sent, later, dead, unknown, held, dropped;
 	bool more;       /* ready mails wait still */
+	bool untold;     /* as of outbox_tend_run() */
 	int64_t wait_ms; /* nothing may be sent sooner: rate, relay at rest */
 	char why[ERR_TEXT_MAX]; /* nothing is sent: because */
 };
@@ -22,8 +23,10 @@ struct outbox_report {
 MUSTUSE enum rc outbox_run(const struct work_env *env, uint32_t budget_ms,
     struct outbox_report *out, struct err *err);
 /* Upkeep, and the verdicts for those who want to know: a line in the action's
- * log, a message's MSN -> MRT, wp_mail_failed. *due: something is ready. */
+ * log, a message's MSN -> MRT, wp_mail_failed. *due: something is ready.
+ * *untold: some have not heard yet, as PHP has no time or another one is at it;
+ * to be called again soon. */
 MUSTUSE enum rc outbox_tend_run(
-    const struct work_env *env, bool *due, struct err *err);
+    const struct work_env *env, bool *due, bool *untold, struct err *err);
 
 #endif

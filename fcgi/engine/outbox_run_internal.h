@@ -120,7 +120,7 @@ uint32_t outbox_mail_term_ms(
 /* A random number that names a claim or an owner; never 0. */
 uint64_t outbox_random(void);
 
-/* Those who want to know are told; those that cannot be now, later. */
-void outbox_tell_now(const struct work_env *env);
+/* Those who want to know are told. False: not all, for now. */
+bool outbox_tell_now(const struct work_env *env);
 
 #endif

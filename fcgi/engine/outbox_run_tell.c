@@ -291,29 +291,32 @@ tell(const struct work_env *env, struct err *err)
 	    LEASE_MS, &lease, err);
 
 	/* Several senders end at the same time; each is told of once. Whoever
-	 * is at it sees what the others add. */
+	 * is at it sees what the others add, if it comes before his last look.
+	 */
 	if (rc == RC_NONE)
-		return RC_OK;
+		return err_set(err, RC_NONE, "another one is at it");
 	while (rc == RC_OK && n > 0 && !work_stopping(env))
 		rc = tell_page(env, lease, &n, err);
 	/* Else its time ends it. */
-	if (lease_give(env->db, &env->scope, LEASE, lease, &ignored) != RC_OK)
-		return rc == RC_NONE ? RC_OK : rc;
+	(void)!lease_give(env->db, &env->scope, LEASE, lease, &ignored);
 	return rc;
 }
 
-void
+bool
 outbox_tell_now(const struct work_env *env)
 {
 	struct err untold = ERR_INIT;
 
-	if (tell(env, &untold) != RC_OK)
-		log_event(LOG_DEBUG, "outbox.untold",
-		    LOG_S("site", env->site->name), LOG_S("why", untold.text));
+	if (tell(env, &untold) == RC_OK)
+		return true;
+	log_event(LOG_DEBUG, "outbox.untold", LOG_S("site", env->site->name),
+	    LOG_S("why", untold.text));
+	return false;
 }
 
 enum rc
-outbox_tend_run(const struct work_env *env, bool *due, struct err *err)
+outbox_tend_run(
+    const struct work_env *env, bool *due, bool *untold, struct err *err)
 {
 	const struct config_site *site = site_config(env->config, env->site);
 	const struct config_smtp *smtp = config_smtp(env->config, site);
@@ -328,12 +331,12 @@ outbox_tend_run(const struct work_env *env, bool *due, struct err *err)
 	bool changed = false;
 	enum rc rc;
 
-	*due = false;
+	*due = *untold = false;
 	rc = outbox_tend(env->db, &env->scope, &upkeep, &changed, err);
 	if (rc == RC_OK)
 		rc = outbox_due(env->db, &env->scope, due, err);
 	if (rc == RC_OK)
-		outbox_tell_now(env);
+		*untold = !outbox_tell_now(env);
 	if (rc == RC_OK && db_is_lost(env->db))
 		rc = err_set(err, RC_RETRY, "the database went away");
 	return rc;

@@ -161,8 +161,8 @@ static void
 work(struct run *r)
 {
 	struct outbox_report o = { .wait_ms = 0 };
-	bool due = false;
-	enum rc rc = outbox_tend_run(&r->env, &due, &r->err);
+	bool due = false, untold;
+	enum rc rc = outbox_tend_run(&r->env, &due, &untold, &r->err);
 
 	if (rc == RC_OK && due && r->tend_only == 0)
 		rc = outbox_run(&r->env, (uint32_t)r->budget_ms, &o, &r->err);

@@ -138,6 +138,22 @@ class Refused(unittest.TestCase):
         heard = re.findall(r'"event:(\d+): ', s.option("mailer_failures"))
         self.assertEqual(sorted(map(int, heard)), list(range(1, 13)))
 
+    def test_who_could_not_be_told_is_told_soon(self):
+        s = self.start()
+        s.wait_until(lambda: s.value(
+            "SELECT COUNT(*) FROM information_schema.tables WHERE table_name"
+            " = 'wp_wpcron_outbox_chunks'"), what="our tables")
+        # Another node is at it, and dies.
+        s.mysql("REPLACE INTO wp_wpcron_leases (name, node, token, expires_at)"
+                " VALUES ('outbox/tell', 7, 7, UTC_TIMESTAMP(6) +"
+                " INTERVAL 6 SECOND)")
+        row = action(s, "mailer_one", ["ann@example.org", "one", "hello"])
+        s.wait_until(lambda: s.value(
+            "SELECT state FROM wp_wpcron_outbox") == "dead", 30)
+        self.assertEqual(s.value("SELECT told FROM wp_wpcron_outbox"), 0)
+        s.wait_until(lambda: any("refused" in line for line in s.logs(row)),
+                     60, what="the relay's answer in the action's log")
+
     def test_a_refusal_is_told_to_the_action_and_to_plugins(self):
         s = self.start()
         row = action(s, "mailer_one", ["ann@example.org", "one", "hello"])

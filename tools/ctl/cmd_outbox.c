@@ -215,13 +215,13 @@ send_mails(const struct ctl *c, struct work_view *v, void *arg)
 	struct outbox_report r = { .sent = 0 };
 	const struct config_smtp *smtp;
 	struct err err = ERR_INIT;
-	bool due = false;
+	bool due = false, untold;
 	int status = check_relay(c, v, &smtp);
 	enum rc rc;
 
 	if (status != EXIT_DONE)
 		return status;
-	rc = outbox_tend_run(&v->env, &due, &err);
+	rc = outbox_tend_run(&v->env, &due, &untold, &err);
 	if (rc == RC_OK && due)
 		rc = outbox_run(&v->env, *budget_ms, &r, &err);
 	if (rc == RC_NONE)
@@ -230,7 +230,7 @@ send_mails(const struct ctl *c, struct work_view *v, void *arg)
 		    smtp->concurrency, smtp->name);
 	/* Who waits for a verdict is told at once. */
 	if (rc == RC_OK && due)
-		rc = outbox_tend_run(&v->env, &due, &err);
+		rc = outbox_tend_run(&v->env, &due, &untold, &err);
 	return rc == RC_OK ? print_report(c, &r) : ctl_error(c, &err);
 }
 
