@@ -765,10 +765,17 @@ class BesideTest(Case):
         sent = self.sent()
         self.assertEqual(set(sent), set(ids))
         pid, clicks = said
-        ours = [r["msg_id"] for r in s.mysql(
-            "SELECT msg_id FROM %swpcron_espresso_calls WHERE what = 'send'"
-            " AND pid <> %%s" % s.prefix, (pid,))]
+        ours, again, seen = [], [], set()
+        for r in s.mysql("SELECT msg_id, pid FROM %swpcron_espresso_calls"
+                         " WHERE what = 'send' ORDER BY id" % s.prefix):
+            if r["pid"] != pid:
+                ours.append(r["msg_id"])
+                if r["msg_id"] in seen:
+                    again.append(r["msg_id"])
+            seen.add(r["msg_id"])
         self.assertEqual(len(set(ours)), len(ours), "ours are sent once")
+        # Both may have found the lock free at the same moment.
+        self.assertLessEqual(len(again), 5, "sent again by us")
         self.assertLess(len(ours), len(ids), "nobody sent beside us")
         self.assertLessEqual(len(sent) - len(ids), clicks)
 
