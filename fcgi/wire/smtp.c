@@ -19,6 +19,8 @@
 #define POLL_MS 500
 /* For the answer to QUIT, which nobody needs. */
 #define QUIT_MS 1000
+/* To read a verdict that is here when time is over. */
+#define HEAR_MS 1000
 /* Two addresses' worth of <>, and what A-labels add. */
 #define ADDRESS_MAX ((size_t)320)
 
@@ -33,6 +35,7 @@ struct smtp {
 	bool reused;     /* this mail's connection was there before */
 	bool timed_out;  /* by us */
 	bool given_up;   /* likewise, because the caller says so */
+	mono_ms over_at; /* time was over, or the caller gave up; 0: no */
 	const struct smtp_mail *mail; /* on the way */
 	bool alive;                   /* a connection is kept */
 	curl_socket_t kept;
@@ -134,19 +137,26 @@ is_answered(const struct smtp *s)
 
 /* The one way to break a mail off: an easy handle taken out of its multi
  * handle would say the final dot (smtp_done()), and the relay keep what it has.
- * While libcurl waits for the verdict it blocks, but for this, once a second.*/
+ * While libcurl waits for the verdict it blocks, but for this, once a second.
+ * A process that stood still finds its time over and the verdict here. */
 static int
 on_progress(void *arg, curl_off_t a UNUSED, curl_off_t b UNUSED,
     curl_off_t c UNUSED, curl_off_t d UNUSED)
 {
 	struct smtp *s = arg;
+	const mono_ms now = clock_mono(&clock_system);
+	bool unwanted =
+	    s->mail && s->mail->give_up && s->mail->give_up(s->mail->arg);
 
-	if (s->mail && s->mail->give_up && s->mail->give_up(s->mail->arg) &&
-	    !is_answered(s))
-		s->given_up = s->timed_out = true;
-	if (clock_mono(&clock_system) >= deadline(s))
-		s->timed_out = true;
-	return s->timed_out;
+	if (!unwanted && now < deadline(s))
+		return s->timed_out;
+	if (s->over_at == 0)
+		s->over_at = now;
+	if (is_answered(s) && now - s->over_at < HEAR_MS)
+		return s->timed_out;
+	s->timed_out = true;
+	s->given_up = unwanted;
+	return true;
 }
 
 static size_t
@@ -376,6 +386,7 @@ attempt(struct smtp *s, const struct smtp_mail *m, const char *sender,
 	smtp_body_begin(&s->body, m);
 	s->error[0] = '\0';
 	s->timed_out = s->given_up = false;
+	s->over_at = 0;
 	s->mail = m;
 	s->kept = CURL_SOCKET_BAD;
 	s->since = s->data_at = clock_mono(&clock_system);

@@ -21,9 +21,9 @@ mail, or a function of the Session; None: any):
 Options of SmtpStandIn(): user, password (AUTH is demanded), mechanisms,
 auth_after_tls (AUTH is offered only inside TLS), starttls, implicit_tls (with
 certificate and key), size (SIZE says and enforces it), utf8 (SMTPUTF8),
-ehlo (False: 502), idle_s (close connections idle for so long), max_mails (421
-on the next MAIL), max_connections (more at a time is a violation and 421),
-port.
+ehlo (False: 502), idle_s (close connections idle for so long after a mail),
+max_mails (421 on the next MAIL), max_connections (more at a time is a
+violation and 421), port.
 """
 
 import base64
@@ -258,14 +258,17 @@ class SmtpStandIn:
                 self.connections += 1
                 session = Session(self, connection, self.connections)
                 self._sockets.add(session)
-                self.open = len(self._sockets)
+                self._count()
                 self.peak = max(self.peak, self.open)
             threading.Thread(target=session.run, daemon=True).start()
 
     def _ended(self, session):
         with self.lock:
             self._sockets.discard(session)
-            self.open = len(self._sockets)
+            self._count()
+
+    def _count(self):
+        self.open = sum(not s.has_left() for s in self._sockets)
 
 
 class Session:
@@ -285,6 +288,19 @@ class Session:
         self.data = bytearray()
 
     # ---- bytes ----------------------------------------------------------
+
+    def has_left(self):
+        """Whether the client has hung up, or says that it does: a thread of
+        ours may be late to hear of it."""
+        try:
+            if self.relay.tls or self.socket.gettimeout() is not None:
+                return False
+            head = self.socket.recv(4, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
+        return head in (b"", b"QUIT")
 
     def cut(self):
         try:
@@ -382,7 +398,7 @@ class Session:
         relay = self.relay
         self.between = self.sender is None
         try:
-            if self.between and relay.idle_s:
+            if self.between and relay.idle_s and self.nmails:
                 self.socket.settimeout(relay.idle_s)
             line = self.line()
         finally:

@@ -1,18 +1,22 @@
 """Mails through a relay: what becomes of each, at every stage, and that the
 bytes arrive as they were."""
 
+import concurrent.futures
 import json
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
+import threading
 import time
 import unittest
 
-from mail_server import MailServer, free_port
+from mail_server import MailServer
 from smtp_stand_in import SmtpStandIn, make_certificates
+from stack import wait_until
 
 REPO = os.path.dirname(os.path.dirname(os.path.dirname(
     os.path.abspath(__file__))))
@@ -26,14 +30,28 @@ def mail(*recipients, text=TEXT, sender="shop@site.test", **more):
                 text=text, **more)
 
 
-def send(port, *mails, security="none", host="127.0.0.1", **options):
+def begin(port, *mails, security="none", host="127.0.0.1", **options):
+    """The driver, at work."""
     asked = dict(host=host, port=port, security=security, ehlo="site.test",
                  mails=list(mails), **options)
-    done = subprocess.run([DRIVER], input=json.dumps(asked).encode(),
-                          stdout=subprocess.PIPE, timeout=120)
-    if done.returncode:
-        raise AssertionError("the driver ended with %d" % done.returncode)
-    return json.loads(done.stdout)
+    driver = subprocess.Popen([DRIVER], stdin=subprocess.PIPE,
+                              stdout=subprocess.PIPE)
+    driver.stdin.write(json.dumps(asked).encode())
+    driver.stdin.close()
+    return driver
+
+
+def end(driver):
+    """What it says."""
+    driver.stdin = None  # or it would be closed once more
+    said, _ = driver.communicate(timeout=120)
+    if driver.returncode:
+        raise AssertionError("the driver ended with %d" % driver.returncode)
+    return json.loads(said)
+
+
+def send(port, *mails, **options):
+    return end(begin(port, *mails, **options))
 
 
 class Case(unittest.TestCase):
@@ -66,6 +84,11 @@ class Case(unittest.TestCase):
 
     def one(self, relay, *recipients, text=TEXT, **options):
         return self.send(relay, mail(*recipients, text=text), **options)[0]
+
+    def hears(self, relay, *verbs):
+        """The last commands; QUIT comes in when the driver has ended."""
+        wait_until(lambda: relay.verbs()[-len(verbs):] == list(verbs),
+                   what="%s, not %s" % (verbs, relay.verbs()))
 
     def ends(self, answer, stage, verdict, code=None):
         self.assertEqual((answer["stage"], answer["verdict"]),
@@ -179,7 +202,10 @@ class Cut(Case):
         self.ends(answer, "data", "away")
 
     def test_nobody_listens(self):
-        answer = send(free_port(), mail())["mails"][0]
+        # It stays ours: nobody else gets it meanwhile.
+        with socket.socket() as s:
+            s.bind(("127.0.0.1", 0))
+            answer = send(s.getsockname()[1], mail())["mails"][0]
         self.ends(answer, "connect", "away", 0)
 
     def test_no_such_host(self):
@@ -195,40 +221,62 @@ class Cut(Case):
 
 
 class Slow(Case):
-    options = {"connect_ms": 600, "reply_ms": 600, "data_ms": 1500}
+    # What does not stall has so long, too.
+    options = {"connect_ms": 4000, "reply_ms": 4000, "data_ms": 6000}
+
+    def stalled(self, stage):
+        """What the driver says of a relay that stalls there."""
+        relay = self.relay()
+        relay.stall(stage, 40)
+        return self.one(relay)
 
     def test_every_step_has_its_time(self):
-        for stage, where, verdict in (
-                ("greeting", "greeting", "away"), ("ehlo", "ehlo", "away"),
+        rows = (("greeting", "greeting", "away"), ("ehlo", "ehlo", "away"),
                 ("mail", "mail", "away"), ("rcpt", "rcpt", "away"),
-                ("data", "data", "away"), ("end", "end", "unknown")):
-            with self.subTest(stage=stage):
-                relay = self.relay()
-                relay.stall(stage, 4)
-                answer = self.one(relay)
-                self.ends(answer, where, verdict)
-                self.assertLess(answer["ms"], 3500)
-                self.assertIn("no answer in time", answer["words"])
+                ("data", "data", "away"), ("end", "end", "unknown"))
+        # Side by side, for it is time that they take.
+        with concurrent.futures.ThreadPoolExecutor(len(rows)) as pool:
+            answers = pool.map(self.stalled, [row[0] for row in rows])
+            for (stage, where, verdict), answer in zip(rows, answers):
+                with self.subTest(stage=stage):
+                    self.ends(answer, where, verdict)
+                    self.assertLess(answer["ms"], 20000)
+                    self.assertIn("no answer in time", answer["words"])
 
     def test_the_verdict_may_take_longer_than_a_reply(self):
         relay = self.relay()
-        relay.stall("end", 1.1)
-        self.ends(self.one(relay), "end", "accepted")
+        relay.stall("end", 4.5)
+        self.ends(self.one(relay, data_ms=20000), "end", "accepted")
+
+    def test_a_verdict_that_came_while_we_stood_still_counts(self):
+        relay = self.relay()
+        here, go_on = threading.Event(), threading.Event()
+        self.addCleanup(go_on.set)
+        relay.decide = lambda _session: here.set() or go_on.wait(60) and None
+        driver = begin(relay.port, mail(), data_ms=6000)
+        self.addCleanup(driver.kill)
+        self.assertTrue(here.wait(30))
+        driver.send_signal(signal.SIGSTOP)
+        go_on.set()
+        wait_until(lambda: relay.mails)
+        time.sleep(7)
+        driver.send_signal(signal.SIGCONT)
+        self.ends(end(driver)["mails"][0], "end", "accepted")
 
     def test_a_slow_banner_in_time_is_no_trouble(self):
         relay = self.relay()
-        relay.stall("greeting", 1.2)
-        self.ends(self.one(relay, reply_ms=3000), "end", "accepted")
+        relay.stall("greeting", 4.5)
+        self.ends(self.one(relay, reply_ms=20000), "end", "accepted")
 
     def test_goodbye_is_not_waited_for(self):
         for mails in (1, 100):
             relay = self.relay()
-            relay.stall("quit", 8)
+            relay.stall("quit", 30)
             began = time.monotonic()
             answer = self.one(relay, mails_per_connection=mails)
             self.ends(answer, "end", "accepted")
-            self.assertLess(time.monotonic() - began, 4)
-            self.assertEqual(relay.verbs()[-1], "QUIT")
+            self.assertLess(time.monotonic() - began, 15)
+            self.hears(relay, "QUIT")
 
     def test_a_host_that_does_not_answer_at_all(self):
         with socket.socket() as full:
@@ -240,11 +288,12 @@ class Slow(Case):
             for s in others:
                 s.setblocking(False)
                 s.connect_ex(("127.0.0.1", port))
-            answer = send(port, mail(), **self.options)["mails"][0]
+            answer = send(port, mail(), **dict(
+                self.options, connect_ms=600))["mails"][0]
             for s in others:
                 s.close()
         self.ends(answer, "connect", "away", 0)
-        self.assertLess(answer["ms"], 2500)
+        self.assertLess(answer["ms"], 15000)
 
 
 class Recipients(Case):
@@ -364,7 +413,7 @@ class Connections(Case):
         self.assertEqual(relay.connections, 1)
         self.assertEqual(answers[-1]["left"], 80)
         self.assertEqual(relay.verbs().count("EHLO"), 1)
-        self.assertEqual(relay.verbs()[-1], "QUIT")
+        self.hears(relay, "QUIT")
 
     def test_after_so_many_a_fresh_one(self):
         relay = self.relay()
@@ -376,8 +425,8 @@ class Connections(Case):
 
     def test_one_that_was_closed_while_idle_is_opened_again(self):
         relay = self.relay(idle_s=0.2)
-        answers = self.send(relay, mail(), mail(wait_ms=500),
-                            mail(wait_ms=500))
+        answers = self.send(relay, mail(), mail(wait_ms=3000),
+                            mail(wait_ms=3000))
         self.assertEqual([a["verdict"] for a in answers], ["accepted"] * 3)
         self.assertEqual([m.connection for m in relay.mails], [1, 2, 3])
 
@@ -473,18 +522,11 @@ class Encryption(Case):
     def test_cut_in_the_handshake(self):
         with socket.create_server(("127.0.0.1", 0)) as listener:
             port = listener.getsockname()[1]
-            driver = subprocess.Popen(
-                [DRIVER], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-            driver.stdin.write(json.dumps(dict(
-                host="127.0.0.1", port=port, security="tls",
-                ehlo="site.test", mails=[mail()])).encode())
-            driver.stdin.close()
+            driver = begin(port, mail(), security="tls")
             connection, _ = listener.accept()
             connection.recv(100)
             connection.close()
-            answer = json.loads(driver.stdout.read())["mails"][0]
-            driver.stdout.close()
-            driver.wait(10)
+            answer = end(driver)["mails"][0]
         self.ends(answer, "tls", "away")
 
     def test_who_we_are(self):
@@ -574,7 +616,7 @@ class Bytes(Case):
         self.assertEqual(relay.mails[0].parameters, ["SIZE=72"])
         answer = self.one(relay, text=("x" * 70 + "\r\n") * 20)
         self.ends(answer, "mail", "permanent", 552)
-        self.assertEqual(relay.verbs()[-3:], ["EHLO", "MAIL", "QUIT"])
+        self.hears(relay, "EHLO", "MAIL", "QUIT")
 
     def test_twelve_megabytes(self):
         path = os.path.join(self.tls, "large")
@@ -650,22 +692,11 @@ class RealServer(Case):
     def test_in_parallel(self):
         server = self.start()
         began = time.monotonic()
-        asked = json.dumps(dict(
-            host="127.0.0.1", port=server.port, security="none",
-            ehlo="site.test", mails=[mail(times=50)])).encode()
-        drivers = []
-        for _ in range(4):
-            d = subprocess.Popen([DRIVER], stdin=subprocess.PIPE,
-                                 stdout=subprocess.PIPE)
-            d.stdin.write(asked)
-            d.stdin.close()
-            drivers.append(d)
+        drivers = [begin(server.port, mail(times=50)) for _ in range(4)]
         for d in drivers:
-            answers = json.loads(d.stdout.read())["mails"]
-            d.stdout.close()
-            d.wait(60)
-            self.assertEqual({a["verdict"] for a in answers}, {"accepted"})
-        self.assertEqual(len(server.messages()), 200)
+            self.assertEqual({a["verdict"] for a in end(d)["mails"]},
+                             {"accepted"})
+        self.assertEqual(len(server.messages(settle=120)), 200)
         print("200 mails to exim4 in %.1f s" % (time.monotonic() - began))
 
 
