@@ -58,7 +58,9 @@ class Result(unittest.TestResult):
         self.line("SKIP", test, ": " + reason)
 
     def broken(self, test, err):
-        self.line("FAILED", test)
+        lines = str(err[1]).split("\n")
+        self.line("FAILED", test, ": %s: %s" % (
+            err[0].__name__, lines[0][:300]))
         print(self._exc_info_to_string(err, test), flush=True)
         for s in stack.open_stacks():
             s.dump_logs(sys.stdout)
