@@ -98,6 +98,61 @@ tx_is(const char *option, const char *value)
 	buf_clear(&text);
 }
 
+/* ---- tasks --------------------------------------------------------------- */
+
+static struct arena arena = ARENA_INIT((size_t)16 << 20);
+
+void
+tx_forget(void)
+{
+	arena_clear(&arena);
+}
+
+void
+tx_drain(void)
+{
+	struct task_inbox in;
+
+	CK_RC(RC_OK, tasks_drain(t.db, &t.scope, &tx.q, &in, &t.err));
+}
+
+size_t
+tx_claim_of(uint64_t claim, size_t max, const struct slice *types, size_t n)
+{
+	size_t got;
+
+	CK_RC(RC_OK, tasks_claim(t.db, &t.scope, &tx.q, claim, types, n, max,
+			 60000, &arena, &tx.tasks, &got, &t.err));
+	return got;
+}
+
+size_t
+tx_claim(uint64_t claim, size_t max)
+{
+	return tx_claim_of(claim, max, NULL, 0);
+}
+
+enum rc
+tx_begin(size_t i, uint64_t claim)
+{
+	return tasks_begin(t.db, &t.scope, &tx.q, &tx.tasks[i], claim, &t.err);
+}
+
+enum rc
+tx_settle(size_t i, uint64_t claim, bool ok, bool for_good)
+{
+	return tasks_settle(t.db, &t.scope, &tx.q, &tx.tasks[i], claim, ok,
+	    for_good, SLICE_LIT("it said no"), &t.err);
+}
+
+uint64_t
+tx_in_state(const char *state)
+{
+	return db_test_u64("SELECT COUNT(*) FROM wp_wpcron_tasks"
+			   " WHERE state = '%s' AND claim_id = 0",
+	    state);
+}
+
 /* ---- somebody else ------------------------------------------------------- */
 
 static pthread_t writer;

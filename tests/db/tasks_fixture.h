@@ -12,6 +12,7 @@
 
 struct tx {
 	struct task_queue q;
+	struct task *tasks; /* claimed */
 };
 extern struct tx tx;
 
@@ -25,6 +26,19 @@ void tx_timeout(int left);
 int tx_timeout_left(void);
 /* Fails the test unless the option is there with that value. */
 void tx_is(const char *option, const char *value);
+
+/* Takes what is in the inbox. */
+void tx_drain(void);
+/* So many tasks are in tx.tasks then, up to tx_forget(). */
+size_t tx_claim(uint64_t claim, size_t max);
+size_t tx_claim_of(
+    uint64_t claim, size_t max, const struct slice *types, size_t n);
+/* Of tx.tasks[i]. */
+enum rc tx_begin(size_t i, uint64_t claim);
+enum rc tx_settle(size_t i, uint64_t claim, bool ok, bool for_good);
+void tx_forget(void);
+/* Tasks that nobody has claimed. */
+uint64_t tx_in_state(const char *state);
 
 /*
  * Somebody is in the middle of a transaction on another connection that wrote
