@@ -172,7 +172,7 @@ START_TEST(a_failed_try_comes_back_as_a_fresh_row_until_tries_are_used_up)
 			    1, db_test_u64(
 				   "SELECT COUNT(*) FROM " A " WHERE status ="
 				   " 'pending' AND scheduled_date_gmt BETWEEN"
-				   " UTC_TIMESTAMP() + INTERVAL 22 SECOND AND"
+				   " UTC_TIMESTAMP() + INTERVAL 14 SECOND AND"
 				   " UTC_TIMESTAMP() + INTERVAL 38 SECOND"));
 		db_test_sql("UPDATE " A " SET scheduled_date_gmt ="
 			    " UTC_TIMESTAMP() WHERE status = 'pending'");

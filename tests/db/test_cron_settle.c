@@ -134,7 +134,7 @@ static const struct {
 	    { .kind = OUTCOME_RETRY }, 1, 0, "state = 'failed'" },
 	{ "unless that is harmless", "h", true, { .kind = OUTCOME_RETRY }, 1, 0,
 	    "state = 'taken' AND try = 2 AND not_before BETWEEN UTC_TIMESTAMP()"
-	    " + INTERVAL 20 SECOND AND UTC_TIMESTAMP() + INTERVAL 40 SECOND" },
+	    " + INTERVAL 14 SECOND AND UTC_TIMESTAMP() + INTERVAL 40 SECOND" },
 	{ "the other side may say when", "h", true,
 	    { .kind = OUTCOME_RETRY, .retry_after_ms = 600000 }, 1, 0,
 	    "state = 'taken' AND not_before >"
@@ -314,7 +314,7 @@ START_TEST(php_gives_a_failed_row_the_retries_it_has)
 	    is_row("state = 'taken' AND claim_id = 0 AND node_id = 0"
 		   " AND try = 2 AND message = 'its words' AND ended_at IS NULL"
 		   " AND started_at IS NULL AND not_before BETWEEN"
-		   " UTC_TIMESTAMP() + INTERVAL 20 SECOND AND"
+		   " UTC_TIMESTAMP() + INTERVAL 14 SECOND AND"
 		   " UTC_TIMESTAMP() + INTERVAL 40 SECOND"),
 	    1);
 	cx_claims_free(&res);

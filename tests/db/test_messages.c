@@ -206,21 +206,22 @@ END_TEST
 
 START_TEST(locks_are_read_in_both_forms)
 {
+	int64_t at = now();
 	struct messages_facts f;
 
-	option_number("_ee_lock_generation", now() + 100);
-	option_number("_ee_lock_sending", now() - 1);
+	option_number("_ee_lock_generation", at + 100);
+	option_number("_ee_lock_sending", at - 1);
 	f = facts();
-	ck_assert_int_ge(f.generation_until, now() + 99);
+	ck_assert_int_eq(f.generation_until, at + 100);
 	ck_assert_int_eq(f.sending_until, 0);
 	ck_assert(!f.transients);
 	db_test_sql("DELETE FROM wp_options");
 	messages_fixture_option("_transient__ee_lock_sending", "1");
-	option_number("_transient_timeout__ee_lock_sending", now() + 50);
+	option_number("_transient_timeout__ee_lock_sending", at + 50);
 	f = facts();
 	ck_assert(f.transients);
-	ck_assert_int_ge(f.sending_until, now() + 49);
-	option_number("_transient_timeout__ee_lock_sending", now() - 1);
+	ck_assert_int_eq(f.sending_until, at + 50);
+	option_number("_transient_timeout__ee_lock_sending", at - 1);
 	ck_assert_int_eq(facts().sending_until, 0);
 	db_test_sql("DELETE FROM wp_options WHERE option_name LIKE "
 		    "'%%timeout%%'");
@@ -380,27 +381,40 @@ pause_ms(long ms)
 	clock_sleep_ms(ms);
 }
 
+/* The window is of an hour, which goes by at the test's word. */
+static void
+age_window(int64_t ms)
+{
+	db_test_sql("UPDATE wp_wpcron_buckets SET window_start = window_start"
+		    " - INTERVAL %" PRId64 " MICROSECOND",
+	    ms * 1000);
+}
+
 START_TEST(a_window_opens_with_the_first_take_and_lasts)
 {
 	uint32_t got, used;
 	int64_t left;
 
-	CK_RC(RC_OK, bucket_open(t.db, &t.scope, "w", 10, 2, 7, &got, &t.err));
+	CK_RC(
+	    RC_OK, bucket_open(t.db, &t.scope, "w", 10, 3600, 7, &got, &t.err));
 	ck_assert_uint_eq(got, 7);
-	pause_ms(1000);
-	CK_RC(RC_OK, bucket_open(t.db, &t.scope, "w", 10, 2, 7, &got, &t.err));
+	age_window(1800000);
+	CK_RC(
+	    RC_OK, bucket_open(t.db, &t.scope, "w", 10, 3600, 7, &got, &t.err));
 	ck_assert_uint_eq(got, 3);
-	CK_RC(RC_OK, bucket_open(t.db, &t.scope, "w", 10, 2, 1, &got, &t.err));
+	CK_RC(
+	    RC_OK, bucket_open(t.db, &t.scope, "w", 10, 3600, 1, &got, &t.err));
 	ck_assert_uint_eq(got, 0);
 	CK_RC(RC_OK,
-	    bucket_open_left(t.db, &t.scope, "w", 2, &used, &left, &t.err));
+	    bucket_open_left(t.db, &t.scope, "w", 3600, &used, &left, &t.err));
 	ck_assert_uint_eq(used, 10);
-	ck_assert(left > 0 && left <= 1001);
-	pause_ms((long)left);
+	ck_assert(left > 1700000 && left <= 1800001);
+	age_window(left);
 	CK_RC(RC_OK,
-	    bucket_open_left(t.db, &t.scope, "w", 2, &used, &left, &t.err));
+	    bucket_open_left(t.db, &t.scope, "w", 3600, &used, &left, &t.err));
 	ck_assert_uint_eq(used, 0);
-	CK_RC(RC_OK, bucket_open(t.db, &t.scope, "w", 10, 2, 20, &got, &t.err));
+	CK_RC(RC_OK,
+	    bucket_open(t.db, &t.scope, "w", 10, 3600, 20, &got, &t.err));
 	ck_assert_uint_eq(got, 10);
 }
 END_TEST
@@ -409,16 +423,20 @@ START_TEST(what_was_not_used_goes_back_to_its_own_window_alone)
 {
 	uint32_t got;
 
-	CK_RC(RC_OK, bucket_open(t.db, &t.scope, "w", 10, 1, 10, &got, &t.err));
+	CK_RC(RC_OK,
+	    bucket_open(t.db, &t.scope, "w", 10, 3600, 10, &got, &t.err));
 	pause_ms(50);
 	CK_RC(RC_OK, bucket_open_give(t.db, &t.scope, "w", 4, 50, &t.err));
-	CK_RC(RC_OK, bucket_open(t.db, &t.scope, "w", 10, 1, 10, &got, &t.err));
+	CK_RC(RC_OK,
+	    bucket_open(t.db, &t.scope, "w", 10, 3600, 10, &got, &t.err));
 	ck_assert_uint_eq(got, 4);
-	pause_ms(1100);
-	CK_RC(RC_OK, bucket_open(t.db, &t.scope, "w", 10, 1, 10, &got, &t.err));
+	age_window(3600000);
+	CK_RC(RC_OK,
+	    bucket_open(t.db, &t.scope, "w", 10, 3600, 10, &got, &t.err));
 	ck_assert_uint_eq(got, 10);
-	CK_RC(RC_OK, bucket_open_give(t.db, &t.scope, "w", 4, 1100, &t.err));
-	CK_RC(RC_OK, bucket_open(t.db, &t.scope, "w", 10, 1, 10, &got, &t.err));
+	CK_RC(RC_OK, bucket_open_give(t.db, &t.scope, "w", 4, 1800000, &t.err));
+	CK_RC(RC_OK,
+	    bucket_open(t.db, &t.scope, "w", 10, 3600, 10, &got, &t.err));
 	ck_assert_uint_eq(got, 0);
 }
 END_TEST

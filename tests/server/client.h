@@ -7,6 +7,9 @@
 
 #include "base/buf.h"
 
+/* What comes at all comes within this, also on a busy machine. */
+#define PATIENCE_MS 15000
+
 /* A FastCGI client that can misbehave: bytes are built, then sent as told. */
 
 void client_put_begin(struct buf *b, uint16_t id);

@@ -8,10 +8,13 @@
 
 #include "base/xalloc.h"
 
+#define WATCHES_MAX 64
+
 struct engine {
 	int progress_fd;
 	pthread_mutex_t lock; /* guards all below */
-	unsigned kicks;
+	unsigned kicks, watches, nchecked;
+	bool checked[WATCHES_MAX];
 	struct fake_ping kick, watch;
 	bool busy;
 	enum rc rc;
@@ -50,6 +53,17 @@ fake_engine_kicks(struct engine *e)
 
 	pthread_mutex_lock(&e->lock);
 	n = e->kicks;
+	pthread_mutex_unlock(&e->lock);
+	return n;
+}
+
+unsigned
+fake_engine_checked(struct engine *e)
+{
+	unsigned n;
+
+	pthread_mutex_lock(&e->lock);
+	n = e->nchecked;
 	pthread_mutex_unlock(&e->lock);
 	return n;
 }
@@ -193,8 +207,8 @@ engine_watch_begin(struct engine *e, const struct site *site,
 {
 	pthread_mutex_lock(&e->lock);
 	keep_ping(&e->watch, ping);
+	*w = (struct engine_watch){ .site = site, .look = e->watches++ };
 	pthread_mutex_unlock(&e->lock);
-	*w = (struct engine_watch){ .site = site };
 }
 
 enum rc
@@ -203,8 +217,11 @@ engine_watch_check(struct engine *e, const struct engine_watch *w,
 {
 	enum rc rc;
 
-	(void)w;
 	pthread_mutex_lock(&e->lock);
+	if (w->look < WATCHES_MAX && !e->checked[w->look]) {
+		e->checked[w->look] = true;
+		e->nchecked++;
+	}
 	*counts = e->counts;
 	*remaining = e->remaining;
 	rc = e->rc;

@@ -12,6 +12,9 @@
 struct engine *fake_engine_new(void);
 void fake_engine_free(struct engine *e);
 unsigned fake_engine_kicks(struct engine *e);
+/* How many of the watches begun have been checked: whoever waits is parked by
+ * then, which comes after its kick. */
+unsigned fake_engine_checked(struct engine *e);
 /* The last ping of each kind; what was longer is cut. */
 struct fake_ping {
 	bool given; /* not NULL */

@@ -24,9 +24,9 @@ rig_init(struct rig *r)
 		.name = "default", .root = r->root, .cron_token = RIG_TOKEN
 	};
 	r->config = (struct config){ .sites = &r->config_site, .nsites = 1 };
-	r->config.daemon = (struct config_daemon){
-		.server_threads = 2, .max_waiters = 4, .request_timeout_ms = 300
-	};
+	r->config.daemon = (struct config_daemon){ .server_threads = 2,
+		.max_waiters = 4,
+		.request_timeout_ms = 10000 };
 	r->site = (struct site){ .name = "default",
 		.config = &r->config_site,
 		.root = r->root,
@@ -53,7 +53,8 @@ rig_start(struct rig *r)
 			     .sites = r->sites,
 			     .nsites = 1,
 			     .max_leaders = r->max_leaders,
-			     .engine = r->engine },
+			     .engine = r->engine,
+			     .clock = r->clock },
 		&r->server, &err) == RC_OK,
 	    "%s", err.text);
 }
@@ -82,7 +83,7 @@ rig_ask(struct rig *r, const struct client_request *q, struct client_reply *out)
 
 	if (!full.root && !full.site)
 		full.root = r->root;
-	client_ask(r->socket, &full, 5000, out);
+	client_ask(r->socket, &full, PATIENCE_MS, out);
 	ck_assert_msg(!out->timed_out, "no whole answer in time");
 }
 

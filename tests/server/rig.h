@@ -21,17 +21,18 @@ struct rig {
 	struct listener listener;
 	struct server *server;
 	unsigned max_leaders;
+	const struct clock *clock; /* NULL: the system's */
 };
 
 #define RIG_TOKEN "a-token"
 
-/* Time-outs are short; change r->config.daemon between the two. */
+/* To start with other options, change *r between the two. */
 void rig_init(struct rig *r);
 void rig_start(struct rig *r);
 void rig_stop(struct rig *r);  /* the server and its listener */
 void rig_clear(struct rig *r); /* stops first */
 
-/* Ask the server; the reply must be whole within 5 s. */
+/* Ask the server; the reply must be whole within PATIENCE_MS. */
 void rig_ask(
     struct rig *r, const struct client_request *q, struct client_reply *out);
 /* "200 OK" for a reply, "" for none. */

@@ -96,13 +96,26 @@ static const struct client_request sync_page = {
 	.path = READER_PING_PATH, .query = "sync=1", .cookie = COOKIE
 };
 
+/* By which no second is ever over. */
+static mono_ms
+stopped_mono(const struct clock *c)
+{
+	(void)c;
+	return 1000;
+}
+
 START_TEST(a_page_that_waits_goes_on_when_the_pull_is_over)
 {
+	static const struct clock stopped = { .mono = stopped_mono };
 	struct client_reply reply;
 	struct buf b = BUF_INIT(65536);
 	struct client_request q = sync_page;
-	int fd = client_connect(rig.socket);
+	int fd;
 
+	rig_stop(&rig);
+	rig.clock = &stopped;
+	rig_start(&rig);
+	fd = client_connect(rig.socket);
 	fake_engine_give_tickets(rig.engine, 7);
 	q.root = rig.root;
 	client_build(&b, &q);
@@ -114,7 +127,7 @@ START_TEST(a_page_that_waits_goes_on_when_the_pull_is_over)
 	    &rig, &(struct client_request){ .path = READER_PING_PATH }, &reply);
 	ck_assert_str_eq(reply.text, ANSWER);
 	fake_engine_reader_over(rig.engine);
-	client_read(fd, 500, &reply);
+	client_read(fd, PATIENCE_MS, &reply);
 	ck_assert_str_eq(reply.text, ANSWER);
 	close(fd);
 	buf_clear(&b);
@@ -131,7 +144,7 @@ START_TEST(a_page_waits_for_a_second_at_most)
 	took = clock_mono(&clock_system) - begun;
 	ck_assert_str_eq(reply.text, ANSWER);
 	ck_assert_int_ge(took, 990);
-	ck_assert_int_le(took, 1900);
+	ck_assert_int_le(took, 5000);
 }
 END_TEST
 
@@ -159,12 +172,12 @@ START_TEST(a_stop_lets_a_page_go_on)
 	q.root = rig.root;
 	client_build(&b, &q);
 	ck_assert(client_send(fd, b.p, b.n));
-	for (int i = 0; i < 500 && reader.n == 0; i++) {
-		usleep(2000);
+	for (int i = 0; i < 1500 && reader.n == 0; i++) {
+		usleep(10000);
 		fake_engine_reader(rig.engine, &reader);
 	}
 	rig_stop(&rig);
-	client_read(fd, 5000, &reply);
+	client_read(fd, PATIENCE_MS, &reply);
 	ck_assert_str_eq(reply.text, ANSWER);
 	close(fd);
 	buf_clear(&b);
@@ -195,7 +208,7 @@ reader_ping_suite(void)
 	TCase *t = tcase_create("reader_ping");
 
 	tcase_add_checked_fixture(t, setup, teardown);
-	tcase_set_timeout(t, 20);
+	tcase_set_timeout(t, 60);
 	tcase_add_loop_test(
 	    t, every_ping_gets_the_same_answer, 0, (int)NELEMS(rows));
 	tcase_add_test(t, a_page_that_waits_goes_on_when_the_pull_is_over);

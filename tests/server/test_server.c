@@ -46,6 +46,9 @@ assert_ping_works(void)
 	ck_assert_str_eq(rig_status(&reply), "200 OK");
 }
 
+/* Longer than twenty pings take on a busy machine. */
+#define SILENCE_MS 8000
+
 /* How many bytes of a ping the silent ones send before they fall silent. */
 static const size_t silences[] = { 0, 1, 8, 20, 60 };
 
@@ -55,20 +58,22 @@ START_TEST(silent_clients_delay_nobody_and_are_cut)
 	struct client_reply reply;
 	int fds[SILENT];
 
-	rig.config.daemon.request_timeout_ms = 1000;
+	rig.config.daemon.request_timeout_ms = SILENCE_MS;
 	rig_start(&rig);
 	build_ping(&b);
 	for (int i = 0; i < SILENT; i++) {
 		fds[i] = client_connect(rig.socket);
-		ck_assert(client_send(fds[i], b.p, silences[_i]));
+		ck_assert(client_send(
+		    fds[i], b.p, silences[(size_t)i % NELEMS(silences)]));
 	}
 	/* Two threads: were one held, this would last as long as the time-out,
 	 * by which the silent are cut. */
 	for (int i = 0; i < 20; i++)
 		assert_ping_works();
-	ck_assert_int_eq(recv(fds[0], reply.text, 1, MSG_DONTWAIT), -1);
+	for (size_t i = 0; i < NELEMS(silences); i++)
+		ck_assert_int_eq(recv(fds[i], reply.text, 1, MSG_DONTWAIT), -1);
 	for (int i = 0; i < SILENT; i++) {
-		client_read(fds[i], 5000, &reply);
+		client_read(fds[i], PATIENCE_MS, &reply);
 		ck_assert(!reply.timed_out);
 		ck_assert_uint_eq(reply.n, 0);
 		close(fds[i]);
@@ -83,7 +88,7 @@ START_TEST(a_request_may_come_in_pieces)
 	struct client_reply reply;
 	int fd;
 
-	rig.config.daemon.request_timeout_ms = 10000;
+	rig.config.daemon.request_timeout_ms = 60000;
 	rig_start(&rig);
 	build_ping(&b);
 	fd = client_connect(rig.socket);
@@ -92,7 +97,7 @@ START_TEST(a_request_may_come_in_pieces)
 		    client_send(fd, b.p + at, b.n - at < 3 ? b.n - at : 3));
 		usleep(500);
 	}
-	client_read(fd, 5000, &reply);
+	client_read(fd, PATIENCE_MS, &reply);
 	ck_assert_str_eq(rig_status(&reply), "200 OK");
 	close(fd);
 	buf_clear(&b);
@@ -110,7 +115,7 @@ START_TEST(a_client_may_end_its_side_after_asking)
 	fd = client_connect(rig.socket);
 	ck_assert(client_send(fd, b.p, b.n));
 	ck_assert_int_eq(shutdown(fd, SHUT_WR), 0);
-	client_read(fd, 5000, &reply);
+	client_read(fd, PATIENCE_MS, &reply);
 	ck_assert_str_eq(rig_status(&reply), "200 OK");
 	close(fd);
 	buf_clear(&b);
@@ -133,7 +138,7 @@ START_TEST(a_half_sent_request_ends_when_its_client_leaves)
 		ck_assert(client_send(fd, b.p, b.n / 2));
 		close(fd);
 	}
-	for (int i = 0; i < 500 && rig_count_fds() > fds; i++)
+	for (int i = 0; i < 1500 && rig_count_fds() > fds; i++)
 		usleep(10000);
 	ck_assert_uint_le(rig_count_fds(), fds);
 	buf_clear(&b);
@@ -162,7 +167,7 @@ START_TEST(an_answer_overtakes_a_body_that_is_still_being_sent)
 	client_put_stdin(&b, 1, body, sizeof(body), false);
 	for (int i = 0; i < 10; i++)
 		ck_assert(client_send(fd, b.p, b.n));
-	client_read(fd, 5000, &reply);
+	client_read(fd, PATIENCE_MS, &reply);
 	ck_assert_str_eq(rig_status(&reply), "413 Content Too Large");
 	ck_assert(reply.ended);
 	close(fd);
@@ -208,13 +213,27 @@ START_TEST(garbage_is_hung_up_on)
 	rig_start(&rig);
 	fd = client_connect(rig.socket);
 	ck_assert(client_send(fd, garbage[_i].p, garbage[_i].n));
-	client_read(fd, 5000, &reply);
+	client_read(fd, PATIENCE_MS, &reply);
 	ck_assert(!reply.timed_out);
 	ck_assert_uint_eq(reply.n, 0);
 	close(fd);
 	assert_ping_works();
 }
 END_TEST
+
+/* A thread that was joined is in /proc for another moment. */
+static unsigned
+count_threads_left(void)
+{
+	unsigned n, least = rig_count_threads();
+
+	for (int i = 0; i < 20; i++) {
+		usleep(10000);
+		n = rig_count_threads();
+		least = n < least ? n : least;
+	}
+	return least;
+}
 
 START_TEST(starting_and_stopping_leaks_nothing)
 {
@@ -226,18 +245,19 @@ START_TEST(starting_and_stopping_leaks_nothing)
 	assert_ping_works();
 	rig_stop(&rig);
 	fds = rig_count_fds();
-	threads = rig_count_threads();
+	threads = count_threads_left();
 	for (int i = 0; i < CYCLES; i++) {
 		rig_start(&rig);
 		silent = client_connect(rig.socket);
 		client_ask(rig.socket,
-		    &(struct client_request){ .root = rig.root }, 5000, &reply);
+		    &(struct client_request){ .root = rig.root }, PATIENCE_MS,
+		    &reply);
 		ck_assert_str_eq(rig_status(&reply), "200 OK");
 		rig_stop(&rig);
 		close(silent);
 	}
 	ck_assert_uint_eq(rig_count_fds(), fds);
-	ck_assert_uint_eq(rig_count_threads(), threads);
+	ck_assert_uint_eq(count_threads_left(), threads);
 }
 END_TEST
 
@@ -263,7 +283,7 @@ loader_main(void *arg)
 		if (fd < 0)
 			break;
 		(void)client_send(fd, b.p, b.n);
-		client_read(fd, 5000, &reply);
+		client_read(fd, PATIENCE_MS, &reply);
 		if (reply.ended)
 			l->whole++;
 		else if (reply.n > 0 || reply.timed_out)
@@ -292,7 +312,7 @@ START_TEST(a_stop_under_load_cuts_no_answer_short)
 				     loader_main, &loaders[i]),
 		    0);
 	}
-	for (int i = 0; i < 500 && fake_engine_kicks(rig.engine) < 500; i++)
+	for (int i = 0; i < 1500 && fake_engine_kicks(rig.engine) < 500; i++)
 		usleep(10000);
 	server_stop(rig.server);
 	atomic_store(&end, true);
@@ -317,8 +337,7 @@ server_suite(void)
 
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_set_timeout(t, 60);
-	tcase_add_loop_test(t, silent_clients_delay_nobody_and_are_cut, 0,
-	    (int)NELEMS(silences));
+	tcase_add_test(t, silent_clients_delay_nobody_and_are_cut);
 	tcase_add_test(t, a_request_may_come_in_pieces);
 	tcase_add_test(t, a_client_may_end_its_side_after_asking);
 	tcase_add_test(t, a_half_sent_request_ends_when_its_client_leaves);
