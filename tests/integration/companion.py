@@ -14,6 +14,17 @@ SOURCE = os.path.join(REPO, "fcgi", "php", "companion.php")
 NAME = "wp-cron-fcgi-companion.php"
 T = 2000000000  # a time that does not come soon
 
+
+def copy_patient(path, wait_s):
+    """The companion, whose writers wait for the lock so long. Who has waited
+    its two seconds in vain writes without."""
+    with open(SOURCE, encoding="utf-8") as f:
+        text = f.read()
+    assert text.count("const WAIT_S = 2;") == 1
+    with open(path, "w", encoding="utf-8") as f:
+        f.write(text.replace("WAIT_S = 2;", "WAIT_S = %d;" % wait_s))
+
+
 # Anything PHP has to complain of ends the process; out() is what it found.
 PRELUDE = r"""
 error_reporting( E_ALL );

@@ -20,6 +20,8 @@ import socket
 import subprocess
 import time
 
+from stack import free_port
+
 EXIM = shutil.which("exim4") or "/usr/sbin/exim4"
 
 CONFIG = """
@@ -103,12 +105,6 @@ login:
   server_condition = ${{if and{{{{eq{{$auth1}}{{{user}}}}}{{eq{{$auth2}}{{{password}}}}}}}}}
   server_set_id = $auth1
 """
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 class MailServer:
@@ -228,7 +224,7 @@ class MailServer:
             tls_hosts="*" if self.certificate else "")
 
     def _wait_until_it_answers(self):
-        end = time.monotonic() + 15
+        end = time.monotonic() + 60
         while time.monotonic() < end and self._process.poll() is None:
             try:
                 with socket.create_connection(("127.0.0.1", self.port),

@@ -26,7 +26,7 @@ security = none
 concurrency = {concurrency}
 reply_timeout = {reply}
 data_timeout = {data}
-backoff = 1s..4s
+backoff = {backoff}
 unknown_retry_after = {unknown}
 {more}
 """
@@ -47,7 +47,8 @@ def site():
 
 class Outbox:
     def __init__(self, stack, port, site="", more="", concurrency=1,
-                 reply="5s", data="5s", unknown="2s", name="outbox.conf"):
+                 reply="5s", data="5s", unknown="2s", backoff="1s..4s",
+                 name="outbox.conf"):
         self.s = stack
         self.n = 0
         self.path = stack.path(name)
@@ -55,7 +56,7 @@ class Outbox:
             f.write(CONFIG.format(
                 root=stack.root, site=site, port=port, more=more,
                 concurrency=concurrency, reply=reply, data=data,
-                unknown=unknown))
+                unknown=unknown, backoff=backoff))
 
     # ---- mails ----------------------------------------------------------
 

@@ -16,14 +16,14 @@ import time
 import zlib
 
 import cronrow
-from companion import NAME, SOURCE
+from companion import NAME, copy_patient
 from stack import FIXTURES
 
 WRITERS = 8
 DAEMON_USER, DAEMON_PASSWORD = "wpdaemon", "d"
 KEY = re.compile(rb's:32:"([0-9a-f]{32})"')
 # A series' run may be under way when it is cleared.
-GRACE_S = 5
+GRACE_S = 10
 
 
 class Outcome:
@@ -82,7 +82,9 @@ class Races:
         s.give_to_web_user(self.dir)
         path = os.path.join(s.root, "wp-content", "mu-plugins", NAME)
         if companion:
-            shutil.copyfile(SOURCE, path)
+            # Without the lock something may be lost, by design: here all wait,
+            # also while the machine pauses.
+            copy_patient(path, 20)
             # No PHP process of before it is left.
             os.utime(path, (time.time() - 3600,) * 2)
         elif os.path.exists(path):
@@ -166,13 +168,24 @@ class Races:
             now = time.time()
             due = [e for e in cronrow.events(self.s)
                    if e.ts <= now and e.hook == "tick_one"]
-            state = (len(due), self.s.ticks.count("tick_one"))
-            if due or state != last:
+            taken = self.in_hand()
+            state = (len(due), taken, self.s.ticks.count("tick_one"))
+            if due or taken or state != last:
                 quiet, last = time.monotonic(), state
             elif time.monotonic() - quiet > idle_s:
                 return
             time.sleep(0.2)
-        raise AssertionError("%d events still wait" % len(due))
+        raise AssertionError("%d events still wait, %d are in hand" % (
+            len(due), taken))
+
+    def in_hand(self):
+        """Of the daemon: out of the option, and not over. Its tables are
+        there when it has run."""
+        there = self.s.value(
+            "SELECT COUNT(*) FROM information_schema.TABLES WHERE"
+            " TABLE_SCHEMA = %s AND TABLE_NAME = %s",
+            (self.s.db_name, self.s.prefix + "wpcron_events"))
+        return there and cronrow.unfinished(self.s, "hook = 'tick_one'")
 
     def check(self, out):
         """Fill in the outcome by what the notes say must be."""
@@ -214,8 +227,8 @@ class Races:
             if late:
                 out.resurrected.append((key, "%s ran %d times after it was"
                                         " cleared" % (name, len(late))))
-            # Its times are two seconds apart; one may run late, the next not.
-            if ran and len(ran) > (max(ran) - min(ran)) / 2 + 2:
+            # Its times are two seconds apart; any may run late.
+            if ran and len(ran) > (max(ran) - n["time"]) / 2 + 2:
                 out.doubled.append((key, "%s ran %d times in %.1f s" % (
                     name, len(ran), max(ran) - min(ran))))
         else:

@@ -216,8 +216,11 @@ def hold(s, daemon):
     def stopped():
         states = []
         for path in glob.glob("/proc/%d/task/*/stat" % daemon.pid):
-            with open(path, encoding="ascii") as f:
-                states.append(f.read().rsplit(")", 1)[1].split()[0])
+            try:
+                with open(path, encoding="ascii") as f:
+                    states.append(f.read().rsplit(")", 1)[1].split()[0])
+            except OSError:
+                return False  # A thread has just ended.
         return set(states) == {"T"}
     s.wait_until(stopped, 10)
 
@@ -228,7 +231,7 @@ def counts(s, daemon):
     daemon.send_signal(signal.SIGUSR1)
 
     def line():
-        return re.search(r"dump\.readers (.*)", daemon.log_text()[begun:])
+        return re.search(r"dump\.readers (.*)\n", daemon.log_text()[begun:])
     found = s.wait_until(line, 10)
     return {k: int(v) for k, v in re.findall(r"(\w+)=(\d+)", found.group(1))}
 

@@ -73,7 +73,9 @@ class MixedSoak(unittest.TestCase):
                     self.seed, turn, trouble.__name__, n,
                     rss_anon_kib(self.daemon.pid)), flush=True)
                 trouble()
-            s.wait_until(lambda: not self.left(), 120,
+            # What PHP ran for a daemon that died is only taken back when PHP's
+            # own time for it is over.
+            s.wait_until(lambda: not self.left(), 900,
                          what="turn %d has ended" % turn)
             # The sanitizers' shadows are theirs.
             if s.variant == "release":

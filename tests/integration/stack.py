@@ -65,6 +65,7 @@ SANITIZER_SPOKE = re.compile(
     r"ERROR: (Address|Leak)Sanitizer|WARNING: ThreadSanitizer|runtime error:")
 
 _open_stacks = weakref.WeakSet()
+_held_ports = []
 
 
 class StackError(Exception):
@@ -83,10 +84,14 @@ def tool(name, *patterns):
 
 
 def free_port():
-    """A TCP port nobody listens on now."""
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+    """A TCP port that nobody listens on. It stays bound here, so that nobody
+    is given it by chance before it is used, or while its server restarts; a
+    server that sets SO_REUSEADDR, as all do, may listen there."""
+    s = socket.socket()
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    s.bind(("127.0.0.1", 0))
+    _held_ports.append(s)
+    return s.getsockname()[1]
 
 
 def wait_until(predicate, timeout=30.0, interval=0.02, what=None):
@@ -160,8 +165,9 @@ class Server:
         self.process.wait()
         return self.process.returncode
 
-    def stop(self, timeout=20.0, number=None):
-        """Ask, wait, and only then kill. Returns the exit status."""
+    def stop(self, timeout=40.0, number=None):
+        """Ask, wait, and only then kill; twice shutdown_grace's default.
+        Returns the exit status."""
         if self.alive:
             self.process.send_signal(number or self.stop_signal)
             try:
@@ -756,7 +762,9 @@ define( 'BLOG_ID_CURRENT_SITE', 1 );
             "php_admin_value[error_log] = " + self.path("php-errors.log"),
             "php_admin_value[sendmail_path] = %s -t -i" % self.sendmail,
             "php_admin_flag[log_errors] = on",
-            "php_admin_flag[display_errors] = off", extra, ""]
+            "php_admin_flag[display_errors] = off",
+            # A file that a test changes holds at once, not after 2 s.
+            "php_admin_value[opcache.revalidate_freq] = 0", extra, ""]
         if ROOT:
             lines.insert(5, "user = %s\ngroup = %s" % (WEB_USER, WEB_USER))
         errors = self.path("php-errors.log")

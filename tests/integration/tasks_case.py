@@ -110,6 +110,9 @@ class Server:
                 pass
 
         class Quiet(http.server.ThreadingHTTPServer):
+            # Who finds the queue full comes again after a second.
+            request_queue_size = 256
+
             def handle_error(self, *args):
                 pass  # Clients may hang up.
 

@@ -17,7 +17,7 @@ QUICK = """
 workers = 4
 php_children = 2
 heartbeat = 500ms
-node_expiry = 3s
+node_expiry = 10s
 log_level = info
 """
 
@@ -235,7 +235,15 @@ class PolicyTest(Backlog):
         print("       %d starts in %.1f s, a second: %s" % (
             n, took, sorted(starts.values())), flush=True)
         self.assertEqual(sum(starts.values()), n)
-        self.assertLessEqual(max(starts.values()), 5)
+        # Where the machine pauses between a claim and its starts, a later
+        # second has them beside its own.
+        begin = min(starts)
+        for at in starts:
+            until = sum(k for t, k in starts.items() if t <= at)
+            self.assertLessEqual(
+                until, 5 * (1 + (at - begin).total_seconds()), at)
+        self.assertLessEqual(max(starts.values()), 10)
+        self.assertLessEqual(sum(k > 5 for k in starts.values()), 1)
         self.assertLess(took, 16 * self.slower())
         self.assertEqual(self.receiver.report()["requests"], n)
 
@@ -278,7 +286,7 @@ class PolicyTest(Backlog):
                    " webhook %s\n[policy demo_option]\nrate = 2/min\n" % (
                        self.receiver.url(), self.receiver.url()))
         begun = time.monotonic()
-        self.wait_all("hook = 'demo_webhook'", 10)
+        self.wait_all("hook = 'demo_webhook'", 30)
         took = time.monotonic() - begun
         print("       %.2f s" % took, flush=True)
         self.assertLess(took, 4 * self.slower())
@@ -286,8 +294,9 @@ class PolicyTest(Backlog):
             "hook = 'demo_option' AND status <> 'pending'"), 4)
         self.assertEqual(self.status(other), "complete")
 
-    def ran_hooks(self, site, groups=("",)):
-        """(hook, group) of what ran with these [site] lines."""
+    def assert_runs(self, want, site, groups=("",)):
+        """That these, (hook, group), run with these [site] lines, and no
+        others."""
         s = self.s
         hooks = ("demo_webhook", "demo_option", "demo_nothing")
         for hook in hooks:
@@ -295,31 +304,37 @@ class PolicyTest(Backlog):
                 s.insert_actions(2, hook, group=group)
         self.start("[route]\n* = webhook %s\n" % self.receiver.url(),
                    site="cron = no\n" + site)
-        time.sleep(2.5)
-        return {(r["hook"], r["slug"] or "") for r in s.mysql(
+        s.wait_until(lambda: self.ran() >= want, what="%r ran" % want)
+        # Two looks for the others.
+        time.sleep(2)
+        self.assertEqual(self.ran(), want)
+
+    def ran(self):
+        """(hook, group) of what is complete."""
+        return {(r["hook"], r["slug"] or "") for r in self.s.mysql(
             "SELECT DISTINCT a.hook, g.slug FROM wp_actionscheduler_actions"
             " a LEFT JOIN wp_actionscheduler_groups g USING (group_id)"
             " WHERE a.status = 'complete'")}
 
     def test_hooks_filter(self):
-        self.assertEqual(self.ran_hooks("hooks = demo_web*, demo_nothing"),
-                         {("demo_webhook", ""), ("demo_nothing", "")})
+        self.assert_runs({("demo_webhook", ""), ("demo_nothing", "")},
+                         "hooks = demo_web*, demo_nothing")
 
     def test_except_filter(self):
-        self.assertEqual(self.ran_hooks("except = demo_web*"),
-                         {("demo_option", ""), ("demo_nothing", "")})
+        self.assert_runs({("demo_option", ""), ("demo_nothing", "")},
+                         "except = demo_web*")
 
     def test_groups_filter(self):
-        self.assertEqual(
-            self.ran_hooks("groups = shop*\nexcept = demo_nothing",
-                           ("", "shop-1", "other")),
-            {("demo_webhook", "shop-1"), ("demo_option", "shop-1")})
+        self.assert_runs(
+            {("demo_webhook", "shop-1"), ("demo_option", "shop-1")},
+            "groups = shop*\nexcept = demo_nothing",
+            ("", "shop-1", "other"))
 
     def test_except_groups_filter(self):
-        self.assertEqual(
-            self.ran_hooks("except_groups = other\nhooks = demo_option",
-                           ("", "shop-1", "other")),
-            {("demo_option", ""), ("demo_option", "shop-1")})
+        self.assert_runs(
+            {("demo_option", ""), ("demo_option", "shop-1")},
+            "except_groups = other\nhooks = demo_option",
+            ("", "shop-1", "other"))
 
 
 SCHEMA_6 = "DROP COLUMN priority"

@@ -122,9 +122,9 @@ class PluginModeTest(BesideCase):
         self.assertIn(["completed_action", good], self.site.notes())
         self.assertIn(["failed_execution", bad, "no: bad", CONTEXT],
                       self.site.notes())
-        wait_until(lambda: "job=%d " % bad in d.log_text(), 10)
-        line = next(x for x in d.log_text().splitlines()
-                    if "job=%d " % bad in x and "outcome=" in x)
+        line = wait_until(lambda: next(
+            (x for x in d.log_text().splitlines()
+             if "job=%d " % bad in x and "outcome=" in x), None), 10)
         self.assertIn("job.not_done", line)
         self.assertIn("no: bad", line)
 
@@ -287,7 +287,7 @@ class AdminTest(BesideCase):
         """Rows 1 (running), 2 and 3 are canceled, 4 is deleted, 5 stays."""
         self.s.wp_eval(self.ADMIN % (first + 1, hook, first, first + 3))
         self.site.drain()
-        self.s.wait_until(lambda: self.status(first) == "complete", 10)
+        self.s.wait_until(lambda: self.status(first) == "complete", 30)
         self.site.stop_daemons()
         self.assertEqual(
             [self.status(first + i) for i in (1, 2, 4)],
@@ -308,7 +308,7 @@ class AdminTest(BesideCase):
             OURS + " AND claim_id <> 0") == 5, 20)
 
     def test_claimed_rows_in_php(self):
-        first = self.s.insert_actions(1, "beside_sleep_ms", "[2500]", -100)
+        first = self.s.insert_actions(1, "beside_sleep_ms", "[8000]", -100)
         self.s.insert_actions(4, "beside_ok", first=2)
         self.site.start(daemon="php_children = 1\nphp_batch = 5\n")
         self.wait_claimed()
@@ -319,7 +319,7 @@ class AdminTest(BesideCase):
     def test_claimed_native_rows(self):
         first = self.s.insert_actions(5, "beside_native")
         self.site.start(
-            rest=self.site.routes(beside_native="/ok?hold=2500"),
+            rest=self.site.routes(beside_native="/ok?hold=8000"),
             daemon="host_concurrency = 1\nnative_batch = 5\n")
         self.wait_claimed()
         self.meddle("native", first)
@@ -327,9 +327,9 @@ class AdminTest(BesideCase):
 
     def test_deleted_while_it_runs(self):
         for how, hook, args, rest in (
-                ("php", "beside_sleep_ms", "[1500]", ""),
+                ("php", "beside_sleep_ms", "[6000]", ""),
                 ("native", "beside_native", "[1]", self.site.routes(
-                    beside_native="/ok?hold=1500"))):
+                    beside_native="/ok?hold=6000"))):
             with self.subTest(how):
                 self.site.empty()
                 gone = self.s.insert_actions(1, hook, args, -100)
@@ -340,7 +340,7 @@ class AdminTest(BesideCase):
                 self.s.wp_eval("ActionScheduler::store()->delete_action( %d );"
                                % gone)
                 self.s.wait_until(lambda: self.s.statuses(OURS) == {
-                    "complete": 3}, 20)
+                    "complete": 3}, 40)
                 self.site.stop_daemons()
                 self.assertEqual(self.s.count("action_id = %s", (gone,)), 0)
                 if how == "native":
@@ -349,7 +349,7 @@ class AdminTest(BesideCase):
 
     def test_run_by_hand_beside_the_program(self):
         """The admin screen's Run: whoever is second finds it not pending."""
-        first = self.s.insert_actions(1, "beside_sleep_ms", "[1500]", -100)
+        first = self.s.insert_actions(1, "beside_sleep_ms", "[8000]", -100)
         second = self.s.insert_actions(1, "beside_ok")
         self.site.start(daemon="php_children = 1\nphp_batch = 2\n")
         self.s.wait_until(lambda: self.status(first) == "in-progress", 20)

@@ -60,7 +60,8 @@ class Chores(unittest.TestCase):
         cls.server.start(s.path("mail"))
         cls.addClassCleanup(cls.server.stop)
         cls.config = s.config_text(
-            daemon="node_expiry = 4s\nheartbeat = 500ms\n",
+            # No node dies here; none is taken for dead by a busy machine.
+            daemon="node_expiry = 30s\nheartbeat = 500ms\n",
             site="smtp = relay\n", rest=RELAY % cls.server.port + TASKS)
         cls.nodes = [s.start_daemon(config=cls.config) for _ in range(2)]
         # The look by which the program learns what only PHP knows.
@@ -85,9 +86,9 @@ class Chores(unittest.TestCase):
         s.wait_until(lambda: sorted(espresso.statuses(s).values()) == [
             "MSN", "MSN"], what="both are sent for the plugin")
         self.assertNotIn(one, espresso.statuses(s))
-        self.assertEqual(s.value(
+        s.wait_until(lambda: s.value(
             "SELECT COUNT(*) FROM wp_wpcron_outbox WHERE job LIKE 'message:%%'"
-            " AND state = 'sent'") >= 2, True)
+            " AND state = 'sent'") >= 2, what="both are sent by the outbox")
 
     def test_what_may_wait_is_sent_at_the_plugins_tick(self):
         s, before = self.s, len(self.server.messages())
@@ -141,7 +142,7 @@ class Backlog(unittest.TestCase):
         def ran():
             with open(log) as f:
                 return f.read().count("\n")
-        s.wait_until(lambda: ran() == 1, 25, what="the task ran")
+        s.wait_until(lambda: ran() == 1, 35, what="the task ran")
         self.assertGreater(s.statuses().get("pending", 0), 1000)
 
 
@@ -192,7 +193,7 @@ class Stopping(unittest.TestCase):
         rest = TASKS + "handler sleep = php:myplugin_sleep\n"
         s.wp_eval("for ( $i = 0; $i < 40; $i++ ) { myplugin_enqueue_task("
                   " array( 'type' => 'sleep', 'payload' => array( 'n' => $i,"
-                  " 'seconds' => 0.1 ) ) ); }")
+                  " 'seconds' => 0.3 ) ) ); }")
 
         def ran():
             with open(log) as f:

@@ -123,8 +123,12 @@ class RowTest(CompanionTest):
             update_option( 'crons', array( 1 ) );
             set_transient( 'doing_cron', 5 );
             delete_transient( 'doing_cron' );
-            out( microtime( true ) - $t < 1 );
-            """), [True])
+            out( microtime( true ) - $t < 10 );
+            // Who had waited in vain would not do so again.
+            $t = microtime( true );
+            wp_schedule_single_event( T, 'a' );
+            out( microtime( true ) - $t > 1.5 );
+            """), [True, True])
 
 
 class LockTest(CompanionTest):
@@ -161,13 +165,19 @@ class LockTest(CompanionTest):
             $t = microtime( true );
             out( wp_schedule_single_event( T, 'a' ) );
             $waited = microtime( true ) - $t;
-            out( 1.5 < $waited && $waited < 3 );
-            $t = microtime( true );
-            out( wp_schedule_single_event( T, 'b' ) );
-            out( microtime( true ) - $t < 0.5 );
+            out( 1.5 < $waited && $waited < 10 );
+            $took = array();
+            foreach ( array( 'b', 'c', 'd' ) as $hook ) {
+                $t = microtime( true );
+                out( wp_schedule_single_event( T, $hook ) );
+                $took[] = microtime( true ) - $t;
+            }
+            sort( $took );
+            out( $took[1] < 0.5 ); // The machine may make one wait.
             """)
-        self.assertEqual(got, ["1", True, True, True, True])
-        self.assertEqual(self.events(), [(0, "a"), (0, "b"), (0, "theirs")])
+        self.assertEqual(got, ["1", True, True, True, True, True, True])
+        self.assertEqual(self.events(), [
+            (0, hook) for hook in ("a", "b", "c", "d", "theirs")])
 
     def test_a_failed_update_does_not_keep_it(self):
         self.assertEqual(self.php("""
@@ -374,13 +384,15 @@ class PlaceTest(CompanionTest):
             out( ( spent() - $cpu ) / $i / 2 );
             """
         for events, times in ((30, 100), (1000, 10), (10000, 2)):
-            ms, cpu = [], []
-            for install in (self.remove, self.install):
-                install()
-                self.put([])
-                runs = [self.php(code % (events, times)) for _ in range(3)]
-                ms.append(min(wall for wall, _ in runs))
-                cpu.append(min(spent for _, spent in runs))
+            runs = [], []
+            # By turns: others' load is then that of both.
+            for _ in range(3):
+                for i, install in enumerate((self.remove, self.install)):
+                    install()
+                    self.put([])
+                    runs[i].append(self.php(code % (events, times)))
+            ms = [min(wall for wall, _ in r) for r in runs]
+            cpu = [min(spent for _, spent in r) for r in runs]
             print("companion: %5d events, a write %.2f ms, with it %.2f ms"
                   " (of PHP %.2f and %.2f)" % (events, *ms, *cpu))
             self.assertLess(cpu[1], 2 * cpu[0] + 0.3)

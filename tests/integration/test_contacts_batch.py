@@ -209,15 +209,17 @@ class BatchTest(ContactCase):
     def test_a_second_batch_beside_it_is_told_to_wait(self):
         user, = self.readers()
         self.stage([user], ["push"])
-        self.esp.delay = 2
+        go_on = threading.Event()
+        self.esp.before = lambda _call: go_on.wait(25)
         first = threading.Thread(target=self.tick, args=("--push",))
         first.start()
         try:
-            self.s.wait_until(lambda: self.esp.calls, 20)
+            self.s.wait_until(lambda: self.esp.calls)
             self.call("contacts", "run", code=AGAIN)
         finally:
+            go_on.set()
             first.join()
-            self.esp.delay = 0
+            self.esp.before = None
         self.assertEqual(self.sent(), [self.address(user)])
 
     def test_a_budget_that_is_used_up_leaves_the_rest_staged(self):

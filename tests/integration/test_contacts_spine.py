@@ -37,7 +37,7 @@ class Spine(unittest.TestCase):
         cls.esp = Mailchimp()
         cls.addClassCleanup(cls.esp.close)
         cls.daemon = s.start_daemon(
-            daemon="node_expiry = 2s\nheartbeat = 500ms\n", site=SITE,
+            daemon="node_expiry = 20s\nheartbeat = 500ms\n", site=SITE,
             rest=ESP % (cls.esp.url, cls.esp.key, cls.esp.list))
 
     def settled(self, ids, timeout=60):

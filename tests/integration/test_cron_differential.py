@@ -111,12 +111,19 @@ class DifferentialTest(unittest.TestCase):
                 for option, due in json.loads(out)]
 
     def put(self, option):
-        # Of no character set: texts of it hold NUL and four-byte letters.
-        self.s.mysql("UPDATE %s SET option_value = CONVERT(%%s USING utf8mb4)"
-                     " WHERE option_name = 'cron'"
-                     % self.s.table("options"), (option,))
-        self.assertEqual(cronrow.value(self.s), option)
+        table = self.s.table("options")
         self.s.record.clear()
+        with self.s.connect(autocommit=False) as db, db.cursor() as c:
+            # Of no character set: texts of it hold NUL and four-byte letters.
+            c.execute("UPDATE %s SET option_value = CONVERT(%%s USING"
+                      " utf8mb4) WHERE option_name = 'cron'" % table,
+                      (option,))
+            c.execute("SELECT CAST(option_value AS BINARY) FROM %s"
+                      " WHERE option_name = 'cron'" % table)
+            stored, = c.fetchone()
+            # From here on a daemon may change it.
+            db.commit()
+        self.assertEqual(stored, option)
 
     def by_wordpress(self, groups):
         """[(fired, option)] of wp-cron.php, a process a group."""

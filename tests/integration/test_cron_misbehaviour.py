@@ -15,13 +15,13 @@ from cronrow import Event
 # What it measures would be others' load.
 ALONE = True
 
-SLEEP = float(os.environ.get("SLEEP", "20"))
+SLEEP = float(os.environ.get("SLEEP", "25"))
 SETTINGS = """
 workers = 6
 php_children = 3
 log_level = info
 """
-LATE_S = 2.0
+LATE_S = 4.0
 
 # A hook, what its record must say, and where the fault was.
 BAD = [
@@ -79,7 +79,8 @@ class MisbehaviourTest(unittest.TestCase):
     def test_slow_hook_holds_up_nobody(self):
         cronrow.put(self.s, [Event(time.time() - 2, "tick_sleep", [SLEEP])])
         self.s.wait_until(lambda: "tick_sleep" in self.s.ticks.names(), 15)
-        n = int(min(SLEEP, 30)) - 8
+        # Ten seconds before the slow one's end the others have run.
+        n = int(min(SLEEP - 5, 30)) - 8
         cronrow.put(self.s, self.every_second("tick_a", n) +
                     self.every_second("tick_b", n), keep=True)
         self.s.wait_until(lambda: self.s.ticks.count("tick_b") == n and
@@ -132,7 +133,7 @@ class MisbehaviourTest(unittest.TestCase):
         self.s.wait_until(lambda: self.s.ticks.count("tick_segv") >= 3, 30)
         cronrow.put(self.s, [])
         self.s.wait_until(lambda: cronrow.unfinished(
-            self.s, "event_id >= %s", (self.first,)) == 0, 15)
+            self.s, "event_id >= %s", (self.first,)) == 0, 40)
         rows = self.rows("tick_segv")
         self.assertEqual({(r["scheduled_at"] - ts) % 3 for r in rows}, {0})
         self.assertEqual(len({r["scheduled_at"] for r in rows}), len(rows))
@@ -140,11 +141,14 @@ class MisbehaviourTest(unittest.TestCase):
 
     def test_series_slower_than_its_interval_does_not_pile_up(self):
         ts = int(time.time()) - 2
+        begun = time.monotonic()
         cronrow.put(self.s, [Event(ts, "tick_sleep", [2.5], 1)])
         time.sleep(12)
+        self.s.wait_until(lambda: len(self.rows("tick_sleep")) >= 3, 30)
         slots = cronrow.events(self.s)
         self.assertEqual(len(slots), 1, slots)
         cronrow.put(self.s, [])
+        took = time.monotonic() - begun
         self.s.wait_until(lambda: cronrow.unfinished(
             self.s, "event_id >= %s", (self.first,)) == 0, 40)
         ticks = [x for x in self.s.ticks.all()
@@ -153,9 +157,9 @@ class MisbehaviourTest(unittest.TestCase):
         self.assertEqual([x["hook"] for x in ticks],
                          ["tick_sleep", "slept"] * (len(ticks) // 2))
         rows = self.rows("tick_sleep")
-        print("       %d runs of 2.5 s in 12 s for an event a second" %
-              len(rows), flush=True)
-        self.assertLessEqual(len(rows), 7)
+        print("       %d runs of 2.5 s in %.0f s for an event a second" % (
+            len(rows), took), flush=True)
+        self.assertLessEqual(len(rows), took / 2.5 + 2.2)  # 7 in 12 s
         self.assertGreaterEqual(len(rows), 3)
         times = [r["scheduled_at"] for r in rows]
         self.assertEqual(len(times), len(set(times)))

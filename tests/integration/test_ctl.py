@@ -253,7 +253,7 @@ class RunTest(CtlTest):
         self.assertEqual(self.stderr, "")
 
     def test_two_runs_do_not_overlap(self):
-        self.s.insert_actions(1, "demo_sleep_ms", args='[3000]')
+        self.s.insert_actions(1, "demo_sleep_ms", args='[6000]')
         argv = self.s.as_web_user([
             self.s.binary("wp-cronctl"), "run", "--root", self.s.root,
             "-c", self.conf])
@@ -261,13 +261,17 @@ class RunTest(CtlTest):
                                  stderr=subprocess.DEVNULL,
                                  env=self.s.sanitizer_env())
         try:
-            self.s.wait_until(lambda: self.s.count("claim_id > 0"), 20)
+            self.s.wait_until(
+                lambda: self.s.count("status = 'in-progress'"), 20)
+            # Else it might end meanwhile, or run what is the other's.
+            first.send_signal(signal.SIGSTOP)
             self.call("run", code=AGAIN)
             self.assertIn("another", self.stderr)
             # Other work is another matter.
             self.s.insert_actions(1, "nat_a")
             self.assertEqual(self.json("run", "--hooks=nat_a")["done"], 1)
         finally:
+            first.send_signal(signal.SIGCONT)
             self.assertEqual(first.wait(60), DONE)
         self.assertEqual(self.s.statuses(), {"complete": 2})
 

@@ -153,14 +153,15 @@ class RunTest(unittest.TestCase):
         d = self.s.start_daemon(rest=RULES)
         try:
             self.call("pause", "tick_*")
-            time.sleep(2)
+            # Two seconds, and what a busy machine adds.
+            self.s.wait_until(lambda: "pauses.changed" in d.log_text(), 10)
             put(self.s, [Event(int(time.time()) - 5, "tick_a"),
                          Event(int(time.time()) - 5, "tick_c")])
             time.sleep(3)
             self.assertEqual(self.s.ticks.count(), 0)
             self.assertEqual(len(self.left()), 2)
             self.call("resume", "tick_*")
-            self.s.wait_until(lambda: self.s.ticks.count() == 2, timeout=10)
+            self.s.wait_until(lambda: self.s.ticks.count() == 2, timeout=20)
         finally:
             d.stop()
             self.s.ctl("resume", "tick_*", config=self.conf)

@@ -134,7 +134,7 @@ class DatabaseTest(Disturbed):
                                  logs)
         self.assert_nothing_held()
 
-    def disturb_native(self, disturb, n=400, hold=300):
+    def disturb_native(self, disturb, n=400, hold=600):
         first = self.s.insert_actions(n, "demo_webhook")
         self.start(self.route("/ok?hold=%d" % hold,
                               "idempotent = no\nretries = 0"))
@@ -212,7 +212,7 @@ class DatabaseTest(Disturbed):
         self.assert_nothing_held()
         return failed
 
-    def disturb_php(self, disturb, n=60, ms=100, failed_at_most=2):
+    def disturb_php(self, disturb, n=60, ms=200, failed_at_most=2):
         first = self.s.insert_actions(n, "demo_sleep_ms", "[%d,{i}]" % ms)
         self.start()
         self.s.wait_until(lambda: len(self.pids()) >= 4)
@@ -229,10 +229,12 @@ class DatabaseTest(Disturbed):
         self.disturb_php(lambda: self.stop_and_start(signal.SIGKILL))
 
     def test_killed_connections_repeat_no_php_job(self):
-        end = time.monotonic() + 3
-        self.disturb_php(lambda: self.kill_connections(
-            lambda: time.monotonic() > end, 0.05), n=200, ms=50,
-            failed_at_most=20)
+        def kill():
+            # From now on, however long PHP took to begin.
+            end = time.monotonic() + 3
+            self.kill_connections(lambda: time.monotonic() > end, 0.05)
+
+        self.disturb_php(kill, n=300, ms=50, failed_at_most=20)
 
 
 class PhpTest(Disturbed):
@@ -265,7 +267,7 @@ class PhpTest(Disturbed):
 
     def test_reload_fails_what_ran_and_gives_back_the_rest(self):
         n = 60
-        first = self.s.insert_actions(n, "demo_sleep_ms", "[150,{i}]")
+        first = self.s.insert_actions(n, "demo_sleep_ms", "[300,{i}]")
         self.start()
         self.s.wait_until(lambda: len(self.pids()) >= 4 and
                           self.s.count("status = 'in-progress'") > 0)
@@ -276,7 +278,7 @@ class PhpTest(Disturbed):
 
     def test_stopped_php_fpm_costs_what_ran_and_holds_the_rest(self):
         n = 40
-        first = self.s.insert_actions(n, "demo_sleep_ms", "[150,{i}]")
+        first = self.s.insert_actions(n, "demo_sleep_ms", "[300,{i}]")
         self.s.insert_actions(100, "demo_webhook")
         self.start(self.route("/ok"))
         self.s.wait_until(lambda: len(self.pids()) >= 4)
@@ -285,7 +287,7 @@ class PhpTest(Disturbed):
         self.s.servers.remove(self.s.php_fpm)
         # Native work goes on meanwhile.
         self.s.wait_until(lambda: self.s.statuses(
-            "hook = 'demo_webhook'") == {"complete": 100}, 10)
+            "hook = 'demo_webhook'") == {"complete": 100}, 30)
         time.sleep(1)
         before = self.s.count("hook = 'demo_sleep_ms' AND attempts > 0")
         self.s.start_php_fpm()
@@ -308,13 +310,13 @@ class PhpTest(Disturbed):
     def test_child_killed_fails_an_at_most_once_job_at_its_first_death(self):
         first = self.s.insert_actions(3, "demo_nothing", '["a",{i}]',
                                       due_in=-90)
-        bad = self.s.insert_actions(1, "demo_sleep_ms", '[3000,"bad"]',
+        bad = self.s.insert_actions(1, "demo_sleep_ms", '[20000,"bad"]',
                                     due_in=-80)
         self.s.insert_actions(4, "demo_nothing", '["b",{i}]', due_in=-70)
         self.start(daemon=FAST.replace("php_children = 2",
                                        "php_children = 1"))
-        self.kill_child_of('[3000,"bad"]')
-        self.wait_empty(20)
+        self.kill_child_of('[20000,"bad"]')
+        self.wait_empty()
         self.assertEqual(self.s.statuses(), {"complete": 7, "failed": 1})
         self.assertEqual(self.s.logs(bad), [STARTED, FAILED + DIED])
         self.assertEqual(self.s.actions("action_id=%s", (bad,))[0]["attempts"],
@@ -327,23 +329,23 @@ class PhpTest(Disturbed):
         self.assert_nothing_held()
 
     def test_idempotent_job_gets_a_second_try_alone_and_is_parked(self):
-        bad = self.s.insert_actions(1, "demo_sleep_ms", '[3000,"bad"]')
+        bad = self.s.insert_actions(1, "demo_sleep_ms", '[20000,"bad"]')
         self.start("[policy demo_sleep_ms]\nidempotent = yes\nretries = 0\n"
                    "backoff = 1s..2s\n", daemon=FAST.replace(
                        "php_children = 2", "php_children = 1"))
-        self.kill_child_of('[3000,"bad"]')
+        self.kill_child_of('[20000,"bad"]')
         self.s.wait_until(lambda: self.s.count() == 2)
         again = self.s.actions("action_id > %s", (bad,))[0]
         # Company for the second try: due in the same batch.
         self.s.insert_actions(6, "demo_nothing", '["b",{i}]', due_in=0)
         company = self.s.insert_actions(6, "demo_nothing", '["c",{i}]',
                                         due_in=2)
-        self.kill_child_of('[3000,"bad"]', 2)
+        self.kill_child_of('[20000,"bad"]', 2)
         self.s.wait_until(lambda: self.s.statuses(
             "action_id >= %s", (company,)) == {"complete": 6})
-        self.wait_empty(20)
+        self.wait_empty()
         self.assertEqual(self.s.logs(bad), [STARTED, FAILED + DIED])
-        self.assertEqual(again["args"], '[3000,"bad"]')
+        self.assertEqual(again["args"], '[20000,"bad"]')
         self.assertEqual(
             self.s.logs(again["action_id"]),
             [CREATED, STARTED,
@@ -355,7 +357,7 @@ class PhpTest(Disturbed):
             "strikes": 1})
         self.assertEqual(self.s.statuses("hook = 'demo_sleep_ms'"),
                          {"failed": 2})
-        self.assertEqual(self.ran()['[3000,"bad"]'], 2)
+        self.assertEqual(self.ran()['[20000,"bad"]'], 2)
         # Nobody else was in the request that was killed.
         self.assertEqual(self.s.statuses("hook = 'demo_nothing'"),
                          {"complete": 12})
@@ -369,8 +371,8 @@ class PhpTest(Disturbed):
                    daemon=FAST.replace("php_children = 2",
                                        "php_children = 1"))
         begun = time.monotonic()
-        self.wait_empty(15)
-        self.assertLess(time.monotonic() - begun, 8)
+        self.wait_empty(30)
+        self.assertLess(time.monotonic() - begun, 15)
         self.assertEqual(self.s.statuses(), {"complete": 5, "failed": 1})
         self.assertEqual(self.s.logs(bad),
                          [STARTED, FAILED + "timed out after 1 s"])
@@ -380,7 +382,9 @@ class PhpTest(Disturbed):
 class WebhookTest(Disturbed):
     """What a misbehaving receiver makes of a row."""
 
-    RETRYING = "timeout = 1s\nretries = 2\nbackoff = 10s..60s"
+    RETRYING = "timeout = 15s\nretries = 2\nbackoff = 10s..60s"
+    # Where it is the time-out that ends it.
+    CUT_OFF = RETRYING.replace("15s", "1s")
 
     def one(self, path, policy=RETRYING, url=None):
         """One action to its first end; returns its row."""
@@ -394,7 +398,7 @@ class WebhookTest(Disturbed):
         self.start(rest)
         self.s.wait_until(lambda: self.s.count(
             "action_id = %s AND status IN ('complete', 'failed')",
-            (first,)) == 1, 15)
+            (first,)) == 1, 30)
         row = self.s.actions("action_id = %s", (first,))[0]
         self.assertEqual(row["attempts"], 1)
         return row
@@ -443,7 +447,7 @@ class WebhookTest(Disturbed):
         return fresh
 
     def test_stall_is_cut_off_and_tried_again_later(self):
-        row = self.one("/stall")
+        row = self.one("/stall", self.CUT_OFF)
         self.assert_failed(row, "no answer: .*[Tt]imed? ?out")
         self.assert_retry(row, 8, 12, strikes=1)
 
@@ -478,13 +482,14 @@ class WebhookTest(Disturbed):
         self.assert_retry(row, 8, 12)
 
     def test_answer_of_one_byte_a_second_counts_by_its_status(self):
-        row = self.one("/drip")
+        # Its status is there at once.
+        row = self.one("/drip", self.RETRYING.replace("15s", "4s"))
         self.assertEqual(row["status"], "complete")
         self.assertEqual(self.s.logs(row["action_id"]), [STARTED, COMPLETE])
         self.assert_no_retry(row)
 
     def test_headers_of_one_byte_a_second_are_cut_off(self):
-        row = self.one("/drip-headers")
+        row = self.one("/drip-headers", self.CUT_OFF)
         self.assert_failed(row, "no answer: ")
         self.assert_retry(row, 8, 12, strikes=1)
 
@@ -506,7 +511,7 @@ class WebhookTest(Disturbed):
 
     def test_once_sent_a_job_that_is_not_idempotent_fails_for_good(self):
         row = self.one("/status/500",
-                       "timeout = 1s\nidempotent = no\nretries = 3")
+                       "timeout = 15s\nidempotent = no\nretries = 3")
         self.assert_failed(row, "HTTP 500")
         self.assert_no_retry(row)
 
@@ -522,7 +527,7 @@ class WebhookTest(Disturbed):
 
     def test_retries_end_with_the_policy_under_one_key(self):
         row = self.one("/status/500", "retries = 2\nbackoff = 100ms..1s")
-        self.s.wait_until(lambda: self.s.statuses() == {"failed": 3}, 20)
+        self.s.wait_until(lambda: self.s.statuses() == {"failed": 3}, 30)
         time.sleep(1.5)
         self.assertEqual(self.s.statuses(), {"failed": 3})
         got = self.receiver.report(keys=True)
@@ -534,7 +539,7 @@ class WebhookTest(Disturbed):
     def test_flaky_receiver_gets_it_in_the_end_under_one_key(self):
         self.one("/flaky/2", "retries = 5\nbackoff = 100ms..1s")
         self.s.wait_until(lambda: self.s.statuses() == {
-            "failed": 2, "complete": 1}, 20)
+            "failed": 2, "complete": 1}, 30)
         got = self.receiver.report(keys=True)
         self.assertEqual((got["requests"], got["distinct"]), (3, 1))
 
@@ -548,7 +553,9 @@ class WebhookTest(Disturbed):
         self.s.wait_until(lambda: self.s.count("status = 'failed'") >= 5)
         time.sleep(2)
         self.assertLessEqual(self.receiver.report()["requests"], 12)
-        self.assertEqual(self.s.count("status = 'in-progress'"), 0)
+        # But for a probe, which comes after five seconds.
+        self.s.wait_until(
+            lambda: self.s.count("status = 'in-progress'") == 0)
         self.assertGreaterEqual(self.s.count(
             "status = 'pending' AND attempts = 0"
             " AND scheduled_date_gmt <= UTC_TIMESTAMP()"), 38)
@@ -576,9 +583,9 @@ class StopTest(Disturbed):
                               "idempotent = no\nretries = 0"),
                    daemon=FAST.replace("host_concurrency = 32",
                                        "host_concurrency = 8") +
-                   "shutdown_grace = 5s\n")
+                   "shutdown_grace = 20s\n")
         self.wait_running(8)
-        self.stop(4)
+        self.stop(12)
         done = self.s.statuses()
         self.assertEqual(set(done), {"complete", "pending"})
         received = self.received()
@@ -602,7 +609,7 @@ class StopTest(Disturbed):
                     self.receiver.url("/ok?hold=20000"))
         self.start(rest, daemon=FAST + "shutdown_grace = 1s\n")
         self.wait_running(8)
-        self.stop(4)
+        self.stop(12)
         self.assertEqual(self.s.statuses("hook = 'demo_webhook'"),
                          {"failed": 4})
         self.assertEqual(self.s.statuses("hook = 'demo_option'"),
@@ -615,9 +622,9 @@ class StopTest(Disturbed):
     def test_php_jobs_finish_or_go_back(self):
         n = 40
         first = self.s.insert_actions(n, "demo_sleep_ms", "[400,{i}]")
-        self.start(daemon=FAST + "shutdown_grace = 10s\n")
+        self.start(daemon=FAST + "shutdown_grace = 20s\n")
         self.s.wait_until(lambda: len(self.pids()) >= 2)
-        took = self.stop(12)
+        took = self.stop(22)
         ran = self.ran()
         statuses = self.s.statuses()
         print("       stopped in %.1f s: %s" % (took, statuses), flush=True)
@@ -634,7 +641,7 @@ class StopTest(Disturbed):
         self.start(daemon=FAST.replace("php_children = 2", "php_children = 1")
                    + "shutdown_grace = 1s\n")
         self.s.wait_until(lambda: len(self.pids()) >= 1)
-        self.stop(5)
+        self.stop(12)
         self.assertEqual(self.s.statuses(), {"failed": 1, "pending": 5})
         self.assert_nobody_is_left()
 
@@ -645,7 +652,7 @@ class StopTest(Disturbed):
 
     def wait_log(self, event, times=1):
         self.s.wait_until(
-            lambda: self.daemon.log_text().count(event) >= times, 10,
+            lambda: self.daemon.log_text().count(event) >= times, 30,
             what=event)
 
     def test_reload_takes_a_new_policy_and_route(self):
@@ -655,7 +662,7 @@ class StopTest(Disturbed):
         self.assertEqual(self.s.statuses(), {"pending": 20})
         self.write(self.route("/status/404"))
         self.wait_log("daemon.reloaded")
-        self.s.wait_until(lambda: self.s.statuses() == {"failed": 20}, 5)
+        self.s.wait_until(lambda: self.s.statuses() == {"failed": 20}, 20)
         self.assertEqual(self.receiver.report()["requests"], 20)
 
     def test_reload_in_mid_batch_loses_nothing(self):
@@ -679,7 +686,7 @@ class StopTest(Disturbed):
         self.wait_log("daemon.reload_refused")
         self.assertIn("retries", self.daemon.log_text())
         self.s.insert_actions(10, "demo_webhook")
-        self.wait_empty(10)
+        self.wait_empty(30)
         self.assertEqual(self.s.statuses(), {"complete": 10})
         self.assertEqual(self.receiver.report()["requests"], 10)
 

@@ -37,12 +37,14 @@ class WorkersTest(unittest.TestCase):
                     if line.startswith(hook + " ")]
 
     def test_due_rows_go_to_every_free_php_worker(self):
-        first = self.s.insert_actions(50, "demo_sleep_ms", "[40]")
-        self.s.wait_until(lambda: self.left() == 0, 20)
+        first = self.s.insert_actions(50, "demo_sleep_ms", "[150]")
+        self.s.wait_until(lambda: self.left() == 0, 40)
         self.assertEqual(self.s.statuses("action_id >= %s", (first,)),
                          {"complete": 50})
         self.assertEqual(len(set(self.pids("demo_sleep_ms"))), 2)
-        both = set(self.pids("demo_sleep_ms")[:10])
+        # One alone would be at its first batch of 25 yet. Each boots when it
+        # can: 3 s between their beginnings are no fault.
+        both = set(self.pids("demo_sleep_ms")[:20])
         self.assertEqual(len(both), 2, "one worker ran before the other")
 
     def test_a_backlog_for_php_is_not_left_to_the_clock(self):
@@ -139,7 +141,8 @@ class NativeTest(unittest.TestCase):
                     "heartbeat = 200ms\nnode_expiry = 1s")
         beat = "SELECT MAX(heartbeat_at) AS b FROM wp_wpcron_nodes"
         seen = set()
-        for _ in range(8):
+        end = time.monotonic() + 10
+        while len(seen) < 3 and time.monotonic() < end:
             seen.add(self.s.value(beat))
             time.sleep(0.5)
         self.assertGreaterEqual(len(seen), 3)
@@ -164,7 +167,7 @@ class NativeTest(unittest.TestCase):
             " FROM wp_actionscheduler_actions LIMIT 1")
         done = ("SELECT COUNT(*) AS n FROM b_actionscheduler_actions"
                 " WHERE status = 'complete'")
-        self.s.wait_until(lambda: self.s.value(done) == 1, 10)
+        self.s.wait_until(lambda: self.s.value(done) == 1, 20)
         self.assertGreater(self.s.count("status = 'pending'"), 100)
         self.s.mysql("DELETE FROM wp_actionscheduler_actions"
                      " WHERE status = 'pending'")
@@ -202,8 +205,9 @@ class NativeTest(unittest.TestCase):
             begun = time.monotonic()
             first = self.s.insert_actions(5, "quick_hook")
             self.s.wait_until(lambda i=first: self.s.count(
-                "action_id >= %s AND status = 'complete'", (i,)) == 5, 15)
-            self.assertLess(time.monotonic() - begun, 6)
+                "action_id >= %s AND status = 'complete'", (i,)) == 5, 30)
+            # Behind the 5,000 it would be 50 s.
+            self.assertLess(time.monotonic() - begun, 12)
         self.assertLessEqual(self.s.count(
             "hook = 'slow_hook' AND claim_id > 0 AND status IN"
             " ('pending', 'in-progress')"), 150)

@@ -89,7 +89,7 @@ class Single(Case):
         self.assertEqual(self.esp.calls, [])
 
     def test_numbers_of_ten_connections_are_never_passed(self):
-        self.esp.delay = 0.05
+        self.esp.delay = 0.2
         step = self.push(*many(19))
         self.assertEqual(set(outcomes(step)), {"done"})
         self.assertLessEqual(self.esp.peak, 10)
@@ -442,11 +442,18 @@ class Batches(Case):
                          "40")
 
     def test_a_late_batch_stays_pending(self):
-        self.esp.batch_s = 2.0
+        self.esp.batch_s = None
+
+        def before(call):
+            # The look at the audience, between the two.
+            if call.path == "/3.0/lists/" + self.esp.list:
+                self.esp.finish()
+        self.esp.before = before
         answer = self.push_many(
-            25, {"op": "settle", "max_s": 1}, {"op": "settle", "max_s": 20})
+            25, {"op": "settle", "max_s": 1}, {"op": "test"},
+            {"op": "settle", "max_s": 20})
         self.assertEqual(answer["steps"][1]["counts"]["pending"], 25)
-        self.assertEqual(answer["steps"][2]["counts"]["done"], 25)
+        self.assertEqual(answer["steps"][3]["counts"]["done"], 25)
 
     def test_a_lost_batch_is_none(self):
         answer = self.run_steps({"op": "poll", "token": "nosuch",
@@ -561,11 +568,11 @@ class Pull(Case):
     def test_many_are_pulled_side_by_side(self):
         for i in range(60):
             self.esp.put("r%d@example.org" % i, FNAME=str(i))
-        self.esp.delay = 0.02
+        self.esp.delay = 0.1
         step = self.pull(*many(60), keys=["FNAME"])
         self.assertEqual([c["pulled"]["FNAME"] for c in step["contacts"]],
                          [str(i) for i in range(60)])
-        self.assertLess(step["ms"], 60 * 20)
+        self.assertLess(step["ms"], 60 * 100)
 
     def test_a_failing_one_fails_alone(self):
         self.esp.put("r0@example.org", FNAME="x")

@@ -9,7 +9,7 @@ import espresso
 import messages
 from newspack import set_option
 
-DAEMON = ("node_expiry = 5s\nheartbeat = 1s\nlook_interval = 200ms\n"
+DAEMON = ("node_expiry = 20s\nheartbeat = 1s\nlook_interval = 200ms\n"
           "workers = 4\nphp_children = 2\n")
 
 
@@ -33,7 +33,7 @@ class DaemonTest(unittest.TestCase):
                                many=3)
             s.wait_until(lambda: espresso.count(s, "MSN") == 2, 30)
             self.assertEqual(espresso.statuses(s)[low], "MIC")
-            self.assertEqual(espresso.window(s)[0], 0)
+            s.wait_until(lambda: self.left() == 0, 10)
             espresso.schedule(s, "send")
             espresso.schedule(s, "generate")
             s.wait_until(lambda: espresso.count(s, "MSN") == 5, 30)
@@ -83,10 +83,12 @@ class DaemonTest(unittest.TestCase):
             s.wait_until(lambda: espresso.window(s) is None, 30)
             self.assertEqual(list(espresso.statuses(s)), ids)
             espresso.schedule(s, "generate")
+            # Two events may run side by side.
+            s.wait_until(lambda: espresso.count(s, "MID", "MSN") == 2, 60)
             espresso.schedule(s, "send")
             s.wait_until(lambda: espresso.count(s, "MSN") == 2, 60)
             espresso.same_request(s, False)
-            s.wait_until(lambda: espresso.window(s)[0] == 0, 90)
+            s.wait_until(lambda: self.left() == 0, 90)
             espresso.message(s, "MID", 10)
             s.wait_until(lambda: espresso.count(s, "MSN") == 3, 30)
         finally:
@@ -124,6 +126,11 @@ class DaemonTest(unittest.TestCase):
                         s.mysql("RENAME TABLE wp_away TO wp_esp_message")
                 self.assertEqual(len(off.findall(d.log_text())), 1)
             messages.forget(s)
+
+    def left(self):
+        """What PHP's own batches may send; None: no limit is stored."""
+        window = espresso.window(self.s)
+        return window and window[0]
 
     def tick(self):
         return self.s.value("SELECT MAX(value) FROM wp_wpcron_meta"

@@ -37,13 +37,24 @@ class Case(unittest.TestCase):
     def sent(self):
         return [i for i, _ in espresso.calls(self.s, "send")]
 
+    def run_until(self, done, **options):
+        """Look after look until it is done(); the reports."""
+        p = messages.start(self.s, tick=1, for_ms=120000, **options)
+        try:
+            self.s.wait_until(done, 60)
+        finally:
+            p.send_signal(signal.SIGTERM)
+            status, reports, err = messages.finish(p)
+        self.assertEqual(status, 0, err)
+        return reports
+
 
 class OrderTest(Case):
     def test_urgent_then_oldest(self):
         s = self.s
         ids = {}
         for n, (priority, age) in enumerate((
-                (30, 900), (10, 10), (20, 600), (10, 500), (30, 901),
+                (30, 900), (10, 10), (20, 600), (10, 500), (30, 990),
                 (20, 5))):
             ids[n] = espresso.message(s, "MID" if n % 2 else "MRS", priority,
                                       age_s=age)
@@ -119,7 +130,7 @@ class OrderTest(Case):
         self.assertAlmostEqual(end, time.time() + 900, delta=20)
         messages.ask(s, "hand-back")
         self.assertEqual(espresso.window(s)[0], 0)
-        self.assertAlmostEqual(espresso.window(s)[1], until, delta=5)
+        self.assertAlmostEqual(espresso.window(s)[1], until, delta=20)
 
     def php_s_window(self, left, seconds, rate):
         s = self.s
@@ -347,17 +358,21 @@ class LockTest(Case):
         s = self.s
         espresso.message(s, "MID", 10)
         espresso.mic(s, many=1)
-        espresso.lock(s, "send", 4)
-        espresso.lock(s, "generate", 4)
-        over = time.time() + 4
-        p = messages.start(s, tick=1, for_ms=10000, every_ms=100)
-        while espresso.count(s, "MSN") == 0 and time.time() < over + 20:
-            time.sleep(0.02)
-        began = time.time()
-        status, reports, err = messages.finish(p)
-        self.assertEqual(status, 0, err)
-        self.assertGreaterEqual(began, over - 1)
-        self.assertLess(began, over + 6)
+        # Longer than a first look, which waits for PHP to be idle.
+        over = int(time.time()) + 8
+        espresso.lock(s, "send", 8)
+        espresso.lock(s, "generate", 8)
+        began = []
+
+        def done():
+            n = espresso.count(s, "MSN")
+            if n > 0:
+                began.append(time.time())
+            return n == 2
+
+        reports = self.run_until(done, every_ms=100)
+        self.assertGreaterEqual(began[0], over)
+        self.assertLess(began[0], over + 12)
         self.assertTrue(any(r["wait_ms"] > 0 for r in reports))
         self.assertEqual(espresso.count(s, "MSN"), 2)
 
@@ -432,6 +447,9 @@ class NodesTest(Case):
     def test_a_thousand_in_order_within_the_window(self):
         s = self.s
         count, window = 250, 3
+        # A node that is slow for once keeps its turn.
+        self.addCleanup(setattr, s, "daemon_lines", s.daemon_lines)
+        s.daemon_lines = "node_expiry = 30s\n"
         messages.configure(s, "")
         set_option(s, "wpcron_espresso_rate", str(count))
         set_option(s, "wpcron_test_window_s", str(window))
@@ -453,9 +471,12 @@ class NodesTest(Case):
                 ids[c.lastrowid] = (priority, -(7200 - n * 7 % 1000),
                                     c.lastrowid)
             db.commit()
+        # What is done once only, and takes seconds.
+        self.run_once(ids=str(next(iter(ids))), generate=1)
+        begun = time.time()
         nodes = [messages.start(s, tick=1, for_ms=600000, every_ms=50)
                  for _ in range(3)]
-        end = time.time() + 120
+        end = time.time() + 200
         while espresso.count(s, "MID") and time.time() < end:
             time.sleep(0.1)
         for p in nodes:
@@ -471,9 +492,10 @@ class NodesTest(Case):
         times = [float(r["at"]) for r in s.mysql(
             "SELECT at FROM wp_wpcron_espresso_calls WHERE what = 'send'"
             " ORDER BY id")]
-        # Windows open with the first of them, and the next no sooner.
+        # Windows open with the first of them, and the next no sooner. PHP may
+        # take its time before it sends the first.
         for n in range(count, 1000, count):
-            self.assertGreaterEqual(times[n] - times[n - count], window - 0.6)
+            self.assertGreaterEqual(times[n] - begun, n // count * window)
 
 
 class DeathTest(Case):
@@ -491,9 +513,9 @@ class DeathTest(Case):
             rules.append({"on": rng.choice(("generate", "deleted", "saved")),
                           "ids": [mic], "do": "kill", "times": 1})
         espresso.knobs(s, *rules)
-        p = messages.start(s, tick=1, for_ms=60000, every_ms=100)
-        end = time.time() + 55
-        while time.time() < end and messages.waiting(s):
+        p = messages.start(s, tick=1, for_ms=200000, every_ms=100)
+        end = time.time() + 150
+        while time.time() < end and not self.idle():
             time.sleep(0.2)
         p.send_signal(signal.SIGTERM)
         status, reports, err = messages.finish(p)
@@ -512,12 +534,22 @@ class DeathTest(Case):
         self.assertGreater(sum(r["restored"] for r in reports), 0)
         self.assertEqual(messages.letters(s), {})
 
+    def idle(self):
+        """Nothing waits; nor is a row gone of which PHP has not saved yet
+        what it makes of it."""
+        def in_hand():
+            return any(r["state"] in ("claimed", "running")
+                       for lane in ("generate", "send")
+                       for r in messages.journal(self.s, lane).values())
+        return not in_hand() and not messages.waiting(self.s) and \
+            not in_hand()
+
     def test_a_node_that_is_killed_leaves_them_to_the_next(self):
         s = self.s
         set_option(s, "wpcron_test_lock_s", "2")
         mic = espresso.mic(s, many=2)
         espresso.knobs(s, {"on": "deleted", "ids": [mic], "do": "sleep_ms",
-                           "with": 1500, "times": 1})
+                           "with": 60000, "times": 1})
         p = messages.start(s, tick=1)
         end = time.time() + 20
         while not espresso.calls(s, "knob 0") and time.time() < end:
@@ -529,7 +561,7 @@ class DeathTest(Case):
         self.assertNotIn(mic, espresso.statuses(s))
         # Its term is over.
         s.mysql("UPDATE wp_wpcron_messages SET deadline = UTC_TIMESTAMP(6)")
-        reports = messages.ask(s, tick=1, for_ms=9000)
+        reports = self.run_until(lambda: espresso.count(s, "MSN") >= 2)
         self.assertEqual(sum(r["restored"] for r in reports), 1)
         self.assertEqual(espresso.count(s, "MSN"), 2, reports[-1])
 
@@ -578,14 +610,15 @@ class DeathTest(Case):
         # What is at an end is not generated once more, the other is.
         self.assertEqual(espresso.statuses(s)[second], "MIC")
         self.assertEqual(self.generated(), {1001: 2})
-        self.run_once(for_ms=4000)
+        self.run_until(lambda: espresso.count(s, "MSN") >= 4)
         self.assertEqual(self.generated(), {1001: 2, 1002: 2})
 
     def test_php_that_outlives_its_node_says_itself_what_it_generated(self):
         s = self.s
-        p, first, second = self.at_the_second("saved", 1500)
-        self.assertEqual(messages.journal(s, "generate")[first]["state"],
-                         "done")
+        p, first, second = self.at_the_second("saved", 4000)
+        # Noted by the node, while PHP goes on.
+        s.wait_until(lambda: messages.journal(
+            s, "generate")[first]["state"] == "done", 2)
         p.kill()
         p.communicate()
         s.wait_until(lambda: messages.journal(
@@ -600,16 +633,17 @@ class DeathTest(Case):
         s = self.s
         messages.configure(s, self.lines, "[policy %s]\ntimeout = 20m\n"
                            % espresso.HOOKS["generate"])
-        p, first, second = self.at_the_second("generate", 7000)
+        p, first, second = self.at_the_second("generate", 12000)
         self.assertAlmostEqual(s.value(
             "SELECT TIMESTAMPDIFF(SECOND, UTC_TIMESTAMP(6), deadline) FROM"
             " wp_wpcron_messages WHERE message_id = %s", (second,)),
             21 * 60, delta=20)
         # The term is 5 s.
         time.sleep(6)
-        self.assertEqual(s.value(
+        # A machine that paused has it renewed at once.
+        s.wait_until(lambda: s.value(
             "SELECT COUNT(*) FROM wp_wpcron_leases WHERE name = 'messages/1'"
-            " AND expires_at > UTC_TIMESTAMP(6)"), 1)
+            " AND expires_at > UTC_TIMESTAMP(6)") == 1, 2)
         status, reports, err = messages.finish(p)
         self.assertEqual(status, 0, err)
         self.assertNotIn("messages.lease", err)
@@ -654,8 +688,7 @@ class OutboxTest(Case):
         espresso.knobs(s, {"on": "sent", "ids": [one], "do": "kill",
                            "times": 1})
         set_option(s, "wpcron_test_lock_s", "1")
-        self.run_once(for_ms=4000)
-        self.assertEqual(espresso.statuses(s)[one], "MSN")
+        self.run_until(lambda: espresso.statuses(s)[one] == "MSN")
         self.assertEqual(self.mails(), ["message:%d:1" % one])
 
 
@@ -725,6 +758,7 @@ class ForeignTest(Case):
 ADMIN = """
 global $wpdb;
 $waits = "FROM %(prefix)sesp_message WHERE STS_ID = 'MID'";
+wpcron_espresso_note( 'admin', 0 );
 do {
     usleep( 1000 );
 } while ( $wpdb->get_var( "SELECT COUNT(*) $waits" ) > 110 );
@@ -757,9 +791,15 @@ class BesideTest(Case):
 
         t = threading.Thread(target=admin)
         t.start()
-        p = messages.start(s, tick=1, for_ms=8000, every_ms=50)
+        s.wait_until(lambda: espresso.calls(s, "admin"),
+                     what="the administrator is there")
+        p = messages.start(s, tick=1, for_ms=120000, every_ms=50)
         t.join()
-        status, reports, err = messages.finish(p)
+        try:
+            s.wait_until(lambda: espresso.count(s, "MSN") == len(ids), 60)
+        finally:
+            p.send_signal(signal.SIGTERM)
+            status, reports, err = messages.finish(p)
         self.assertEqual(status, 0, err)
         self.assertEqual(set(espresso.statuses(s).values()), {"MSN"}, err)
         sent = self.sent()

@@ -18,7 +18,7 @@ ALONE = True  # it measures
 BLOGS = int(os.environ.get("NETWORK_BLOGS", "500"))
 CROWD = int(os.environ.get("NETWORK_CROWD", "10000"))
 SCAN_MS = 50
-LATE_S = 2.0
+LATE_S = 4.0
 SCAN = "%UNION ALL%\\_options%"
 LIGHT = {"innodb_flush_log_at_trx_commit": "0", "table_open_cache": "2000",
          "innodb_file_per_table": "0"}
@@ -122,8 +122,9 @@ class ManyBlogsTest(NetworkCase):
         now = int(time.time()) - 3
         cronrow.put(self.s, [Event(now, "tick_a", ["crowd", i])
                              for i in range(CROWD)], crowded)
-        self.s.wait_until(lambda: self.s.ticks.count("tick_a") > 50, 20)
-        begin = int(time.time()) + 1
+        self.s.wait_until(lambda: self.s.ticks.count("tick_a") > 50, 60)
+        # They are written before the first of them is due.
+        begin = int(time.time()) + 4
         n = 12
         cronrow.put(self.s, [Event(begin + i, "tick_b", [begin + i])
                              for i in range(n)], other)

@@ -47,26 +47,28 @@ class Crash(Case):
     def test_kill_9_loses_nothing_and_doubles_are_counted(self):
         relay = self.relay()
         relay.stall("end", 0.004, times=None)
-        boxes = [self.box(relay, more=MORE, reply="2s", unknown="2s",
-                          concurrency=4, name="k%d.conf" % i)
+        # A verdict that is late would be a double without a kill.
+        boxes = [self.box(relay, more=MORE, reply="2s", data="20s",
+                          unknown="2s", concurrency=4, name="k%d.conf" % i)
                  for i in range(2)]
         mails = boxes[0].put_many(MAILS)
-        running = [b.start("k%d" % i) for i, b in enumerate(boxes)]
+        running = [b.start("k%d" % i, for_ms=300000)
+                   for i, b in enumerate(boxes)]
         random.seed(5)
         for kill in range(KILLS):
             time.sleep(random.uniform(0.05, 0.3))
             i = kill % 2
             running[i].kill()
-            running[i] = boxes[i].start("k%d" % i)
-        end = time.monotonic() + 120
+            running[i] = boxes[i].start("k%d" % i, for_ms=300000)
+        end = time.monotonic() + 200
         while (boxes[0].states().get("sent", 0) < MAILS and
                time.monotonic() < end):
             time.sleep(0.5)
-            # A killed one's term is half a minute.
+            # A killed one's term is a minute.
             self.s.mysql("UPDATE wp_wpcron_outbox SET claimed_until ="
                          " UTC_TIMESTAMP(6) - INTERVAL 1 SECOND"
                          " WHERE state = 'sending' AND claimed_until <"
-                         " UTC_TIMESTAMP(6) + INTERVAL 25 SECOND")
+                         " UTC_TIMESTAMP(6) + INTERVAL 40 SECOND")
         for p in running:
             p.stop()
         self.assertEqual(boxes[0].states(), {"sent": MAILS})
@@ -82,7 +84,7 @@ class Crash(Case):
     def test_a_sender_that_is_told_to_stop_gives_back_what_it_has(self):
         relay = self.relay()
         relay.stall("end", 0.5, times=None)
-        box = self.box(relay, more=MORE)
+        box = self.box(relay, more=MORE, reply="20s", data="20s")
         box.put_many(5)
         sender = box.start("polite")
         self.s.wait_until(lambda: box.states().get("sending"))
@@ -121,6 +123,7 @@ class Crash(Case):
     def stopped_as_it_answers(self):
         """libcurl asks once a second whether it is to go on; the answer comes
         between the end of the grace and the next such question."""
+        self.setUp()
         relay = self.relay()
         box = self.box(relay, reply="90s", data="90s", more=MORE +
                        "[daemon]\nshutdown_grace = 1400ms\n")

@@ -18,9 +18,10 @@ host = 127.0.0.1
 port = %d
 security = none
 concurrency = %d
-connect_timeout = 1s
-reply_timeout = 1s
-data_timeout = 2s
+connect_timeout = 2s
+reply_timeout = 2s
+data_timeout = 4s
+backoff = 1s..4s
 unknown_retry_after = 1s
 """
 
@@ -32,7 +33,7 @@ class Crash(unittest.TestCase):
         relay = SmtpStandIn()
         self.addCleanup(relay.close)
         # As long as mails are on their way, several are.
-        relay.stall("end", 0.02, times=None)
+        relay.stall("end", 0.05, times=None)
         box = Outbox(s, relay.port)
         box.send(tend_only=1)  # the tables
         mails = box.put_many(MAILS)
@@ -50,8 +51,10 @@ class Crash(unittest.TestCase):
                          what="the daemon sends")
             time.sleep(random.uniform(0, 0.2))
             daemon.kill()
+            # Its connections do not count beside those of the next.
+            s.wait_until(lambda: relay.open == 0)
             daemon = start(n)
-        s.wait_until(lambda: box.states() == {"sent": MAILS}, 120,
+        s.wait_until(lambda: box.states() == {"sent": MAILS}, 180,
                      what="all are sent: %s" % box.states())
         got = collections.Counter(m.header("Message-ID") for m in relay.mails)
         self.assertEqual(len(got), len(mails))

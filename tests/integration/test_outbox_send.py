@@ -3,6 +3,7 @@ what a staging site sends, and what it leaves in the tables."""
 
 import unittest
 
+import pymysql
 from mail_server import MailServer
 from outboxes import Outbox, site
 from smtp_stand_in import SmtpStandIn
@@ -96,7 +97,8 @@ class Later(Case):
                 self.setUp()
                 relay = self.relay()
                 relay.fail(stage, 451, "4.3.0 come back")
-                box = self.box(relay)
+                # Its time does not come by itself.
+                box = self.box(relay, backoff="60s..240s")
                 mail = box.put()
                 self.assertEqual(box.send()["later"], 1)
                 row = box.row(mail)
@@ -112,7 +114,7 @@ class Later(Case):
     def test_waits_double_up_to_the_longest(self):
         relay = self.relay()
         relay.fail("rcpt", 450, times=None)
-        box = self.box(relay)
+        box = self.box(relay, backoff="100s..400s")
         mail = box.put()
         waits = []
         for _ in range(5):
@@ -122,9 +124,10 @@ class Later(Case):
                 " not_before) / 1e6 FROM wp_wpcron_outbox")))
             box.hurry()
         self.assertEqual(box.row(mail)["tries"], 5)
-        for wait, most in zip(waits, (1, 2, 4, 4, 4)):
+        # They are looked at when the process has ended.
+        for wait, most in zip(waits, (100, 200, 400, 400, 400)):
             self.assertLessEqual(wait, most * 1.2 + 1, waits)
-            self.assertGreaterEqual(wait, most * 0.8 - 0.8, waits)
+            self.assertGreaterEqual(wait, most * 0.8 - 15, waits)
 
     def test_after_max_age_it_is_dead(self):
         relay = self.relay()
@@ -234,8 +237,8 @@ class Parts(Case):
 class Unknown(Case):
     def test_an_answer_outlives_the_connection_to_the_database(self):
         relay = self.relay()
-        relay.stall("end", 2)
-        box = self.box(relay)
+        relay.stall("end", 5)
+        box = self.box(relay, data="30s")
         mail = box.put()
         # What comes of this one is known without asking anybody.
         box.put(recipients="what?")
@@ -244,8 +247,12 @@ class Unknown(Case):
         for row in self.s.mysql(
                 "SELECT ID FROM information_schema.PROCESSLIST WHERE DB = %s"
                 " AND ID <> CONNECTION_ID()", (self.s.db_name,)):
-            self.s.mysql("KILL %d" % row["ID"])
-        self.s.wait_until(lambda: box.row(mail)["state"] != "sending", 20)
+            try:
+                self.s.mysql("KILL %d" % row["ID"])
+            except pymysql.MySQLError as e:
+                if e.args[0] != 1094:  # it left by itself
+                    raise
+        self.s.wait_until(lambda: box.row(mail)["state"] != "sending", 40)
         sender.stop()
         row = box.row(mail)
         self.assertEqual((row["state"], row["unknown"]), ("sent", 0))
@@ -254,34 +261,31 @@ class Unknown(Case):
             self):
         relay = self.relay()
         for first in ("a@to.test", "r0@to.test"):
-            relay.stall("rcpt", 2, where=first)
-        box = self.box(relay)
+            relay.stall("rcpt", 6, where=first)
+        box = self.box(relay, reply="20s")
         one = box.put()
         many = box.put(to=["r%d@to.test" % i for i in range(230)])
         sender = box.start("many", for_ms=60000)
         terms = []
         for mail in (one, many):
-            self.s.wait_until(lambda: self.s.value(
-                "SELECT begun FROM wp_wpcron_outbox WHERE mail_id = %s",
-                (mail,)), 20)
-            terms.append(self.s.value(
+            terms.append(self.s.wait_until(lambda: self.s.value(
                 "SELECT TIMESTAMPDIFF(SECOND, UTC_TIMESTAMP(6),"
-                " claimed_until) FROM wp_wpcron_outbox WHERE mail_id = %s",
-                (mail,)))
-        sender.stop()
-        # reply_timeout is 5 s, and at most 100 are named in one go.
-        self.assertGreater(terms[1] - terms[0], 99 * 5 - 10, terms)
+                " claimed_until) FROM wp_wpcron_outbox WHERE mail_id = %s"
+                " AND begun = 1", (mail,)), 30))
+        sender.stop(60)
+        # reply_timeout is 20 s, and at most 100 are named in one go.
+        self.assertGreater(terms[1] - terms[0], 99 * 20 - 10, terms)
 
     def test_an_answer_lost_is_tried_once_more_after_the_wait(self):
         relay = self.relay()
         relay.drop("end", stored=True)
-        box = self.box(relay)
+        box = self.box(relay, unknown="8s")
         mail = box.put()
         self.assertEqual(box.send()["unknown"], 1)
         row = box.row(mail)
         self.assertEqual((row["state"], row["unknown"]), ("later", 1))
         self.assertEqual(box.send()["due"], 0)
-        self.s.wait_until(lambda: box.send()["sent"] == 1, 20)
+        self.s.wait_until(lambda: box.send()["sent"] == 1, 40)
         ids = [m.header("Message-ID") for m in relay.mails]
         self.assertEqual(ids, ["<1@site.test>"] * 2)
 

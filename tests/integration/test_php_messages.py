@@ -252,7 +252,7 @@ class GenerateTest(MessagesCase):
         ids = [espresso.mic(s) for _ in range(3)]
         espresso.knobs(s, {"on": "generate", "ids": [ids[1]],
                            "do": "sleep_ms", "with": 20000})
-        reply = self.generate(*ids, timeout_ms=2500)
+        reply = self.generate(*ids, timeout_ms=8000)
         self.assertEqual(reply.rc, "retry", reply)
         self.assertEqual(reply.of("answered", "begun"), [
             (True, True), (False, True), (False, False)])
@@ -304,7 +304,7 @@ class GenerateTest(MessagesCase):
 
     def test_five_hundred_rows_in_one_call(self):
         ids = [espresso.mic(self.s) for _ in range(500)]
-        reply = self.generate(*ids)
+        reply = self.generate(*ids, timeout_ms=110000)
         self.assertEqual((reply.rc, reply.of("ok")), ("ok", [True] * 500))
         self.assertEqual(espresso.count(self.s, "MID"), 1000)
 

@@ -20,7 +20,7 @@ class PlainSiteTest(unittest.TestCase):
         self.s.wp_eval("wp_schedule_single_event( time() - 1,"
                        " 'demo_nothing', array( 'plain' ) );")
         self.s.wait_until(
-            lambda: "demo_nothing" not in self.s.option("cron"), 20,
+            lambda: "demo_nothing" not in self.s.option("cron"), 40,
             what="the event is not in the cron row")
 
     def health(self):

@@ -20,7 +20,8 @@ class PluginRowsTest(unittest.TestCase):
         s.install_action_scheduler()
         cls.daemon = s.start_daemon(
             site="cron_token = " + TOKEN,
-            rest="[policy demo_fail]\nretries = 1\nbackoff = 1s..1s\n")
+            # Not while the first ones are waited for.
+            rest="[policy demo_fail]\nretries = 1\nbackoff = 5s..5s\n")
         s.start_nginx(daemon=cls.daemon)
 
     def wait(self):
@@ -39,11 +40,11 @@ class PluginRowsTest(unittest.TestCase):
                          2)
         failures = [x for x in self.s.logs(first) if " failed via " in x]
         self.assertEqual(len(failures), 1)
-        self.s.wait_until(lambda: "job.not_done" in self.daemon.log_text(), 5)
+        self.s.wait_until(lambda: "job.not_done" in self.daemon.log_text(), 20)
         # The policy's one retry is a fresh row, and the last.
         self.s.wait_until(
             lambda: self.s.statuses("hook = 'demo_fail'") == {"failed": 2},
-            20, what="the retry has failed too")
+            30, what="the retry has failed too")
         self.assertEqual(self.s.count("hook = 'demo_fail'"), 2)
 
 

@@ -59,7 +59,8 @@ class StagingTest(Case):
         self.assertEqual([len(v) for v in found.values()], [1, 1, 1])
         self.assertEqual(found["last"], found["push"])
         self.assertEqual(found["last"], found["pull"])
-        self.assertIn(int(found["last"][0]) - before, range(0, 3))
+        self.assertLessEqual(before, int(found["last"][0]))
+        self.assertLessEqual(int(found["last"][0]), time.time())
 
     def test_a_recent_throttle_stops_all(self):
         jane = self.login()
@@ -172,6 +173,14 @@ class StagingTest(Case):
 
 
 class CostTest(Case):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        # Until the cookie's name is known all that may hold it is looked at.
+        readers.add_user(cls.s, "first")
+        Visitor(cls.s, readers.make_cookies(cls.s, ["first"])["first"]).ping()
+        wait_staged(cls.s, "first")
+
     def test_a_busy_reader_is_read_once_a_window(self):
         jane = self.login()
         v, other = self.visitor(jane), self.visitor(jane)
@@ -182,6 +191,7 @@ class CostTest(Case):
                 v.ping()
             # Another device was never seen: once.
             other.ping()
+            self.s.wait_until(lambda: len(seen.look_ups()) > 1, 10)
             time.sleep(SETTLED)
             for _ in range(50):
                 other.ping()
@@ -255,10 +265,13 @@ class BudgetTest(Case):
     def test_a_repeated_forgery_is_budgeted_like_any(self):
         v = Visitor(self.s, self.forged(1)[0])
         with Statements(self.s) as seen:
+            begun = time.monotonic()
             for _ in range(100):
                 v.ping()
+            took = time.monotonic() - begun
             time.sleep(SETTLED)
-        self.assertLessEqual(len(seen.look_ups()), 30)
+        self.assertLessEqual(len(seen.look_ups()), max(
+            30, 5 + 5 * (took + SETTLED) + 1), "in %.1f s" % took)
 
 
 class ReadersOnlyTest(Case):
@@ -269,7 +282,10 @@ class ReadersOnlyTest(Case):
                              ("editor", False), ("author", False)):
             name = self.login(role)
             v = self.visitor(name)
+            before = readers.counts(self.s, self.daemon)["looked"]
             v.ping()
+            self.s.wait_until(lambda: readers.counts(
+                self.s, self.daemon)["looked"] > before, 10, 0.1)
             if wanted:
                 wait_staged(self.s, name)
             else:
@@ -315,7 +331,7 @@ class WithoutPluginTest(Case):
     @classmethod
     def setUpClass(cls):
         cls.s = readers.reader_site(cls, (), plugin=False)
-        cls.daemon = cls.s.start_daemon()
+        cls.daemon = cls.s.start_daemon(daemon="log_level = debug")
         readers.start_nginx(cls.s, cls.daemon)
 
     def test_nobody_is_staged_and_nothing_is_read_for_it(self):
@@ -323,6 +339,11 @@ class WithoutPluginTest(Case):
         v = self.visitor(jane)
         v.ping()
         self.assert_nobody(jane)
+        # Until then it may be asked for that ping, or for the batch, whether
+        # the plugin is there.
+        self.s.wait_until(
+            lambda: "contacts.held" in self.daemon.log_text(), 30)
+        time.sleep(2)
         with Statements(self.s) as seen:
             for _ in range(50):
                 self.assert_answer(v.ping())
@@ -339,7 +360,7 @@ class AwayTest(Case):
         for _ in range(20):
             *answer, took = v.ping()
             self.assert_answer(tuple(answer) + (took,))
-            self.assertLess(took, 1)
+            self.assertLess(took, 5)
         self.s.start_mariadb()
 
         def now():

@@ -46,6 +46,7 @@ class BesidePhpTest(unittest.TestCase):
         with Statements(self.s) as seen:
             for _ in range(10):
                 v.ping()
+            self.s.wait_until(seen.look_ups, 20)
             time.sleep(SETTLED)
         self.assertEqual(seen.look_ups(), ["php_first"])
         self.assertEqual(flags(self.s, "php_first"), before)
@@ -59,7 +60,7 @@ class BesidePhpTest(unittest.TestCase):
         # Its data comes before PHP renders the page; PHP asks no loopback.
         self.assertEqual(v.get("/?p=1")[0], 200)
         wait_staged(self.s, "ours_first")
-        self.s.wait_until(lambda: newspack.reader_data(self.s, user), 10)
+        self.s.wait_until(lambda: newspack.reader_data(self.s, user), 20)
         first = flags(self.s, "ours_first")["last"]
         time.sleep(1.1)
         self.assertEqual(v.get("/?p=1")[0], 200)
@@ -77,7 +78,7 @@ class BesidePhpTest(unittest.TestCase):
         wait_staged(self.s, "in_turn")
         # Whom nobody ever staged is pulled at once. PHP's UPDATE and our
         # DELETE of that flag at one time would be a deadlock of InnoDB's.
-        self.s.wait_until(lambda: not flags(self.s, "in_turn")["pull"], 10)
+        self.s.wait_until(lambda: not flags(self.s, "in_turn")["pull"], 20)
         for key in readers.KEYS.values():
             self.s.mysql("UPDATE wp_usermeta SET meta_value = meta_value - 301"
                          " WHERE user_id = %s AND meta_key = %s", (user, key))
@@ -246,7 +247,7 @@ class OwnNameTest(unittest.TestCase):
         def now():
             v.ping()
             return flags(self.s, "jane")["push"]
-        self.s.wait_until(now, 10, 0.1)
+        self.s.wait_until(now, 20, 0.1)
 
 
 if __name__ == "__main__":

@@ -184,19 +184,20 @@ add_filter( 'action_scheduler_default_cleaner_statuses', function () {
         self.assertIsNotNone(self.row(ids["old complete"]))
 
     def test_retention_goes_in_bounded_steps_beside_the_work(self):
-        n = 2600
+        # Of many steps some are seen, even by one who looks seldom.
+        n = 4100
         self.insert("complete", 40 * DAY, n)
         self.insert("failed", 40 * DAY, 10)
         self.start("[route]\ndemo_webhook = webhook %s\n" %
                    self.receiver.url())
         self.run_php_once()
         left, steps, worst = n, [], 0
-        end = time.monotonic() + 60
+        end = time.monotonic() + 90
         while left > 0 and time.monotonic() < end:
             begun = time.monotonic()
             action = self.s.insert_actions(1, "demo_webhook")
             self.s.wait_until(
-                lambda: self.row(action)["status"] == "complete", 10)
+                lambda: self.row(action)["status"] == "complete", 30)
             worst = max(worst, time.monotonic() - begun)
             now = self.s.count("hook = 'demo_gone' AND status = 'complete'")
             if now < left:
@@ -272,7 +273,7 @@ class IdentityTest(Rescue):
         adopted = self.s.ctl("site", "adopt", config=self.daemon.config)
         self.assertEqual(adopted.returncode, 0, adopted.stderr)
         begun = time.monotonic()
-        self.s.wait_until(lambda: self.s.statuses() == {"complete": 9}, 75)
+        self.s.wait_until(lambda: self.s.statuses() == {"complete": 9}, 90)
         print("       released after %.1f s" % (time.monotonic() - begun),
               flush=True)
         self.assertEqual(self.receiver.report()["requests"], 3)
@@ -301,7 +302,7 @@ class IdentityTest(Rescue):
     def test_home_changed_under_a_running_daemon_is_noticed(self):
         self.start_site()
         self.say_home("http://127.0.0.1:%d" % (self.s.http_port + 1))
-        self.s.wait_until(lambda: "site.held" in self.daemon.log_text(), 75)
+        self.s.wait_until(lambda: "site.held" in self.daemon.log_text(), 90)
         self.assert_held("copy")
 
 

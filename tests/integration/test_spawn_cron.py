@@ -21,7 +21,7 @@ BYSELF = "log_level = debug\n"
 PING_LOG = ("log_format ping '$request_method\\t$request_uri\\t$status\\t"
             "$sent_http_x_wp_cron\\t$request_time\\t$http_user_agent';")
 # What the page may take longer with a ping than without.
-PAGE_MAX_S = 0.25
+PAGE_MAX_S = 0.5
 
 
 class Ping:
@@ -37,10 +37,11 @@ class Ping:
 
 class SpawnCase(unittest.TestCase):
     daemon_settings = ASKED
+    pool = ""
 
     @classmethod
     def setUpClass(cls):
-        cls.s = s = cronrow.tick_site(cls)
+        cls.s = s = cronrow.tick_site(cls, pool=cls.pool)
         cls.pings_log = s.path("ping.txt")
         cls.serial = 0
         cls.start()
@@ -50,6 +51,9 @@ class SpawnCase(unittest.TestCase):
         cls.daemon = cls.s.start_daemon(daemon=cls.daemon_settings)
         cls.nginx(cls.daemon)
         cls.s.wait_until(lambda: "site.ready" in cls.daemon.log_text())
+        # Its first look, which nobody asked for, is over then.
+        cls.s.wait_until(
+            lambda: cls.s.get("/wp-cron-fcgi/healthz")[0] == 200)
 
     @classmethod
     def nginx(cls, daemon):
@@ -81,14 +85,14 @@ class SpawnCase(unittest.TestCase):
         cronrow.put(self.s, [event])
         return event
 
-    def wait_ran(self, event, timeout=15):
+    def wait_ran(self, event, timeout=30):
         self.s.wait_until(
             lambda: event.args in [x["args"] for x in
                                    self.s.ticks.all(event.hook)],
             timeout, what="%r runs" % event)
 
     def wait_settled(self):
-        self.s.wait_until(lambda: cronrow.unfinished(self.s) == 0, 15,
+        self.s.wait_until(lambda: cronrow.unfinished(self.s) == 0, 30,
                           what="all that was taken is settled")
 
     def assert_still(self, event, seconds=2.0):
@@ -106,6 +110,7 @@ class PageLoadTest(SpawnCase):
         begun = time.time()
         self.assertEqual(self.s.get("/")[0], 200)
         self.wait_ran(event)
+        self.s.wait_until(self.pings)
         ping, = self.pings()
         self.assertEqual((ping.method, ping.status), ("POST", "200"))
         self.assertRegex(ping.key, r"^\d{10}\.\d{22}$")
@@ -113,7 +118,7 @@ class PageLoadTest(SpawnCase):
         self.assertIn("WordPress/", ping.agent)
         tick, = self.s.ticks.all()
         self.assertTrue(tick["cron"])
-        self.assertLess(tick["at"] - begun, 3)
+        self.assertLess(tick["at"] - begun, 10)
         self.wait_settled()
         row = cronrow.ledger(self.s)[-1]
         self.assertEqual((row["state"], row["woken_by"]), ("done", "page"))
@@ -123,13 +128,14 @@ class PageLoadTest(SpawnCase):
             event = self.put_due()
             self.s.get("/")
             self.wait_ran(event)
-            self.s.wait_until(lambda: cronrow.lock(self.s) is None, 10,
+            self.s.wait_until(lambda: cronrow.lock(self.s) is None, 20,
                               what="the lock is gone")
         self.assertEqual(len({p.key for p in self.pings()}), 2)
 
     def test_page_loads_ping_once_while_the_lock_is_held(self):
         event = self.put_due("tick_a")
-        slow = Event(event.ts, "tick_sleep", [2, self.serial])
+        # Longer than five page loads take.
+        slow = Event(event.ts, "tick_sleep", [8, self.serial])
         cronrow.put(self.s, [event, slow])
         self.s.get("/")
         self.s.wait_until(lambda: "tick_sleep" in self.s.ticks.names())
@@ -216,6 +222,7 @@ class CallTest(SpawnCase):
         event = self.put_due()
         said = self.health()
         self.assertTrue(said.startswith("good "), said)
+        self.s.wait_until(self.pings)
         ping, = self.pings()
         self.assertEqual((ping.method, ping.status, ping.said),
                          ("POST", "200", "-"))
@@ -288,6 +295,9 @@ class CallTest(SpawnCase):
             self.wait_ran(event)
         self.wait_settled()
         self.assertEqual(self.s.ticks.count(), 20)
+        # The last calls may ask for one more look, in a second at most: not
+        # in the midst of the next test.
+        time.sleep(2)
 
 
 class LockTest(SpawnCase):
@@ -298,7 +308,7 @@ class LockTest(SpawnCase):
     @classmethod
     def start(cls):
         cls.s.write_config(cls.s.config_extra +
-                           "define( 'WP_CRON_LOCK_TIMEOUT', 12 );")
+                           "define( 'WP_CRON_LOCK_TIMEOUT', 40 );")
         super().start()
 
     def stamp(self, ago=0.0):
@@ -312,19 +322,20 @@ class LockTest(SpawnCase):
         self.assert_still(event, 4)
         self.assertEqual(cronrow.lock(self.s), theirs)
         cronrow.drop_lock(self.s)
-        self.wait_ran(event, 5)
+        # Long before it would have grown old.
+        self.wait_ran(event, 20)
 
     def test_lock_older_than_its_timeout_is_taken_over(self):
-        cronrow.set_lock(self.s, self.stamp(ago=8))
-        event = self.put_due()
         begun = time.monotonic()
+        cronrow.set_lock(self.s, self.stamp(ago=36))
+        event = self.put_due()
         self.wait_ran(event, 20)
         self.assertGreater(time.monotonic() - begun, 2)
-        self.s.wait_until(lambda: cronrow.lock(self.s) is None, 10)
+        self.s.wait_until(lambda: cronrow.lock(self.s) is None, 20)
 
     def test_lock_from_the_far_future_does_not_hold(self):
         cronrow.set_lock(self.s, self.stamp(ago=-3600))
-        self.wait_ran(self.put_due(), 10)
+        self.wait_ran(self.put_due(), 20)
 
     def test_lock_that_arrives_as_a_ping_s_key_is_ours(self):
         theirs = self.stamp()
@@ -332,17 +343,18 @@ class LockTest(SpawnCase):
         event = self.put_due()
         self.assert_still(event, 2)
         self.s.get("/wp-cron.php?doing_wp_cron=" + theirs)
-        self.wait_ran(event, 5)
+        self.wait_ran(event, 20)
 
     def test_core_s_own_runner_stands_aside_while_we_work(self):
-        event = Event(time.time() - 5, "tick_sleep", [4])
+        # Longer than a boot of PHP takes.
+        event = Event(time.time() - 5, "tick_sleep", [8])
         cronrow.put(self.s, [event])
         self.s.wait_until(lambda: "tick_sleep" in self.s.ticks.names())
         later = self.due("tick_b")
         cronrow.put(self.s, [later], keep=True)
         self.s.php("$_GET = array(); require %r;" % os.path.join(
             self.s.root, "wp-cron.php"))
-        self.wait_ran(later, 20)
+        self.wait_ran(later)
         self.wait_settled()
         self.assertEqual(sorted(self.s.ticks.names()),
                          ["slept", "tick_b", "tick_sleep"])
@@ -363,11 +375,13 @@ class AlternateTest(unittest.TestCase):
         # WordPress runs it in the page, the daemon by its clock: one of them.
         event = Event(time.time() - 5, "tick_a", [1])
         cronrow.put(s, [event])
-        s.wait_until(lambda: s.ticks.count() > 0, 15)
+        s.wait_until(lambda: s.ticks.count() > 0, 30)
 
 
 class MaintenanceTest(SpawnCase):
     daemon_settings = BYSELF
+    # Or the file of the test before is remembered for two seconds.
+    pool = "php_admin_value[opcache.revalidate_freq] = 0"
 
     @classmethod
     def start(cls):
@@ -400,11 +414,11 @@ class MaintenanceTest(SpawnCase):
         held, native = self.due(), self.due("tick_native")
         cronrow.put(self.s, [held, native])
         self.s.wait_until(lambda: self.receiver.report()["requests"] == 1,
-                          10, what="the webhook is sent")
+                          20, what="the webhook is sent")
         time.sleep(4)
         self.assertEqual(self.s.ticks.names(), [])
         self.end()
-        self.wait_ran(held, 15)
+        self.wait_ran(held, 30)
         self.wait_settled()
         self.assertEqual(self.s.ticks.names(), ["tick_a"])
         self.assertEqual(self.receiver.report()["requests"], 1)
@@ -414,7 +428,7 @@ class MaintenanceTest(SpawnCase):
     def test_file_that_was_forgotten_is_ignored(self):
         self.begin(int(time.time()) - 601)
         self.assertEqual(self.s.get("/")[0], 200)
-        self.wait_ran(self.put_due(), 10)
+        self.wait_ran(self.put_due(), 20)
 
     def test_file_that_computes_its_time_holds(self):
         self.begin("time()")
@@ -422,7 +436,7 @@ class MaintenanceTest(SpawnCase):
         time.sleep(4)
         self.assertEqual(self.s.ticks.names(), [])
         self.end()
-        self.wait_ran(held, 15)
+        self.wait_ran(held, 30)
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ class StackTest(unittest.TestCase):
         def ran():
             with open(self.s.path("demo.txt")) as f:
                 return "demo_nothing [7]" in f.read()
-        self.s.wait_until(ran, 10)
+        self.s.wait_until(ran, 30)
 
     def test_actions_are_inserted_as_php_writes_them(self):
         self.s.install_action_scheduler("before")

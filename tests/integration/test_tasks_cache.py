@@ -138,7 +138,10 @@ class WithCompanion(CacheCase):
                        " 'wpcron_fcgi' );")
         self.enqueue("note", 4)
         self.enqueue("note", 5)
+        end = time.monotonic() + 30
         self.run_tasks(**{"for": 3000})
+        while len(self.log()) < 5 and time.monotonic() < end:
+            self.run_tasks(**{"for": 3000})
         self.assertEqual(self.log(), ["note %d" % i for i in range(1, 6)])
         # What was taken is there no longer, to be taken again one day.
         self.assertEqual(self.s.wp_eval(

@@ -1,5 +1,6 @@
 """Tasks of a transient queue whose handlers are functions of the site."""
 
+import datetime
 import unittest
 
 from tasks_case import TasksCase, task
@@ -22,27 +23,32 @@ class Functions(TasksCase):
         self.assertEqual(self.log(), ['method ["x"]'])
 
     def test_what_fails_waits_and_then_is_a_dead_letter(self):
-        self.put(task("fail", {"n": 1}, extra="kept"), task("note"))
+        self.put(task("fail", {"n": 1}, extra="kept", backoff=60),
+                 task("note"))
+        begun = self.now()
         report = self.run_tasks()
         self.assertEqual((report["done"], report["failed"]), (1, 1))
         self.assertEqual(report["wait_ms"], 0, report)
-        waits = []
-        for failed, dead in ((1, 0), (0, 1)):
-            waits.append(self.s.value(
-                "SELECT ROUND(TIMESTAMPDIFF(MICROSECOND, UTC_TIMESTAMP(6),"
-                " available_at) / 1e6) FROM wp_wpcron_tasks"
-                " WHERE state = 'delayed'"))
+        for wait, failed, dead in ((60, 1, 0), (120, 0, 1)):
+            wait = datetime.timedelta(seconds=wait)
+            due = self.s.value("SELECT available_at FROM wp_wpcron_tasks"
+                               " WHERE state = 'delayed'")
+            self.assertTrue(begun + wait <= due <= self.now() + wait,
+                            (begun, due))
             self.assertEqual(self.run_tasks()["failed"], 0)
             self.make_due()
+            begun = self.now()
             report = self.run_tasks()
             self.assertEqual((report["failed"], report["dead"]),
                              (failed, dead))
-        self.assertTrue(3 <= waits[0] <= 5 and 7 <= waits[1] <= 10, waits)
         self.assertEqual(self.log().count('fail {"n":1}'), 3)
         letter, = self.dead()
         self.assertEqual((letter["title"], letter["attempts"]), ("fail", 3))
         self.assertIn(b's:5:"extra";s:4:"kept";', letter["payload"])
         self.assertIn("returned false", letter["reason"])
+
+    def now(self):
+        return self.s.value("SELECT UTC_TIMESTAMP(6)")
 
     def test_one_that_throws_or_ends_php_costs_only_itself(self):
         kinds = ["throw", "error", "exit", "kill", "absent"]
@@ -85,7 +91,8 @@ class Functions(TasksCase):
         self.assertIn("thrown at shutdown", thrown)
 
     def test_one_that_is_over_its_time_has_failed(self):
-        self.configure(config="timeout = 1s")
+        # What follows has no more time than that.
+        self.configure(config="timeout = 5s")
         self.put(task("sleep", {"seconds": 20}), task("note", 2))
         report = self.run_tasks()
         self.assertEqual((report["done"], report["failed"]), (1, 1), self.said)
