@@ -43,9 +43,8 @@ def site(case, daemon="node_expiry = 5s\n", site="", rest="", children=4,
         f.write(MU_PLUGIN)
     s.give_to_web_user(plugins)
     espresso.install(s)
-    s.start_php_fpm(children=children, extra=(
-        "php_admin_value[opcache.revalidate_freq] = 0\n"
-        "php_admin_value[memory_limit] = 256M"))
+    s.start_php_fpm(children=children,
+                    extra="php_admin_value[memory_limit] = 256M")
     s.daemon_lines = daemon
     configure(s, site, rest)
     ask(s, "install")

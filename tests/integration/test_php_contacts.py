@@ -42,9 +42,8 @@ class ContactsCase(unittest.TestCase):
                             plugins=cls.plugins)
         s.install_action_scheduler()
         newspack.install(s)
-        s.start_php_fpm(children=3, extra=(
-            "php_admin_value[opcache.revalidate_freq] = 0\n"
-            "php_admin_value[memory_limit] = 128M"))
+        s.start_php_fpm(
+            children=3, extra="php_admin_value[memory_limit] = 128M")
 
     def setUp(self):
         s = self.s

@@ -29,8 +29,7 @@ FILTERS = (
 class ExportTest(PhpCase):
     @classmethod
     def setUpClass(cls):
-        cls.s = php_site(
-            cls, pool="php_admin_value[opcache.revalidate_freq] = 0")
+        cls.s = php_site(cls)
 
     def export(self):
         return self.run_jobs([], ask=1).exports[0]

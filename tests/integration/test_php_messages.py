@@ -46,9 +46,7 @@ def site(case, plugins=("wpcron-demo",), real=False, **options):
     for table in ("outbox", "outbox_chunks"):
         s.mysql(events_table.statement(s, "create_" + table))
     espresso.install_real(s) if real else espresso.install(s)
-    s.start_php_fpm(children=3, extra=(
-        "php_admin_value[opcache.revalidate_freq] = 0\n"
-        "php_admin_value[memory_limit] = 256M"))
+    s.start_php_fpm(children=3, extra="php_admin_value[memory_limit] = 256M")
     return s
 
 

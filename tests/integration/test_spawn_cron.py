@@ -37,11 +37,10 @@ class Ping:
 
 class SpawnCase(unittest.TestCase):
     daemon_settings = ASKED
-    pool = ""
 
     @classmethod
     def setUpClass(cls):
-        cls.s = s = cronrow.tick_site(cls, pool=cls.pool)
+        cls.s = s = cronrow.tick_site(cls)
         cls.pings_log = s.path("ping.txt")
         cls.serial = 0
         cls.start()
@@ -380,8 +379,6 @@ class AlternateTest(unittest.TestCase):
 
 class MaintenanceTest(SpawnCase):
     daemon_settings = BYSELF
-    # Or the file of the test before is remembered for two seconds.
-    pool = "php_admin_value[opcache.revalidate_freq] = 0"
 
     @classmethod
     def start(cls):
